@@ -1,0 +1,11 @@
+//! The list of targets.
+
+use crate::{Target, reference};
+
+/// Every target, in the order of the documentation.
+pub static TARGETS: &[&dyn Target] = &[&reference::Reference];
+
+/// The target of that name.
+pub fn target(name: &str) -> Option<&'static dyn Target> {
+    TARGETS.iter().copied().find(|t| t.name() == name)
+}

@@ -1,0 +1,220 @@
+//! What every target offers, and the words in which it reports.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use snnc_ir::{Coding, Graph, Node, Verified};
+
+/// A piece of hardware, or a file format, for which networks are compiled.
+pub trait Target: Sync {
+    /// The name users write after `--target`.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for lists.
+    fn summary(&self) -> &'static str;
+
+    /// The codings it carries, the default first.
+    fn codings(&self) -> &'static [Coding];
+
+    /// Names that `--device` takes, the default first; empty if there is no choice.
+    fn devices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// A page of plain text on limits and options, for `snnc targets NAME`.
+    fn description(&self) -> String;
+
+    /// The network in the target's own arithmetic.
+    ///
+    /// # Errors
+    /// All reasons why the target cannot hold the network, each with its ONNX node.
+    fn legalise(
+        &self,
+        network: &Verified,
+        options: &TargetOptions,
+    ) -> Result<Legalised, Vec<Violation>>;
+
+    /// The target's files for a network that this target legalised. Equal networks give equal bytes.
+    ///
+    /// # Errors
+    /// When a value does not fit the format: a fault of the legaliser.
+    fn emit(&self, network: &Legalised, options: &TargetOptions) -> Result<Artefact, EmitError>;
+
+    /// Whether a file of that name (without folders) and content is the entry file of this
+    /// target's format. The content decides; a name is only a hint.
+    fn recognises(&self, name: &str, content: &[u8]) -> bool;
+
+    /// The network in a file of this target's format, ours or not, and the files it refers to.
+    ///
+    /// # Errors
+    /// When a file is missing, malformed or says what is not supported.
+    fn read(&self, files: &dyn FileSource, entry: &str) -> Result<Graph, ReadError>;
+}
+
+/// What the user chose, as far as targets see it.
+#[derive(Clone, Debug, Default)]
+pub struct TargetOptions {
+    /// One of [`Target::devices`].
+    pub device: Option<String>,
+    /// Content of a hardware description file (YAML).
+    pub hardware: Option<String>,
+    /// Go on where a check of fitness fails, and report it.
+    pub force: bool,
+    /// Bits of weights, where the target leaves a choice.
+    pub weight_bits: Option<u8>,
+    /// Options of this target alone, from the configuration file or `--set KEY=VALUE`.
+    pub extra: BTreeMap<String, String>,
+}
+
+/// A network in a target's arithmetic.
+#[derive(Clone, Debug)]
+pub struct Legalised {
+    /// The network; populations keep their canonical names and order.
+    pub network: Verified,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+    /// Resources used and available.
+    pub fit: Vec<FitRow>,
+}
+
+/// Something the user should know that is no error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The node concerned, as [`Node::describe`] has it.
+    pub node: String,
+    /// What there is to know.
+    pub text: String,
+}
+
+/// One resource of a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitRow {
+    /// The resource, with its unit.
+    pub resource: String,
+    /// How much the network takes.
+    pub used: u64,
+    /// How much there is; `None` where that is not known.
+    pub available: Option<u64>,
+}
+
+/// Why a target cannot hold a network: one limit that one node passes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{node}: {reason}")]
+pub struct Violation {
+    /// The node, as [`Node::describe`] has it.
+    pub node: String,
+    /// The limit and by how much it is passed.
+    pub reason: String,
+    /// What would help.
+    pub remedy: String,
+}
+
+impl Violation {
+    /// A violation by `node`.
+    pub fn new(node: &Node, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Violation { node: node.describe(), reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
+/// The files of one target.
+#[derive(Clone, Debug, Default)]
+pub struct Artefact {
+    /// The files, in the order in which the manifest lists them; the first is the entry file.
+    pub files: Vec<File>,
+}
+
+/// One file of an artefact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Path below the artefact's folder, with `/`.
+    pub path: String,
+    /// Content.
+    pub content: Vec<u8>,
+}
+
+impl File {
+    /// A file.
+    pub fn new(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        File { path: path.into(), content: content.into() }
+    }
+}
+
+/// Why a network cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum EmitError {
+    /// A node has no form in the target's files.
+    #[error("{node}: {reason}")]
+    Node {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+    /// The container could not be written.
+    #[error("{0}")]
+    Container(String),
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file is not there.
+    #[error("`{0}` is missing")]
+    Missing(String),
+    /// A file could not be opened.
+    #[error("`{file}`: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file does not hold what its format asks for.
+    #[error("`{file}`: {place}: {reason}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Key, path or line within it.
+        place: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A file holds what its format allows, but snnc does not read.
+    #[error("`{file}`: {place}: {what} is not supported")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// Key, path or line within it.
+        place: String,
+        /// What it is.
+        what: String,
+    },
+}
+
+/// Where a reader finds the files that an entry file refers to.
+pub trait FileSource {
+    /// Content of the file at a path relative to the entry file's folder.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or lies outside the folder.
+    fn read(&self, path: &str) -> Result<Bytes, ReadError>;
+}
+
+/// Files in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFiles(pub BTreeMap<String, Bytes>);
+
+impl From<&Artefact> for MemoryFiles {
+    fn from(artefact: &Artefact) -> Self {
+        let entry = |f: &File| (f.path.clone(), Bytes::copy_from_slice(&f.content));
+        MemoryFiles(artefact.files.iter().map(entry).collect())
+    }
+}
+
+impl FileSource for MemoryFiles {
+    fn read(&self, path: &str) -> Result<Bytes, ReadError> {
+        self.0.get(path).cloned().ok_or_else(|| ReadError::Missing(path.to_owned()))
+    }
+}

@@ -1,0 +1,7 @@
+//! What can be proved of a spiking network without running it.
+
+mod interval;
+mod staircase;
+
+pub use interval::{Interval, Intervals, intervals, sum_interval};
+pub use staircase::{Fraction, StraightLine, bisect_thresholds};

@@ -1,0 +1,222 @@
+//! Monotone staircases: thresholds by bisection, and integer straight lines that have them.
+//!
+//! A quantised neuron never sends less when it receives more, so it is described by the potentials
+//! at which its payload rises; two neurons are equal for all inputs exactly if those lists are.
+
+/// For each level `minimum + 1 ..= maximum` the smallest `v` in `low..=high` with
+/// `answer(v) >= level`, or `high + 1` where none is. `answer` must not fall as `v` grows.
+pub fn bisect_thresholds(
+    answer: impl Fn(i64) -> i64,
+    (low, high): (i64, i64),
+    (minimum, maximum): (i64, i64),
+) -> Vec<i64> {
+    let mut from = low;
+    (minimum + 1..=maximum)
+        .map(|level| {
+            let (mut below, mut beyond) = (from, high + 1);
+            while below < beyond {
+                let middle = below + (beyond - below) / 2;
+                if answer(middle) >= level {
+                    beyond = middle;
+                } else {
+                    below = middle + 1;
+                }
+            }
+            from = below;
+            below
+        })
+        .collect()
+}
+
+/// A rational number, numerator and positive denominator.
+pub type Fraction = (i128, i128);
+
+/// The search for integers with `floor((multiplier * v + offset) / divisor)` on a given staircase.
+///
+/// For each level `k` reached at `t` the line must be at least `k` at `t` and below `k` at `t - 1`.
+/// Each pair of one condition of either kind bounds the slope, so the slopes that serve form an
+/// interval with rational ends (recognition of digital straight lines).
+#[derive(Clone, Debug)]
+pub struct StraightLine {
+    /// (v, k): the line is at least k at v.
+    at_least: Vec<(i64, i64)>,
+    /// (v, k): the line is below k at v.
+    below: Vec<(i64, i64)>,
+}
+
+impl StraightLine {
+    /// The conditions for the thresholds of levels `minimum + 1 ..` on `low..=high`; `thresholds`
+    /// as from [`bisect_thresholds`]. What the clamp to the range of levels does needs no condition.
+    pub fn new(thresholds: &[i64], (low, high): (i64, i64), minimum: i64) -> Self {
+        let (mut at_least, mut below) = (Vec::new(), Vec::new());
+        let level = |index: usize| minimum + 1 + index as i64;
+        for (index, &t) in thresholds.iter().enumerate() {
+            if t <= low {
+                at_least = vec![(low, level(index))];
+            } else if t <= high {
+                at_least.push((t, level(index)));
+                below.push((t - 1, level(index)));
+            } else {
+                below.push((high, level(index)));
+                break;
+            }
+        }
+        StraightLine { at_least, below }
+    }
+
+    /// The open interval of slopes `multiplier / divisor` that serve, as two fractions; the upper
+    /// end is `None` if every steeper line serves too. `None` if no line serves.
+    pub fn slopes(&self) -> Option<(Fraction, Option<Fraction>)> {
+        let mut low = (0i128, 1i128);
+        let mut high: Option<Fraction> = None;
+        let less = |a: Fraction, b: Fraction| a.0 * b.1 < b.0 * a.1;
+        for &(v, k) in &self.at_least {
+            for &(u, j) in &self.below {
+                // a * v + b >= k and a * u + b < j give a * (u - v) < j - k.
+                let (run, rise) = (i128::from(u) - i128::from(v), i128::from(j) - i128::from(k));
+                if run > 0 {
+                    if high.is_none_or(|h| less((rise, run), h)) {
+                        high = Some((rise, run));
+                    }
+                } else if run < 0 {
+                    if less(low, (-rise, -run)) {
+                        low = (-rise, -run);
+                    }
+                } else if rise <= 0 {
+                    return None;
+                }
+            }
+        }
+        match high {
+            Some(h) if !less(low, h) => None,
+            _ => Some((low, high)),
+        }
+    }
+
+    /// The offsets that serve with this multiplier and divisor, smallest and largest.
+    pub fn offsets(&self, multiplier: i64, divisor: i64) -> Option<(i64, i64)> {
+        let (m, d) = (i128::from(multiplier), i128::from(divisor));
+        let needed = |&(v, k): &(i64, i64)| i128::from(k) * d - m * i128::from(v);
+        let low = self.at_least.iter().map(needed).max();
+        let high = self.below.iter().map(|point| needed(point) - 1).min();
+        let (low, high) = match (low, high) {
+            (Some(l), Some(h)) => (l, h),
+            (Some(l), None) => (l, l),
+            (None, Some(h)) => (h, h),
+            (None, None) => (0, 0),
+        };
+        let fits = |x: i128| i64::try_from(x).ok();
+        if low <= high { Some((fits(low)?, fits(high)?)) } else { None }
+    }
+
+    /// Multiplier, offset and shift for the divisor `2^shift`, with the least shift up to
+    /// `max_shift` that serves, and the offset in the middle of those that do.
+    pub fn fit_shift(&self, max_shift: u8) -> Option<(i64, i64, u8)> {
+        let (low, high) = self.slopes()?;
+        for shift in 0..=max_shift.min(62) {
+            let divisor = 1i64 << shift;
+            let first = low.0 * i128::from(divisor) / low.1 + 1;
+            let end = match high {
+                Some((n, d)) => (n * i128::from(divisor) - 1).div_euclid(d),
+                None => first,
+            };
+            // Near the middle of the interval the choice of offsets is widest.
+            let middle = first + (end - first) / 2;
+            for multiplier in [middle, first, end] {
+                if multiplier < first || multiplier > end {
+                    continue;
+                }
+                let Ok(m) = i64::try_from(multiplier) else { continue };
+                if let Some((l, h)) = self.offsets(m, divisor) {
+                    return Some((m, l + (h - l) / 2, shift));
+                }
+            }
+        }
+        None
+    }
+
+    /// Multiplier, offset and divisor with the least multiplier up to `max_multiplier` and a divisor
+    /// up to `max_divisor` that serve; `accept` may refuse a candidate.
+    pub fn fit_divisor(
+        &self,
+        max_multiplier: i64,
+        max_divisor: i64,
+        accept: impl Fn(i64, i64, i64) -> bool,
+    ) -> Option<(i64, i64, i64)> {
+        let (low, high) = self.slopes()?;
+        for m in 1..=max_multiplier {
+            // multiplier / divisor in (low, high), so divisor in (m / high, m / low).
+            let first = match high {
+                Some((n, d)) => (i128::from(m) * d).div_euclid(n) + 1,
+                None => 1,
+            };
+            let first = first.max(1);
+            let end = match low {
+                (0, _) => first + 64,
+                (n, d) => (i128::from(m) * d - 1).div_euclid(n),
+            };
+            let end = end.min(i128::from(max_divisor));
+            for d in (first..=end).take(256) {
+                let Ok(d) = i64::try_from(d) else { break };
+                if let Some((l, h)) = self.offsets(m, d) {
+                    let r = l + (h - l) / 2;
+                    if accept(m, r, d) {
+                        return Some((m, r, d));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GradedNeuron;
+    use proptest::prelude::*;
+
+    fn reference(scale: f32, levels: i64) -> impl Fn(i64) -> i64 {
+        move |v| ((v as f32 * scale).round_ties_even() as i64).clamp(0, levels)
+    }
+
+    proptest! {
+        #[test]
+        fn a_fitted_line_is_the_staircase(scale in 0.0005f32..0.9, levels in 1i64..31, low in -3000i64..0, high in 1i64..5000) {
+            let answer = reference(scale, levels);
+            let thresholds = bisect_thresholds(&answer, (low, high), (0, levels));
+            let line = StraightLine::new(&thresholds, (low, high), 0);
+            let mut fits = Vec::new();
+            if let Some((m, r, s)) = line.fit_shift(40) {
+                fits.push((m, r, 1i64 << s));
+            }
+            fits.extend(line.fit_divisor(256, 1 << 31, |_, _, _| true));
+            for (m, r, d) in fits {
+                let n = GradedNeuron { multiplier: vec![m], offset: vec![r], divisor: vec![d], minimum: 0, maximum: levels };
+                for v in low..=high {
+                    prop_assert_eq!(n.payload(0, v), answer(v));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn alternating_ties_have_no_line() {
+        // Round-half-even at a scale of 1/8: thresholds 5, 12, 21, 28, ..
+        let thresholds = bisect_thresholds(reference(0.125, 15), (-100, 200), (0, 15));
+        assert_eq!(thresholds[..4], [5, 12, 21, 28]);
+        let line = StraightLine::new(&thresholds, (-100, 200), 0);
+        assert!(line.slopes().is_none() || line.fit_shift(40).is_none());
+    }
+
+    #[test]
+    fn unreachable_levels_bound_from_above_only() {
+        let thresholds = bisect_thresholds(|v| v / 10, (0, 25), (0, 15));
+        assert_eq!(thresholds[..4], [10, 20, 26, 26]);
+        let line = StraightLine::new(&thresholds, (0, 25), 0);
+        let (m, r, d) = line.fit_divisor(4, 100, |_, _, _| true).unwrap();
+        for v in 0..=25 {
+            assert_eq!((m * v + r).div_euclid(d), v / 10);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Uniform affine quantisation.
+
+use serde::{Deserialize, Serialize};
+
+/// How a real number becomes the nearest code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounding {
+    /// To nearest, ties to the even code (ONNX QuantizeLinear).
+    #[default]
+    HalfEven,
+    /// Toward minus infinity.
+    Floor,
+    /// Toward plus infinity.
+    Ceil,
+    /// To nearest, ties away from zero.
+    HalfAway,
+    /// To nearest, ties toward zero.
+    HalfTowardZero,
+    /// Away from zero.
+    Up,
+    /// Toward zero.
+    Down,
+}
+
+impl Rounding {
+    /// Rounds `x` to an integer.
+    pub fn round(self, x: f32) -> f32 {
+        match self {
+            Rounding::HalfEven => x.round_ties_even(),
+            Rounding::Floor => x.floor(),
+            Rounding::Ceil => x.ceil(),
+            Rounding::HalfAway => x.round(),
+            Rounding::HalfTowardZero => (x.abs() - 0.5).ceil().copysign(x),
+            Rounding::Up => x.abs().ceil().copysign(x),
+            Rounding::Down => x.trunc(),
+        }
+    }
+}
+
+/// The one form in which every dialect of quantisation ends:
+/// `real = scale[c] * (code - zero_point[c])`, with `code` in `minimum..=maximum`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantisation {
+    /// Real value of one unit, positive. One entry, or one for each index along `axis`.
+    pub scale: Vec<f32>,
+    /// Code of the real number 0. One entry, or one for each index along `axis`.
+    pub zero_point: Vec<i64>,
+    /// The dimension along which `scale` varies; `None` for one scale for the whole tensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axis: Option<usize>,
+    /// Smallest code.
+    pub minimum: i64,
+    /// Largest code.
+    pub maximum: i64,
+    /// How reals become codes.
+    #[serde(default)]
+    pub rounding: Rounding,
+}
+
+impl Quantisation {
+    /// One scale for the whole tensor.
+    pub fn per_tensor(scale: f32, zero_point: i64, minimum: i64, maximum: i64) -> Self {
+        let (scale, zero_point) = (vec![scale], vec![zero_point]);
+        Quantisation {
+            scale,
+            zero_point,
+            axis: None,
+            minimum,
+            maximum,
+            rounding: Rounding::HalfEven,
+        }
+    }
+
+    /// One scale for each index along `axis`, all zero points 0.
+    pub fn per_axis(scale: Vec<f32>, axis: usize, minimum: i64, maximum: i64) -> Self {
+        let zero_point = vec![0; scale.len()];
+        Quantisation {
+            scale,
+            zero_point,
+            axis: Some(axis),
+            minimum,
+            maximum,
+            rounding: Rounding::HalfEven,
+        }
+    }
+
+    /// Scale at index `channel` along the axis.
+    pub fn scale_at(&self, channel: usize) -> f32 {
+        self.scale[if self.scale.len() == 1 { 0 } else { channel }]
+    }
+
+    /// Zero point at index `channel` along the axis.
+    pub fn zero_at(&self, channel: usize) -> i64 {
+        self.zero_point[if self.zero_point.len() == 1 { 0 } else { channel }]
+    }
+
+    /// Bits that the codes need: of an unsigned number when no code is negative, else of two's
+    /// complement.
+    pub fn bits(&self) -> u8 {
+        bits_for(self.minimum, self.maximum)
+    }
+
+    /// Whether codes can be negative.
+    pub fn signed(&self) -> bool {
+        self.minimum < 0
+    }
+
+    /// Whether a signed range leaves out its most negative code, as `-127..=127` does.
+    pub fn narrow(&self) -> bool {
+        self.signed() && self.minimum == -self.maximum
+    }
+
+    /// The code of `real` (ONNX QuantizeLinear: division, rounding, zero point, saturation).
+    pub fn code(&self, real: f32, channel: usize) -> i64 {
+        let scaled = self.rounding.round(real / self.scale_at(channel));
+        if scaled.is_nan() {
+            return self.zero_at(channel).clamp(self.minimum, self.maximum);
+        }
+        (scaled as i64).saturating_add(self.zero_at(channel)).clamp(self.minimum, self.maximum)
+    }
+
+    /// The real number of `code` (ONNX DequantizeLinear, in f32).
+    pub fn real(&self, code: i64, channel: usize) -> f32 {
+        (code - self.zero_at(channel)) as f32 * self.scale_at(channel)
+    }
+}
+
+/// Bits that hold `minimum..=maximum`: unsigned if `minimum` is not negative, else two's complement.
+pub(crate) fn bits_for(minimum: i64, maximum: i64) -> u8 {
+    let unsigned = |x: i64| (64 - x.max(0).leading_zeros()) as u8;
+    if minimum >= 0 {
+        unsigned(maximum).max(1)
+    } else {
+        1 + unsigned(maximum).max(unsigned(-(minimum + 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_follow_the_range() {
+        for (low, high, bits) in
+            [(0, 15, 4), (0, 1, 1), (-8, 7, 4), (-7, 7, 4), (-128, 127, 8), (0, 256, 9)]
+        {
+            assert_eq!(bits_for(low, high), bits, "{low}..={high}");
+        }
+    }
+
+    #[test]
+    fn ties_go_where_the_mode_says() {
+        let at = |mode: Rounding| [-2.5f32, -0.5, 0.5, 1.5].map(|x| mode.round(x) as i64);
+        assert_eq!(at(Rounding::HalfEven), [-2, 0, 0, 2]);
+        assert_eq!(at(Rounding::HalfAway), [-3, -1, 1, 2]);
+        assert_eq!(at(Rounding::HalfTowardZero), [-2, 0, 0, 1]);
+        assert_eq!(at(Rounding::Floor), [-3, -1, 0, 1]);
+        assert_eq!(at(Rounding::Up), [-3, -1, 1, 2]);
+        assert_eq!(at(Rounding::Down), [-2, 0, 0, 1]);
+    }
+
+    #[test]
+    fn codes_saturate_and_survive_nan() {
+        let q = Quantisation::per_tensor(0.5, 3, 0, 15);
+        assert_eq!([q.code(1e9, 0), q.code(-1e9, 0), q.code(f32::NAN, 0)], [15, 0, 3]);
+        assert_eq!(q.code(0.25, 0), 3, "0.5 rounds to the even 0");
+    }
+}
