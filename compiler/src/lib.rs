@@ -1,1 +1,11 @@
-//! Skeleton.
+//! The compiler: from an ONNX file to the files of each target.
+//!
+//! The way of the data is `import` (ONNX to tensor IR), [`passes`] (to integer codes, then to
+//! spikes), the target's legaliser and emitter in `snnc-backends`, and the certificate, which
+//! compares what was emitted with what was imported.
+
+pub mod import;
+pub mod passes;
+mod problem;
+
+pub use problem::{Error, Problem};

@@ -1,1 +1,4 @@
-//! Skeleton.
+//! The interpreter: runs networks of every stage, scalar and meant to be obviously right.
+
+pub mod spiking;
+pub mod tensor;

@@ -1,0 +1,1 @@
+//! Runs spiking graphs.

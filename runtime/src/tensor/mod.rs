@@ -1,0 +1,1 @@
+//! Runs tensor graphs.
