@@ -1,1 +1,12 @@
-//! Runs spiking graphs.
+//! Runs spiking graphs: integers throughout, one timestep after the other.
+//!
+//! This is the specification by example of the spiking IR. It favours being obviously right; what
+//! is faster must agree with it bit for bit.
+
+mod boundary;
+mod network;
+mod neurons;
+mod projections;
+
+pub use boundary::{Sample, decode, encode};
+pub use network::{Activity, Network, Observer, Outcome, Output, RunError};

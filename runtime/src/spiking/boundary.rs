@@ -1,0 +1,78 @@
+//! Where numbers become spikes, and spikes numbers.
+
+use snnc_ir::{Decoder, Encoder, Presentation};
+
+/// One input of a network, for one sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sample {
+    /// Real numbers, to be quantised by the encoder.
+    Real(Vec<f32>),
+    /// Codes, as an integer graph input carries them.
+    Codes(Vec<i64>),
+    /// Payloads timestep by timestep, for an encoder that presents its input in time.
+    InTime(Vec<Vec<i64>>),
+}
+
+impl Sample {
+    /// Number of neurons that the sample drives.
+    pub fn len(&self) -> usize {
+        match self {
+            Sample::Real(x) => x.len(),
+            Sample::Codes(x) => x.len(),
+            Sample::InTime(x) => x.first().map_or(0, Vec::len),
+        }
+    }
+
+    /// Whether it drives no neuron.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The payloads that a sample stands for: `clamp(round_half_even(x / scale) + zero) - zero`.
+pub fn encode(encoder: &Encoder, sample: &Sample) -> Vec<i64> {
+    let clamp = |code: i64| code.clamp(encoder.minimum, encoder.maximum) - encoder.zero_point;
+    match sample {
+        Sample::Real(x) => x
+            .iter()
+            .map(|&x| {
+                let level = (x / encoder.scale).round_ties_even();
+                let level = if level.is_nan() { 0 } else { level as i64 };
+                clamp(level.saturating_add(encoder.zero_point))
+            })
+            .collect(),
+        Sample::Codes(x) => x.iter().map(|&code| clamp(code)).collect(),
+        Sample::InTime(steps) => steps.first().cloned().unwrap_or_default(),
+    }
+}
+
+/// What an encoder sends at one timestep, given the payloads of the sample.
+pub(super) fn present(encoder: &Encoder, sample: &Sample, payloads: &[i64], timestep: usize) -> Vec<i64> {
+    let silent = || vec![0; payloads.len()];
+    match encoder.presentation {
+        Presentation::Once if timestep == 0 => payloads.to_vec(),
+        Presentation::Once => silent(),
+        Presentation::EveryTimestep => payloads.to_vec(),
+        Presentation::BitSerial { bits } => match usize::from(bits).checked_sub(timestep + 1) {
+            Some(bit) => payloads.iter().map(|p| (p >> bit) & 1).collect(),
+            None => silent(),
+        },
+        Presentation::InTime => match sample {
+            Sample::InTime(steps) => steps.get(timestep).cloned().unwrap_or_else(silent),
+            _ if timestep == 0 => payloads.to_vec(),
+            _ => silent(),
+        },
+    }
+}
+
+/// Scores of raw values: `scale[c] * (raw - zero[c])` in f32.
+pub fn decode(decoder: &Decoder, raw: &[i64]) -> Vec<f32> {
+    let pick = |n: usize, i: usize| if n == 1 { 0 } else { i * n / raw.len().max(1) };
+    raw.iter()
+        .enumerate()
+        .map(|(i, &r)| {
+            let zero = if decoder.zero.is_empty() { 0 } else { decoder.zero[pick(decoder.zero.len(), i)] };
+            (r - zero) as f32 * decoder.scale[pick(decoder.scale.len(), i)]
+        })
+        .collect()
+}
