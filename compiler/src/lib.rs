@@ -7,5 +7,6 @@
 pub mod import;
 pub mod passes;
 mod problem;
+pub mod reference;
 
 pub use problem::{Error, Problem};

@@ -1,5 +1,7 @@
 //! The passes: each changes a graph in one way, and is one file.
 
+pub mod graded;
+
 use snnc_ir::Graph;
 
 use crate::Error;

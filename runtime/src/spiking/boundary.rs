@@ -47,7 +47,12 @@ pub fn encode(encoder: &Encoder, sample: &Sample) -> Vec<i64> {
 }
 
 /// What an encoder sends at one timestep, given the payloads of the sample.
-pub(super) fn present(encoder: &Encoder, sample: &Sample, payloads: &[i64], timestep: usize) -> Vec<i64> {
+pub(super) fn present(
+    encoder: &Encoder,
+    sample: &Sample,
+    payloads: &[i64],
+    timestep: usize,
+) -> Vec<i64> {
     let silent = || vec![0; payloads.len()];
     match encoder.presentation {
         Presentation::Once if timestep == 0 => payloads.to_vec(),
@@ -71,7 +76,8 @@ pub fn decode(decoder: &Decoder, raw: &[i64]) -> Vec<f32> {
     raw.iter()
         .enumerate()
         .map(|(i, &r)| {
-            let zero = if decoder.zero.is_empty() { 0 } else { decoder.zero[pick(decoder.zero.len(), i)] };
+            let zero =
+                if decoder.zero.is_empty() { 0 } else { decoder.zero[pick(decoder.zero.len(), i)] };
             (r - zero) as f32 * decoder.scale[pick(decoder.scale.len(), i)]
         })
         .collect()

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use snnc_ir::{
-    BiasPlacement, Graph, GraphError, NodeId, Op, Population, Schedule, SpikingOp, TensorType, Window,
+    BiasPlacement, Graph, GraphError, NodeId, Op, Population, Schedule, SpikingOp, TensorType,
+    Window,
 };
 
 use super::boundary::{Sample, decode, encode, present};
@@ -102,8 +103,10 @@ impl Network {
                 *longest = (*longest).max(operand.delay as usize);
             }
             if let (Op::Spiking(SpikingOp::Projection(p)), Some(weights)) = (&node.op, &node.data) {
-                let source = graph.source(id, 0).map(|s| graph[s].ty.shape.clone()).unwrap_or_default();
-                synapses.insert(id, Synapses::new(&node.name, p, weights, &source, &node.ty.shape)?);
+                let source =
+                    graph.source(id, 0).map(|s| graph[s].ty.shape.clone()).unwrap_or_default();
+                synapses
+                    .insert(id, Synapses::new(&node.name, p, weights, &source, &node.ty.shape)?);
             }
         }
         Ok(Network { graph: graph.clone(), order, synapses, delays })
@@ -126,7 +129,11 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::run`].
-    pub fn run_with(&self, samples: &[Sample], observe: &mut Observer<'_>) -> Result<Outcome, RunError> {
+    pub fn run_with(
+        &self,
+        samples: &[Sample],
+        observe: &mut Observer<'_>,
+    ) -> Result<Outcome, RunError> {
         let inputs = self.graph.inputs();
         let mut run = Run::new(self);
         for (i, &id) in inputs.iter().enumerate() {
@@ -238,10 +245,13 @@ impl<'a> Run<'a> {
                     let input = self.input(id, p, &operands, t, network.graph.timing.timesteps);
                     let Some(state) = self.states.get_mut(&id) else { continue };
                     let sent = state.step(p, t, &input);
-                    active |= !matches!(p.neuron, snnc_ir::Neuron::Accumulate) && sent.iter().any(|&x| x != 0);
+                    active |= !matches!(p.neuron, snnc_ir::Neuron::Accumulate)
+                        && sent.iter().any(|&x| x != 0);
                     sent
                 }
-                SpikingOp::MaxPool { window } => max_pool(window, &operands[0], self.shape(id), &node.ty),
+                SpikingOp::MaxPool { window } => {
+                    max_pool(window, &operands[0], self.shape(id), &node.ty)
+                }
                 SpikingOp::Concatenate { axis } => self.concatenate(id, *axis, &operands),
                 SpikingOp::Decoder(d) => {
                     self.read_out(id, d.readout, &operands[0]);
@@ -269,7 +279,9 @@ impl<'a> Run<'a> {
             let node = &network.graph[id];
             let Op::Spiking(op) = &node.op else { continue };
             let sources = network.graph.sources(id);
-            let at = |t: usize| -> Vec<Vec<i64>> { sources.iter().map(|s| values[s][t].clone()).collect() };
+            let at = |t: usize| -> Vec<Vec<i64>> {
+                sources.iter().map(|s| values[s][t].clone()).collect()
+            };
             let mut sent = Vec::with_capacity(steps);
             match op {
                 SpikingOp::Encoder(e) => {
@@ -304,7 +316,9 @@ impl<'a> Run<'a> {
                     }
                 }
                 SpikingOp::MaxPool { window } => {
-                    sent.extend((0..steps).map(|t| max_pool(window, &at(t)[0], self.shape(id), &node.ty)));
+                    sent.extend(
+                        (0..steps).map(|t| max_pool(window, &at(t)[0], self.shape(id), &node.ty)),
+                    );
                 }
                 SpikingOp::Concatenate { axis } => {
                     sent.extend((0..steps).map(|t| self.concatenate(id, *axis, &at(t))));
@@ -332,7 +346,9 @@ impl<'a> Run<'a> {
 
     fn propagate(&mut self, id: NodeId, payloads: &[i64]) -> Result<Vec<i64>, RunError> {
         let network = self.network;
-        let (Some(synapses), Some(arrivals)) = (network.synapses.get(&id), self.arrivals.get_mut(&id)) else {
+        let (Some(synapses), Some(arrivals)) =
+            (network.synapses.get(&id), self.arrivals.get_mut(&id))
+        else {
             return Ok(Vec::new());
         };
         let operations = synapses.propagate(&network.graph[id].name, payloads, arrivals)?;
@@ -346,9 +362,17 @@ impl<'a> Run<'a> {
     }
 
     /// Sum of the operands, and the bias where this timestep has one.
-    fn input(&self, id: NodeId, p: &Population, operands: &[Vec<i64>], t: usize, steps: usize) -> Vec<i64> {
+    fn input(
+        &self,
+        id: NodeId,
+        p: &Population,
+        operands: &[Vec<i64>],
+        t: usize,
+        steps: usize,
+    ) -> Vec<i64> {
         let neurons = self.network.graph[id].ty.len();
-        let plane = (neurons / self.network.graph[id].ty.shape.first().copied().unwrap_or(1).max(1)).max(1);
+        let plane =
+            (neurons / self.network.graph[id].ty.shape.first().copied().unwrap_or(1).max(1)).max(1);
         let biased = match p.bias_placement {
             BiasPlacement::EveryTimestep => t < steps,
             BiasPlacement::FirstTimestep => t == 0,
@@ -364,7 +388,8 @@ impl<'a> Run<'a> {
 
     fn concatenate(&self, id: NodeId, axis: usize, operands: &[Vec<i64>]) -> Vec<i64> {
         let graph = &self.network.graph;
-        let shapes: Vec<&[usize]> = graph.sources(id).iter().map(|&s| graph[s].ty.shape.as_slice()).collect();
+        let shapes: Vec<&[usize]> =
+            graph.sources(id).iter().map(|&s| graph[s].ty.shape.as_slice()).collect();
         let outer: usize = graph[id].ty.shape[..axis].iter().product();
         let mut joined = Vec::with_capacity(graph[id].ty.len());
         for i in 0..outer {
@@ -386,7 +411,9 @@ impl<'a> Run<'a> {
     fn count(&mut self, id: NodeId, value: &[i64]) {
         if matches!(
             self.network.graph[id].op,
-            Op::Spiking(SpikingOp::Encoder(_) | SpikingOp::Population(_) | SpikingOp::MaxPool { .. })
+            Op::Spiking(
+                SpikingOp::Encoder(_) | SpikingOp::Population(_) | SpikingOp::MaxPool { .. }
+            )
         ) {
             let activity = self.activity.entry(id).or_default();
             activity.spikes += value.iter().filter(|&&x| x != 0).count() as u64;
@@ -442,8 +469,10 @@ fn max_pool(window: &Window, value: &[i64], shape: &[usize], ty: &TensorType) ->
                 let offset = place(cell, &window.kernel);
                 let mut index = 0;
                 for axis in 0..input.len() {
-                    let along = at[axis] * window.strides[axis] + offset[axis] * window.dilations[axis];
-                    let along = along.checked_sub(window.before[axis]).filter(|&p| p < input[axis])?;
+                    let along =
+                        at[axis] * window.strides[axis] + offset[axis] * window.dilations[axis];
+                    let along =
+                        along.checked_sub(window.before[axis]).filter(|&p| p < input[axis])?;
                     index = index * input[axis] + along;
                 }
                 Some(value[channel * plane + index])

@@ -1,7 +1,8 @@
 //! What the neurons of one population do in a timestep.
 
 use snnc_ir::{
-    CurrentBasedNeuron, IntegrateAndFire, Leak, Neuron, Population, Reset, SigmaDeltaNeuron, SigmaDeltaRole,
+    CurrentBasedNeuron, IntegrateAndFire, Leak, Neuron, Population, Reset, SigmaDeltaNeuron,
+    SigmaDeltaRole,
 };
 
 /// The state of a population's neurons. Which fields are used depends on the neuron model.
@@ -43,12 +44,19 @@ impl State {
     }
 
     /// One timestep: takes `input` (bias included) and returns the payloads sent.
-    pub(super) fn step(&mut self, population: &Population, timestep: usize, input: &[i64]) -> Vec<i64> {
+    pub(super) fn step(
+        &mut self,
+        population: &Population,
+        timestep: usize,
+        input: &[i64],
+    ) -> Vec<i64> {
         (0..input.len())
             .map(|i| {
                 let channel = i / self.plane;
                 match &population.neuron {
-                    Neuron::IntegrateAndFire(n) => self.integrate_and_fire(n, i, timestep, input[i]),
+                    Neuron::IntegrateAndFire(n) => {
+                        self.integrate_and_fire(n, i, timestep, input[i])
+                    }
                     Neuron::SigmaDelta(n) => self.sigma_delta(n, i, input[i]),
                     Neuron::CurrentBased(n) => self.current_based(n, i, input[i]),
                     Neuron::Accumulate => {
@@ -68,7 +76,13 @@ impl State {
     /// Integrate and fire (soft reset: RMP-SNN, Han et al. 2020; negative spikes: QFFS, Li et al.
     /// 2022; time-varying thresholds: FS neurons, Stöckl and Maass 2021, and ATIF, Castagnetti et
     /// al. 2023).
-    fn integrate_and_fire(&mut self, n: &IntegrateAndFire, i: usize, timestep: usize, input: i64) -> i64 {
+    fn integrate_and_fire(
+        &mut self,
+        n: &IntegrateAndFire,
+        i: usize,
+        timestep: usize,
+        input: i64,
+    ) -> i64 {
         let channel = i / self.plane;
         let mut u = self.potential[i] + input;
         if let Leak::Averaging { shift, .. } = n.leak {

@@ -51,7 +51,8 @@ impl Synapses {
     ) -> Result<Self, RunError> {
         let fault = |reason: String| RunError::Node { node: name.to_owned(), reason };
         let values = weights.to_i64().map_err(|e| fault(e.to_string()))?;
-        let (sources, targets) = (source_shape.iter().product::<usize>(), target_shape.iter().product());
+        let (sources, targets) =
+            (source_shape.iter().product::<usize>(), target_shape.iter().product());
         let wiring = match &projection.connectivity {
             Connectivity::Dense => {
                 let mut by_source = vec![0; values.len()];
@@ -65,11 +66,14 @@ impl Synapses {
                 let plane = |v: &[usize], fill: usize| match *v {
                     [x] => Ok([fill, x]),
                     [y, x] => Ok([y, x]),
-                    _ => Err(fault(format!("convolutions over {} dimensions are not run", v.len()))),
+                    _ => {
+                        Err(fault(format!("convolutions over {} dimensions are not run", v.len())))
+                    }
                 };
                 let kernel = plane(&window.kernel, 1)?;
                 let taps = kernel[0] * kernel[1];
-                let (per_group_in, per_group_out) = (weights.shape()[1], weights.shape()[0] / groups);
+                let (per_group_in, per_group_out) =
+                    (weights.shape()[1], weights.shape()[0] / groups);
                 let mut by_source = vec![0; values.len()];
                 for (i, w) in values.iter().enumerate() {
                     let (target, rest) = (i / (per_group_in * taps), i % (per_group_in * taps));
@@ -156,7 +160,9 @@ impl Synapses {
         };
         let shifted = payload << shift;
         match self.projection.accumulator.overflow {
-            Overflow::Saturate | Overflow::SaturateEach => saturate(shifted, self.projection.accumulator.bits),
+            Overflow::Saturate | Overflow::SaturateEach => {
+                saturate(shifted, self.projection.accumulator.bits)
+            }
             _ => shifted,
         }
     }
@@ -183,12 +189,16 @@ impl Synapses {
             }
             Wiring::Dense(weights) => {
                 let delays = &self.projection.delays;
-                for (target, &weight) in weights[source * self.targets..][..self.targets].iter().enumerate() {
+                for (target, &weight) in
+                    weights[source * self.targets..][..self.targets].iter().enumerate()
+                {
                     let delay = delays.get(target * self.sources + source).copied().unwrap_or(0);
                     deposit(target, weight, delay.into());
                 }
             }
-            Wiring::Convolution(c) => c.scatter(source, self.source_channels, self.target_channels, deposit),
+            Wiring::Convolution(c) => {
+                c.scatter(source, self.source_channels, self.target_channels, deposit)
+            }
         }
     }
 }
@@ -202,7 +212,9 @@ impl Convolution {
         let taps = self.kernel[0] * self.kernel[1];
         for tap in 0..taps {
             let (ky, kx) = (tap / self.kernel[1], tap % self.kernel[1]);
-            let (Some(row), Some(column)) = (self.meets(0, y, ky), self.meets(1, x, kx)) else { continue };
+            let (Some(row), Some(column)) = (self.meets(0, y, ky), self.meets(1, x, kx)) else {
+                continue;
+            };
             let weights = &self.weights[(channel * taps + tap) * per_group..][..per_group];
             for (within, &weight) in weights.iter().enumerate() {
                 let target = ((first + within) * self.output[0] + row) * self.output[1] + column;
@@ -215,6 +227,7 @@ impl Convolution {
     fn meets(&self, axis: usize, i: usize, k: usize) -> Option<usize> {
         let distance = (i + self.before[axis]).checked_sub(k * self.dilations[axis])?;
         let stride = self.strides[axis];
-        (distance % stride == 0 && distance / stride < self.output[axis]).then_some(distance / stride)
+        (distance % stride == 0 && distance / stride < self.output[axis])
+            .then_some(distance / stride)
     }
 }

@@ -1,0 +1,667 @@
+//! Quantised tensor graph to graded spikes: one timestep, one payload for each neuron.
+//!
+//! Each linear operator becomes a projection, each requantisation a population whose neuron has
+//! exactly the thresholds of `y = RNE(f32(acc) * f32(M)) + zero`, and a payload is `code - zero`.
+
+use std::collections::HashMap;
+
+use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_interval};
+use snnc_ir::{
+    Coding, Connectivity, Decoder, Encoder, GradedNeuron, Graph, Neuron, Node, NodeId, PoolKind,
+    Population, Presentation, Projection, Quantisation, Readout, SpikingOp, Stage, Tensor,
+    TensorOp, ThresholdTable, Window,
+};
+
+use crate::reference::Requantiser;
+use crate::{Error, Problem};
+
+/// A converted network, and which node of the quantised graph each part stands for.
+#[derive(Clone, Debug)]
+pub struct Conversion {
+    /// The canonical spiking graph.
+    pub network: Graph,
+    /// Encoders, populations and pools of `network`, each with the node of the quantised graph whose
+    /// codes (less their zero point) it sends, or whose accumulators it shows.
+    pub correspondence: Vec<(NodeId, NodeId)>,
+}
+
+/// Bits after the binary point of the gains where accumulators of different scales meet.
+const GAIN_BITS: u32 = 30;
+
+/// Converts a quantised graph.
+///
+/// # Errors
+/// All operators that have no spiking form, each with its ONNX node.
+pub fn convert(quantised: &Graph) -> Result<Conversion, Error> {
+    let order = quantised.order().map_err(|e| Error::input("graph", e.to_string(), ""))?;
+    let mut converter = Converter {
+        quantised,
+        network: Graph::new(quantised.name.clone(), Stage::Spiking),
+        values: HashMap::new(),
+        correspondence: Vec::new(),
+        problems: Vec::new(),
+    };
+    for id in order {
+        converter.node(id);
+    }
+    if converter.problems.is_empty() {
+        Ok(Conversion { network: converter.network, correspondence: converter.correspondence })
+    } else {
+        Err(Error::Unsupported(converter.problems))
+    }
+}
+
+/// What a node of the quantised graph has become.
+#[derive(Clone, Debug)]
+enum Form {
+    /// Payloads of a spiking node.
+    Payloads(Payloads),
+    /// Not yet spikes: the synapses onto a population still to come.
+    Sum(Synapses),
+    /// A graph input before its quantiser.
+    Raw,
+    /// Real scores.
+    Scores(Payloads, Vec<f32>),
+    /// Could not be converted; the problem is recorded.
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+struct Payloads {
+    node: NodeId,
+    /// Shape without batch; may differ from the node's by a reshape.
+    shape: Vec<usize>,
+    /// Where the order of neurons is not the node's: for each place the neuron.
+    order: Option<Vec<usize>>,
+    /// Range of one payload for each channel of the node.
+    range: Vec<Interval>,
+}
+
+#[derive(Clone, Debug)]
+struct Synapses {
+    source: Payloads,
+    connectivity: Connectivity,
+    weights: Vec<i64>,
+    weight_shape: Vec<usize>,
+    bias: Vec<i64>,
+    /// Real value of one unit for each channel, or one for all.
+    scale: Vec<f32>,
+    shape: Vec<usize>,
+}
+
+struct Converter<'a> {
+    quantised: &'a Graph,
+    network: Graph,
+    values: HashMap<NodeId, Form>,
+    correspondence: Vec<(NodeId, NodeId)>,
+    problems: Vec<Problem>,
+}
+
+impl Converter<'_> {
+    fn problem(&mut self, id: NodeId, reason: impl Into<String>, remedy: &str) -> Form {
+        self.problems.push(Problem::new(self.quantised[id].describe(), reason, remedy));
+        Form::Nothing
+    }
+
+    fn form(&self, id: NodeId, port: usize) -> Form {
+        let source = self.quantised.source(id, port);
+        source.and_then(|s| self.values.get(&s)).cloned().unwrap_or(Form::Nothing)
+    }
+
+    fn node(&mut self, id: NodeId) {
+        let Some(op) = self.quantised[id].as_tensor().cloned() else { return };
+        let form = match op {
+            TensorOp::Constant => return,
+            TensorOp::Input => self.input(id),
+            TensorOp::Quantise(q) => self.encoder(id, &q),
+            TensorOp::Convolution { window, groups } => {
+                self.linear(id, Connectivity::Convolution { window, groups })
+            }
+            TensorOp::Dense => self.linear(id, Connectivity::Dense),
+            TensorOp::Pool(pool) => match pool.kind {
+                PoolKind::Max => self.max_pool(id, pool.window),
+                PoolKind::Sum => self.sum_pool(id, pool.window),
+                _ => self.problem(id, "an average pool that is not on codes", "quantise its input"),
+            },
+            TensorOp::Requantise => self.population(id),
+            TensorOp::Lookup { minimum, table } => self.lookup(id, minimum, &table),
+            TensorOp::Reshape => self.reshape(id),
+            TensorOp::Transpose { permutation } => self.transpose(id, &permutation),
+            TensorOp::Concatenate { axis } => self.concatenate(id, axis),
+            TensorOp::Dequantise(q) => self.scores(id, &q),
+            // The order of the scores, all that a prediction needs, is that of what goes in.
+            TensorOp::Softmax { .. } => self.form(id, 0),
+            TensorOp::Output => {
+                self.decoder(id);
+                return;
+            }
+            _ => self.problem(
+                id,
+                "this operator has no spiking form",
+                "remove it from the network, or move it after the output",
+            ),
+        };
+        self.values.insert(id, form);
+    }
+
+    fn input(&mut self, id: NodeId) -> Form {
+        match &self.quantised[id].ty.quantisation {
+            Some(q) => self.encode(id, id, &q.clone()),
+            None => Form::Raw,
+        }
+    }
+
+    fn encoder(&mut self, id: NodeId, q: &Quantisation) -> Form {
+        match (self.form(id, 0), self.quantised.source(id, 0)) {
+            (Form::Raw, Some(input)) => self.encode(id, input, q),
+            (Form::Nothing, _) => Form::Nothing,
+            _ => self.problem(id, "a quantiser that is not at an input", ""),
+        }
+    }
+
+    fn encode(&mut self, id: NodeId, input: NodeId, q: &Quantisation) -> Form {
+        if q.axis.is_some() {
+            return self.problem(
+                id,
+                "an input quantised channel by channel",
+                "use one scale for the input",
+            );
+        }
+        let shape = unbatched(&self.quantised[id].ty.shape);
+        let encoder = Encoder {
+            scale: q.scale_at(0),
+            zero_point: q.zero_at(0),
+            minimum: q.minimum,
+            maximum: q.maximum,
+            presentation: Presentation::Once,
+        };
+        let range = Interval::new(q.minimum - q.zero_at(0), q.maximum - q.zero_at(0)).with_zero();
+        let name = self.network.fresh_name(&self.quantised[input].name);
+        let node = Node::spiking(name, SpikingOp::Encoder(encoder), shape.clone())
+            .with_origins(&self.quantised[id].origins);
+        let node = self.network.add(node, &[]);
+        self.correspondence.push((node, id));
+        let channels = shape.first().copied().unwrap_or(1);
+        Form::Payloads(Payloads { node, shape, order: None, range: vec![range; channels] })
+    }
+
+    fn linear(&mut self, id: NodeId, connectivity: Connectivity) -> Form {
+        let source = match self.form(id, 0) {
+            Form::Payloads(source) => source,
+            Form::Nothing => return Form::Nothing,
+            _ => return self.problem(id, "its input is not quantised", "quantise its input"),
+        };
+        let operands = self.quantised.sources(id);
+        let Some(weights) = self.codes(operands[1]) else {
+            return self.problem(
+                id,
+                "its weights are not constant integers",
+                "quantise its weights",
+            );
+        };
+        let bias = match operands.get(2).map(|&b| self.codes(b)) {
+            None => Vec::new(),
+            Some(Some(bias)) => bias,
+            Some(None) => return self.problem(id, "its bias is not a constant", ""),
+        };
+        let node = &self.quantised[id];
+        let Some(q) = &node.ty.quantisation else {
+            return self.problem(id, "its accumulator has no scale", "");
+        };
+        let synapses = Synapses {
+            source,
+            connectivity,
+            weights,
+            weight_shape: self.quantised[operands[1]].ty.shape.clone(),
+            bias,
+            scale: q.scale.clone(),
+            shape: unbatched(&node.ty.shape),
+        };
+        Form::Sum(synapses)
+    }
+
+    /// The integers of a constant, zero points subtracted.
+    fn codes(&self, id: NodeId) -> Option<Vec<i64>> {
+        let node = &self.quantised[id];
+        let mut values = node.data.as_ref()?.to_i64().ok()?;
+        if let Some(q) = &node.ty.quantisation
+            && q.zero_point.iter().any(|&z| z != 0)
+        {
+            let axis = q.axis.unwrap_or(0);
+            let inner: usize = node.ty.shape[axis + 1..].iter().product();
+            let along = node.ty.shape[axis];
+            for (i, v) in values.iter_mut().enumerate() {
+                *v -= q.zero_at(i / inner % along);
+            }
+        }
+        Some(values)
+    }
+
+    fn max_pool(&mut self, id: NodeId, window: Window) -> Form {
+        let source = match self.map_of(id) {
+            Ok(source) => source,
+            Err(form) => return form,
+        };
+        let shape = unbatched(&self.quantised[id].ty.shape);
+        let node = self.named(id, SpikingOp::MaxPool { window }, &shape);
+        let node = self.network.add(node, &[source.node]);
+        self.correspondence.push((node, id));
+        Form::Payloads(Payloads { node, shape, order: None, range: source.range })
+    }
+
+    fn sum_pool(&mut self, id: NodeId, window: Window) -> Form {
+        let source = match self.map_of(id) {
+            Ok(source) => source,
+            Err(form) => return form,
+        };
+        let node = &self.quantised[id];
+        let Some(q) = &node.ty.quantisation else {
+            return self.problem(id, "its sum has no scale", "");
+        };
+        let channels = source.shape[0];
+        let cells: usize = window.kernel.iter().product();
+        let weight_shape = [&[channels, 1], window.kernel.as_slice()].concat();
+        Form::Sum(Synapses {
+            weights: vec![1; channels * cells],
+            weight_shape,
+            bias: Vec::new(),
+            scale: q.scale.clone(),
+            shape: unbatched(&node.ty.shape),
+            connectivity: Connectivity::Convolution { window, groups: channels },
+            source,
+        })
+    }
+
+    /// The operand as a map in its node's own order.
+    fn map_of(&mut self, id: NodeId) -> Result<Payloads, Form> {
+        match self.form(id, 0) {
+            Form::Payloads(p) if p.order.is_none() && p.shape == self.network[p.node].ty.shape => {
+                Ok(p)
+            }
+            Form::Nothing => Err(Form::Nothing),
+            Form::Payloads(_) => Err(self.problem(id, "a reshaped or transposed map goes in", "")),
+            _ => Err(self.problem(id, "its input is not quantised", "quantise its input")),
+        }
+    }
+
+    fn reshape(&mut self, id: NodeId) -> Form {
+        let shape = unbatched(&self.quantised[id].ty.shape);
+        match self.form(id, 0) {
+            Form::Payloads(p) => Form::Payloads(Payloads { shape, ..p }),
+            Form::Sum(s) if s.scale.len() == 1 || shape.first() == s.shape.first() => {
+                Form::Sum(Synapses { shape, ..s })
+            }
+            Form::Sum(_) => {
+                self.problem(id, "accumulators with a scale for each channel are reshaped", "")
+            }
+            other => other,
+        }
+    }
+
+    fn transpose(&mut self, id: NodeId, permutation: &[usize]) -> Form {
+        let p = match self.form(id, 0) {
+            Form::Payloads(p) if permutation.first() == Some(&0) => p,
+            Form::Nothing => return Form::Nothing,
+            _ => return self.problem(id, "this transposition has no spiking form", ""),
+        };
+        let from = &p.shape;
+        let shape: Vec<usize> = permutation[1..].iter().map(|&d| from[d - 1]).collect();
+        let strides: Vec<usize> = (0..from.len()).map(|d| from[d + 1..].iter().product()).collect();
+        let order = (0..shape.iter().product())
+            .map(|index: usize| {
+                let (mut rest, mut place) = (index, 0);
+                for (axis, &extent) in shape.iter().enumerate().rev() {
+                    place += rest % extent * strides[permutation[axis + 1] - 1];
+                    rest /= extent;
+                }
+                p.order.as_ref().map_or(place, |o| o[place])
+            })
+            .collect();
+        Form::Payloads(Payloads { shape, order: Some(order), ..p })
+    }
+
+    fn concatenate(&mut self, id: NodeId, axis: usize) -> Form {
+        let mut parts = Vec::new();
+        for port in 0..self.quantised.sources(id).len() {
+            match self.form(id, port) {
+                Form::Payloads(p)
+                    if p.order.is_none() && p.shape == self.network[p.node].ty.shape =>
+                {
+                    parts.push(p);
+                }
+                Form::Nothing => return Form::Nothing,
+                _ => return self.problem(id, "joins what are not maps of spikes", ""),
+            }
+        }
+        if axis == 0 {
+            return self.problem(id, "joins along the batch", "");
+        }
+        let shape = unbatched(&self.quantised[id].ty.shape);
+        let range = if axis == 1 {
+            parts.iter().flat_map(|p| p.range.clone()).collect()
+        } else {
+            let union = parts.iter().flat_map(|p| p.range.iter().copied()).reduce(Interval::union);
+            vec![union.unwrap_or(Interval::new(0, 0)); shape[0]]
+        };
+        let sources: Vec<NodeId> = parts.iter().map(|p| p.node).collect();
+        let node = self.named(id, SpikingOp::Concatenate { axis: axis - 1 }, &shape);
+        let node = self.network.add(node, &sources);
+        self.correspondence.push((node, id));
+        Form::Payloads(Payloads { node, shape, order: None, range })
+    }
+
+    /// A spiking node named after the ONNX node that made `id`.
+    fn named(&self, id: NodeId, op: SpikingOp, shape: &[usize]) -> Node {
+        let node = &self.quantised[id];
+        let wanted = node.origins.first().map_or(&node.name, |o| &o.node);
+        Node::spiking(self.network.fresh_name(wanted), op, shape).with_origins(&node.origins)
+    }
+
+    /// Adds the synapses as a projection; returns it and the interval of its sums, gain excluded.
+    fn project(
+        &mut self,
+        id: NodeId,
+        population: &str,
+        synapses: &Synapses,
+        gain: Vec<i64>,
+    ) -> Option<(NodeId, Vec<Interval>)> {
+        let s = synapses;
+        let own_shape = self.network[s.source.node].ty.shape.clone();
+        let mut weights = s.weights.clone();
+        match &s.connectivity {
+            Connectivity::Dense => {
+                if let Some(order) = &s.source.order {
+                    let inputs = order.len();
+                    for (row, old) in weights.chunks_mut(inputs).zip(s.weights.chunks(inputs)) {
+                        for (place, &neuron) in order.iter().enumerate() {
+                            row[neuron] = old[place];
+                        }
+                    }
+                }
+            }
+            _ if s.source.order.is_some() || s.source.shape != own_shape => {
+                self.problem(id, "a reshaped or transposed map goes into a convolution", "");
+                return None;
+            }
+            _ => {}
+        }
+        let sums = sums(s, &weights, &own_shape);
+        let mut projection = Projection::exact(s.connectivity.clone());
+        projection.gain = gain;
+        let name = self.network.fresh_name(&format!("{population}.synapses"));
+        let node = Node::spiking(name, SpikingOp::Projection(projection), s.shape.clone())
+            .with_data(Tensor::from_integers(&s.weight_shape, &weights))
+            .with_origins(&self.quantised[id].origins);
+        Some((self.network.add(node, &[s.source.node]), sums))
+    }
+
+    fn population(&mut self, id: NodeId) -> Form {
+        let Some(requantiser) = Requantiser::new(self.quantised, id) else {
+            return self.problem(id, "requantises without scales", "");
+        };
+        let mut parts = Vec::new();
+        for port in 0..self.quantised.sources(id).len() {
+            match self.form(id, port) {
+                Form::Sum(s) => parts.push(s),
+                Form::Payloads(p) => match self.one_to_one(id, port, p) {
+                    Some(s) => parts.push(s),
+                    None => return Form::Nothing,
+                },
+                Form::Nothing => return Form::Nothing,
+                _ => return self.problem(id, "one of its inputs is not quantised", "quantise it"),
+            }
+        }
+        let shape = parts[0].shape.clone();
+        let wanted = self.named(id, SpikingOp::Concatenate { axis: 0 }, &shape).name;
+        let channels = shape.first().copied().unwrap_or(1);
+        let single = parts.len() == 1;
+        let mut projections = Vec::new();
+        let mut bias = vec![0i64; channels];
+        let mut potentials = vec![Interval::new(0, 0); channels];
+        for (port, part) in parts.iter().enumerate() {
+            let gain: Vec<i64> = if single {
+                Vec::new()
+            } else {
+                (0..channels).map(|c| requantiser.gain(port, c, GAIN_BITS)).collect()
+            };
+            let Some((projection, sums)) = self.project(id, &wanted, part, gain.clone()) else {
+                return Form::Nothing;
+            };
+            projections.push(projection);
+            for c in 0..channels {
+                let gain = gain.get(c).copied().unwrap_or(1);
+                let own = gain
+                    * part.bias.get(if part.bias.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
+                bias[c] += own;
+                potentials[c] =
+                    potentials[c].plus(sums[c].times(gain)).plus(Interval::new(own, own));
+            }
+        }
+        let neuron = if single {
+            fitted(&requantiser, &potentials)
+        } else {
+            Neuron::Graded(GradedNeuron {
+                multiplier: vec![1],
+                offset: vec![1 << (GAIN_BITS - 1)],
+                divisor: vec![1 << GAIN_BITS],
+                minimum: requantiser.minimum(),
+                maximum: requantiser.maximum(),
+            })
+        };
+        let range: Vec<Interval> = (0..channels)
+            .map(|c| {
+                let sent = |v| neuron.single_shot(c, v).unwrap_or_default();
+                Interval::new(sent(potentials[c].low), sent(potentials[c].high)).with_zero()
+            })
+            .collect();
+        let population = Population {
+            coding: Coding::Graded,
+            bias: if bias.iter().all(|&b| b == 0) { Vec::new() } else { bias },
+            bias_placement: Default::default(),
+            neuron,
+            minimum: requantiser.minimum().min(0),
+            maximum: requantiser.maximum().max(0),
+            scale: vec![requantiser.output_scale()],
+        };
+        let node =
+            Node { name: wanted, ..self.named(id, SpikingOp::Population(population), &shape) };
+        let node = self.network.add(node, &projections);
+        self.correspondence.push((node, id));
+        Form::Payloads(Payloads { node, shape, order: None, range })
+    }
+
+    /// Payloads that go into a population unweighted.
+    fn one_to_one(&mut self, id: NodeId, port: usize, source: Payloads) -> Option<Synapses> {
+        let operand = self.quantised.source(id, port)?;
+        let q = self.quantised[operand].ty.quantisation.as_ref()?;
+        let scale = q.scale.clone();
+        let shape = self.network[source.node].ty.shape.clone();
+        if source.order.is_some() || source.shape != shape {
+            self.problem(id, "a reshaped or transposed map is requantised", "");
+            return None;
+        }
+        let channels = shape.first().copied().unwrap_or(1);
+        Some(Synapses {
+            source,
+            connectivity: Connectivity::OneToOne,
+            weights: vec![1; channels],
+            weight_shape: vec![channels],
+            bias: Vec::new(),
+            scale,
+            shape,
+        })
+    }
+
+    fn lookup(&mut self, id: NodeId, minimum: i64, table: &[i64]) -> Form {
+        let (Form::Payloads(source), Some(operand)) =
+            (self.form(id, 0), self.quantised.source(id, 0))
+        else {
+            return Form::Nothing;
+        };
+        let zero =
+            |id: NodeId| self.quantised[id].ty.quantisation.as_ref().map_or(0, |q| q.zero_at(0));
+        let (zero_in, zero_out) = (zero(operand), zero(id));
+        let Some(synapses) = self.one_to_one(id, 0, source) else { return Form::Nothing };
+        let table: Vec<i64> = table.iter().map(|code| code - zero_out).collect();
+        let low = table.iter().copied().min().unwrap_or(0).min(0);
+        let high = table.iter().copied().max().unwrap_or(0).max(0);
+        let scale =
+            self.quantised[id].ty.quantisation.as_ref().map_or_else(Vec::new, |q| q.scale.clone());
+        let population = Population {
+            coding: Coding::Graded,
+            bias: Vec::new(),
+            bias_placement: Default::default(),
+            neuron: Neuron::Lookup { minimum: minimum - zero_in, table },
+            minimum: low,
+            maximum: high,
+            scale,
+        };
+        let shape = synapses.shape.clone();
+        let node = self.named(id, SpikingOp::Population(population), &shape);
+        let Some((projection, _)) = self.project(id, &node.name, &synapses, Vec::new()) else {
+            return Form::Nothing;
+        };
+        let node = self.network.add(node, &[projection]);
+        self.correspondence.push((node, id));
+        let channels = shape.first().copied().unwrap_or(1);
+        Form::Payloads(Payloads {
+            node,
+            shape,
+            order: None,
+            range: vec![Interval::new(low, high); channels],
+        })
+    }
+
+    fn scores(&mut self, id: NodeId, q: &Quantisation) -> Form {
+        match self.form(id, 0) {
+            Form::Payloads(p) => Form::Scores(p, q.scale.clone()),
+            Form::Sum(s) => {
+                let Some(linear) = self.quantised.source(id, 0) else { return Form::Nothing };
+                self.read_out(id, linear, &s)
+            }
+            other => other,
+        }
+    }
+
+    /// A population that only accumulates: its potential is the network's answer.
+    fn read_out(&mut self, id: NodeId, linear: NodeId, synapses: &Synapses) -> Form {
+        let wanted = self.named(linear, SpikingOp::Concatenate { axis: 0 }, &synapses.shape).name;
+        let Some((projection, sums)) = self.project(linear, &wanted, synapses, Vec::new()) else {
+            return Form::Nothing;
+        };
+        let range: Vec<Interval> = sums
+            .iter()
+            .enumerate()
+            .map(|(c, sum)| {
+                let bias = synapses.bias.get(c).or(synapses.bias.first()).copied().unwrap_or(0);
+                sum.plus(Interval::new(bias, bias)).with_zero()
+            })
+            .collect();
+        let whole = range.iter().copied().reduce(Interval::union).unwrap_or(Interval::new(0, 0));
+        let population = Population {
+            coding: Coding::Graded,
+            bias: synapses.bias.clone(),
+            bias_placement: Default::default(),
+            neuron: Neuron::Accumulate,
+            minimum: whole.low,
+            maximum: whole.high,
+            scale: synapses.scale.clone(),
+        };
+        let node = Node {
+            name: wanted,
+            ..self.named(linear, SpikingOp::Population(population), &synapses.shape)
+        };
+        let node = self.network.add(node, &[projection]);
+        self.correspondence.push((node, self.quantised.source(id, 0).unwrap_or(linear)));
+        let shape = synapses.shape.clone();
+        Form::Scores(Payloads { node, shape, order: None, range }, synapses.scale.clone())
+    }
+
+    fn decoder(&mut self, id: NodeId) {
+        let (source, scale) = match self.form(id, 0) {
+            Form::Scores(source, scale) => (source, scale),
+            Form::Payloads(source) => (source, vec![1.0]),
+            Form::Nothing => return,
+            Form::Sum(_) | Form::Raw => {
+                self.problem(id, "the output is neither quantised nor dequantised", "");
+                return;
+            }
+        };
+        if source.order.is_some() {
+            self.problem(id, "the output is transposed", "leave the last transposition out");
+            return;
+        }
+        let shape = unbatched(&self.quantised[id].ty.shape);
+        let decoder = Decoder { readout: Readout::Last, scale, zero: Vec::new() };
+        let name = self.network.fresh_name(&self.quantised[id].name);
+        let mut node = Node::spiking(name, SpikingOp::Decoder(decoder), shape);
+        node.ty.dtype = snnc_ir::DType::F32;
+        self.network.add(node, &[source.node]);
+    }
+}
+
+fn unbatched(shape: &[usize]) -> Vec<usize> {
+    if shape.len() > 1 { shape[1..].to_vec() } else { shape.to_vec() }
+}
+
+/// Interval of each channel's sum.
+fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
+    let channels = s.shape.first().copied().unwrap_or(1);
+    let ranges = &s.source.range;
+    match &s.connectivity {
+        Connectivity::OneToOne => {
+            (0..channels).map(|c| ranges[c].times(weights[c]).with_zero()).collect()
+        }
+        Connectivity::Dense => {
+            let inputs: usize = own_shape.iter().product();
+            let plane = inputs / ranges.len().max(1);
+            let row = |r: &[i64]| {
+                sum_interval(r.iter().enumerate().map(|(i, &w)| (w, &ranges[i / plane.max(1)])))
+            };
+            weights.chunks(inputs.max(1)).map(row).collect()
+        }
+        Connectivity::Convolution { groups, .. } => {
+            let per_group = s.weight_shape[1];
+            let taps: usize = s.weight_shape[2..].iter().product();
+            let outputs_per_group = channels / groups;
+            let rows = weights.chunks((per_group * taps).max(1)).enumerate();
+            rows.map(|(c, row)| {
+                let first = c / outputs_per_group * per_group;
+                sum_interval(row.iter().enumerate().map(|(i, &w)| (w, &ranges[first + i / taps])))
+            })
+            .collect()
+        }
+    }
+}
+
+/// The neuron with exactly the reference's thresholds on the reachable potentials: multiply and
+/// shift where every channel has a straight line, else a table.
+fn fitted(requantiser: &Requantiser, potentials: &[Interval]) -> Neuron {
+    let (minimum, maximum) = (requantiser.minimum(), requantiser.maximum());
+    let thresholds: Vec<Vec<i64>> = potentials
+        .iter()
+        .enumerate()
+        .map(|(c, v)| {
+            bisect_thresholds(
+                |acc| requantiser.payload(c, &[acc]),
+                (v.low, v.high),
+                (minimum, maximum),
+            )
+        })
+        .collect();
+    let lines: Option<Vec<(i64, i64, u8)>> = thresholds
+        .iter()
+        .zip(potentials)
+        .map(|(t, v)| StraightLine::new(t, (v.low, v.high), minimum).fit_shift(46))
+        .collect();
+    match lines {
+        Some(lines) => Neuron::Graded(GradedNeuron {
+            multiplier: lines.iter().map(|l| l.0).collect(),
+            offset: lines.iter().map(|l| l.1).collect(),
+            divisor: lines.iter().map(|l| 1 << l.2).collect(),
+            minimum,
+            maximum,
+        }),
+        None => Neuron::Thresholds(ThresholdTable { thresholds, minimum }),
+    }
+}
