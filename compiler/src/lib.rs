@@ -4,6 +4,8 @@
 //! spikes), the target's legaliser and emitter in `snnc-backends`, and the certificate, which
 //! compares what was emitted with what was imported.
 
+pub mod artefact;
+pub mod certificate;
 pub mod import;
 pub mod passes;
 mod problem;

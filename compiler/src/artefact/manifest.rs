@@ -1,0 +1,366 @@
+//! `manifest.yaml`: what an artefact is, and what its own files cannot say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use snnc_backends::{FitRow, Note};
+use snnc_ir::{
+    Connectivity, Graph, Neuron, Node, NodeId, Op, Origin, Presentation, Readout, Schedule,
+    SpikingOp, Stage,
+};
+
+use crate::certificate::{Certificate, Verdict};
+use crate::{Error, Problem};
+
+/// The manifest of one artefact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always `snnc-artefact`.
+    pub format: String,
+    /// Version of this layout.
+    pub version: u32,
+    /// Version of the compiler.
+    pub compiler: String,
+    /// Name of the target.
+    pub target: String,
+    /// What was compiled.
+    pub source: Source,
+    /// Options, defaults filled in.
+    pub options: BTreeMap<String, String>,
+    /// Timesteps of one sample.
+    pub timesteps: usize,
+    /// Timesteps from the input to a valid output.
+    pub latency: usize,
+    /// Order of populations and timesteps.
+    pub schedule: Schedule,
+    /// Input encoding.
+    pub inputs: Vec<InputRow>,
+    /// Output decoding.
+    pub outputs: Vec<OutputRow>,
+    /// Populations in order of computation.
+    pub populations: Vec<PopulationRow>,
+    /// The file that a reader opens.
+    pub entry: String,
+    /// All files.
+    pub files: Vec<FileRow>,
+    /// Resources.
+    pub fit: Vec<FitRow>,
+    /// The certificate in short.
+    pub certificate: CertificateSummary,
+    /// What the user should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+}
+
+/// The compiled model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// File name without folders.
+    pub file: String,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: String,
+}
+
+/// How samples become payloads: `real = data * data_scale + data_offset` for integer data, then
+/// `code = clamp(round(real / scale) + zero_point)`, sent as `code - zero_point`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputRow {
+    /// Name of the encoder.
+    pub name: String,
+    /// Shape of one sample.
+    pub shape: Vec<usize>,
+    /// Element type that the model takes.
+    pub dtype: String,
+    /// Applied to integer data for a real input.
+    pub data_scale: f64,
+    /// Applied to integer data for a real input.
+    pub data_offset: f64,
+    /// Real value of one unit of payload.
+    pub scale: f32,
+    /// Code of the real 0.
+    pub zero_point: i64,
+    /// Smallest code.
+    pub minimum: i64,
+    /// Largest code.
+    pub maximum: i64,
+    /// When the payload is sent.
+    pub presentation: Presentation,
+}
+
+/// How raw values become scores: `score = scale[c] * (raw - zero[c])`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputRow {
+    /// Name of the decoder.
+    pub name: String,
+    /// Shape of the scores.
+    pub shape: Vec<usize>,
+    /// Which payloads make up a raw value.
+    pub readout: Readout,
+    /// Scale for each class, or one for all.
+    pub scale: Vec<f32>,
+    /// Raw value of the score 0, for each class or one for all; none means 0.
+    pub zero: Vec<i64>,
+}
+
+/// One population.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PopulationRow {
+    /// Its name.
+    pub name: String,
+    /// ONNX nodes it came from.
+    pub origins: Vec<Origin>,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// How its values become spikes.
+    pub coding: String,
+    /// Bits of a payload.
+    pub payload_bits: u8,
+    /// Smallest and largest threshold of all channels and levels, where it has thresholds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<(i64, i64)>,
+    /// Bits of the weights.
+    pub weight_bits: u8,
+    /// Synapses of one neuron.
+    pub fan_in: usize,
+    /// Weights of its projections.
+    pub parameters: usize,
+    /// Real value of one unit of payload, for each channel or one for all.
+    pub scale: Vec<f32>,
+}
+
+/// One file of an artefact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRow {
+    /// Path below the artefact's folder.
+    pub path: String,
+    /// Length.
+    pub bytes: u64,
+    /// SHA-256 of the content, hexadecimal.
+    pub sha256: String,
+}
+
+/// The certificate in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateSummary {
+    /// The worst verdict.
+    pub verdict: Verdict,
+    /// Populations proved.
+    pub proved: usize,
+    /// Populations with listed differences.
+    pub differs: usize,
+    /// Populations with a bounded or measured error.
+    pub approximate: usize,
+    /// Populations that failed.
+    pub failed: usize,
+}
+
+impl CertificateSummary {
+    /// The certificate's counts.
+    pub fn of(certificate: &Certificate) -> Self {
+        let [proved, differs, approximate, failed] = certificate.counts().map(|(_, n)| n);
+        CertificateSummary { verdict: certificate.verdict, proved, differs, approximate, failed }
+    }
+}
+
+impl InputRow {
+    /// Rows of all encoders; `dtype` is that of the model's inputs.
+    pub fn all(
+        network: &Graph,
+        dtypes: &[String],
+        (data_scale, data_offset): (f64, f64),
+    ) -> Vec<InputRow> {
+        let row = |(i, id): (usize, NodeId)| match network[id].as_spiking() {
+            Some(SpikingOp::Encoder(e)) => Some(InputRow {
+                name: network[id].name.clone(),
+                shape: network[id].ty.shape.clone(),
+                dtype: dtypes.get(i).cloned().unwrap_or_else(|| "f32".into()),
+                data_scale,
+                data_offset,
+                scale: e.scale,
+                zero_point: e.zero_point,
+                minimum: e.minimum,
+                maximum: e.maximum,
+                presentation: e.presentation,
+            }),
+            _ => None,
+        };
+        network.inputs().into_iter().enumerate().filter_map(row).collect()
+    }
+}
+
+impl OutputRow {
+    /// Rows of all decoders.
+    pub fn all(network: &Graph) -> Vec<OutputRow> {
+        let row = |id: NodeId| match network[id].as_spiking() {
+            Some(SpikingOp::Decoder(d)) => Some(OutputRow {
+                name: network[id].name.clone(),
+                shape: network[id].ty.shape.clone(),
+                readout: d.readout,
+                scale: d.scale.clone(),
+                zero: d.zero.clone(),
+            }),
+            _ => None,
+        };
+        network.outputs().into_iter().filter_map(row).collect()
+    }
+}
+
+impl PopulationRow {
+    /// Rows of all populations.
+    pub fn all(network: &Graph) -> Vec<PopulationRow> {
+        populations(network).into_iter().map(|id| PopulationRow::of(network, id)).collect()
+    }
+
+    fn of(network: &Graph, id: NodeId) -> PopulationRow {
+        let node = &network[id];
+        let projections: Vec<&Node> =
+            projections(network, id).into_iter().map(|p| &network[p]).collect();
+        let weights = || projections.iter().filter_map(|p| p.data.as_ref());
+        let bits = weights().flat_map(|w| w.to_i64().unwrap_or_default()).map(signed_bits).max();
+        let Op::Spiking(SpikingOp::Population(p)) = &node.op else {
+            return PopulationRow::unknown(node);
+        };
+        PopulationRow {
+            coding: p.coding.name().into(),
+            payload_bits: p.payload_bits(),
+            thresholds: threshold_range(&p.neuron, node.ty.shape.first().copied().unwrap_or(1)),
+            weight_bits: bits.unwrap_or(0),
+            fan_in: projections.iter().map(|p| fan_in(p)).sum(),
+            parameters: weights().map(snnc_ir::Tensor::len).sum(),
+            scale: p.scale.clone(),
+            ..PopulationRow::unknown(node)
+        }
+    }
+
+    fn unknown(node: &Node) -> PopulationRow {
+        PopulationRow {
+            name: node.name.clone(),
+            origins: node.origins.clone(),
+            shape: node.ty.shape.clone(),
+            coding: String::new(),
+            payload_bits: 0,
+            thresholds: None,
+            weight_bits: 0,
+            fan_in: 0,
+            parameters: 0,
+            scale: Vec::new(),
+        }
+    }
+}
+
+/// Two's complement bits of `w`.
+fn signed_bits(w: i64) -> u8 {
+    (65 - if w < 0 { (!w).leading_zeros() } else { w.leading_zeros() }) as u8
+}
+
+fn fan_in(projection: &Node) -> usize {
+    let Some(weights) = &projection.data else { return 0 };
+    match projection.as_spiking() {
+        Some(SpikingOp::Projection(p)) if p.connectivity == Connectivity::OneToOne => 1,
+        _ => weights.shape().iter().skip(1).product(),
+    }
+}
+
+fn threshold_range(neuron: &Neuron, channels: usize) -> Option<(i64, i64)> {
+    let all: Vec<i64> = match neuron {
+        Neuron::Graded(n) if n.maximum > n.minimum => (0..channels)
+            .flat_map(|c| [n.threshold(c, n.minimum + 1), n.threshold(c, n.maximum)])
+            .collect(),
+        Neuron::Thresholds(n) => n.thresholds.iter().flatten().copied().collect(),
+        Neuron::IntegrateAndFire(n) => n.threshold.0.iter().flatten().copied().collect(),
+        Neuron::CurrentBased(n) => vec![n.threshold],
+        Neuron::SigmaDelta(n) => vec![n.threshold],
+        _ => Vec::new(),
+    };
+    Some((all.iter().copied().min()?, all.iter().copied().max()?))
+}
+
+/// Populations in order of computation.
+pub(super) fn populations(network: &Graph) -> Vec<NodeId> {
+    let order = network.order().unwrap_or_default();
+    let is_population =
+        |id: &NodeId| matches!(network[*id].as_spiking(), Some(SpikingOp::Population(_)));
+    order.into_iter().filter(is_population).collect()
+}
+
+/// Projections onto a population, through pools of potentials.
+fn projections(network: &Graph, population: NodeId) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    let mut pending = network.sources(population);
+    pending.reverse();
+    while let Some(id) = pending.pop() {
+        match network[id].as_spiking() {
+            Some(SpikingOp::Projection(_)) => found.push(id),
+            Some(SpikingOp::MaxPool { .. }) => pending.extend(network.sources(id)),
+            _ => {}
+        }
+    }
+    found
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// When the text is no manifest of a version that this compiler knows.
+    pub fn parse(text: &str, file: &str) -> Result<Manifest, Error> {
+        let fail = |reason: String| {
+            Error::Input(vec![Problem::new(format!("`{file}`"), reason, "compile the model again")])
+        };
+        let manifest: Manifest =
+            serde_yaml::from_str(text).map_err(|e| fail(format!("is no manifest: {e}")))?;
+        if manifest.format != "snnc-artefact" || manifest.version != 1 {
+            return Err(fail(format!(
+                "has format `{}` version {}",
+                manifest.format, manifest.version
+            )));
+        }
+        Ok(manifest)
+    }
+
+    /// Gives a network read from the target's files what those cannot say: names, origins, scales.
+    ///
+    /// # Errors
+    /// When the network is not the one that the manifest describes.
+    pub fn apply(&self, network: &mut Graph, file: &str) -> Result<(), Error> {
+        let counts = |what: &str, found: usize, stated: usize| {
+            if found == stated {
+                return Ok(());
+            }
+            let reason = format!("says {stated} {what}, but the network has {found}");
+            Err(Error::input(format!("`{file}`"), reason, "compile the model again"))
+        };
+        let (inputs, outputs, order) = (network.inputs(), network.outputs(), populations(network));
+        counts("inputs", inputs.len(), self.inputs.len())?;
+        counts("outputs", outputs.len(), self.outputs.len())?;
+        counts("populations", order.len(), self.populations.len())?;
+        debug_assert_eq!(network.stage, Stage::Spiking);
+        for (id, row) in inputs.into_iter().zip(&self.inputs) {
+            network[id].name.clone_from(&row.name);
+            if let Op::Spiking(SpikingOp::Encoder(e)) = &mut network[id].op {
+                (e.scale, e.zero_point) = (row.scale, row.zero_point);
+                (e.minimum, e.maximum) = (row.minimum, row.maximum);
+            }
+        }
+        for (id, row) in order.into_iter().zip(&self.populations) {
+            for (i, projection) in projections(network, id).into_iter().enumerate() {
+                let suffix = if i == 0 { String::new() } else { format!(".{i}") };
+                network[projection].name = format!("{}.synapses{suffix}", row.name);
+                network[projection].origins.clone_from(&row.origins);
+            }
+            network[id].name.clone_from(&row.name);
+            network[id].origins.clone_from(&row.origins);
+            if let Op::Spiking(SpikingOp::Population(p)) = &mut network[id].op {
+                p.scale.clone_from(&row.scale);
+            }
+        }
+        for (id, row) in outputs.into_iter().zip(&self.outputs) {
+            network[id].name.clone_from(&row.name);
+            if let Op::Spiking(SpikingOp::Decoder(d)) = &mut network[id].op {
+                d.scale.clone_from(&row.scale);
+                d.zero.clone_from(&row.zero);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Opening what a user names: an artefact's folder, or a bare file of a target's format.
+
+use std::path::Path;
+
+use snnc_backends::{FileSource, ReadError, TARGETS, Target, target};
+use snnc_ir::{Graph, Stage};
+
+use super::{CERTIFICATE, DirectoryFiles, MANIFEST, Manifest, SOURCE, sha256_hex};
+use crate::certificate::Certificate;
+use crate::{Error, Problem};
+
+/// An artefact that was read back.
+#[derive(Clone)]
+pub struct Opened {
+    /// The target whose format it has.
+    pub target: &'static dyn Target,
+    /// The network.
+    pub network: Graph,
+    /// What the folder says of it; a bare file has none.
+    pub manifest: Option<Manifest>,
+    /// The quantised network from which it was compiled, if the folder holds it.
+    pub source: Option<Graph>,
+    /// The certificate, if the folder holds one.
+    pub certificate: Option<Certificate>,
+}
+
+/// Opens `path` if it is an artefact; `None` if it is a file of none of the targets' formats.
+///
+/// # Errors
+/// When it is an artefact that is damaged, or cannot be read at all.
+pub fn open(path: &Path) -> Result<Option<Opened>, Error> {
+    let shown = path.display();
+    if path.is_dir() {
+        return open_directory(path).map(Some);
+    }
+    let content = std::fs::read(path).map_err(|e| {
+        Error::input(format!("`{shown}`"), format!("cannot be read: {e}"), "check the path")
+    })?;
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    if name == MANIFEST {
+        let parent = path.parent().unwrap_or(Path::new("."));
+        return open_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+            .map(Some);
+    }
+    let Some(target) = TARGETS.iter().copied().find(|t| t.recognises(&name, &content)) else {
+        return Ok(None);
+    };
+    let files = DirectoryFiles::new(path.parent().unwrap_or(Path::new(".")));
+    let network = verified(target.read(&files, &name).map_err(|e| read_error(&e))?, &name)?;
+    Ok(Some(Opened { target, network, manifest: None, source: None, certificate: None }))
+}
+
+fn read_error(error: &ReadError) -> Error {
+    Error::Input(vec![Problem::new("artefact", error.to_string(), "compile the model again")])
+}
+
+fn verified(graph: Graph, file: &str) -> Result<Graph, Error> {
+    match snnc_ir::verify(graph) {
+        Ok(graph) => Ok(graph.into_inner()),
+        Err(errors) => {
+            let problem =
+                |e: &snnc_ir::VerifyError| Problem::new(format!("`{file}`"), e.to_string(), "");
+            Err(Error::Input(errors.iter().map(problem).collect()))
+        }
+    }
+}
+
+fn open_directory(path: &Path) -> Result<Opened, Error> {
+    let files = DirectoryFiles::new(path);
+    let place = format!("`{}`", path.join(MANIFEST).display());
+    let text = files.read(MANIFEST).map_err(|e| {
+        Error::input(
+            format!("`{}`", path.display()),
+            e.to_string(),
+            "name a folder that `snnc compile` wrote",
+        )
+    })?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let manifest = Manifest::parse(&text, MANIFEST)?;
+    let Some(target) = target(&manifest.target) else {
+        return Err(Error::input(
+            place,
+            format!("names the unknown target `{}`", manifest.target),
+            "",
+        ));
+    };
+    let mut problems = Vec::new();
+    for row in &manifest.files {
+        match files.read(&row.path) {
+            Ok(content) if sha256_hex(&content) == row.sha256 => {}
+            Ok(_) => problems.push(Problem::new(
+                format!("`{}`", path.join(&row.path).display()),
+                "was changed since it was compiled (its SHA-256 is another)",
+                "compile the model again",
+            )),
+            Err(e) => problems.push(Problem::new(
+                format!("`{}`", path.join(&row.path).display()),
+                e.to_string(),
+                "compile the model again",
+            )),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Error::Input(problems));
+    }
+    let mut network = target.read(&files, &manifest.entry).map_err(|e| read_error(&e))?;
+    manifest.apply(&mut network, MANIFEST)?;
+    let network = verified(network, &manifest.entry)?;
+    let listed = |name: &str| manifest.files.iter().any(|f| f.path == name);
+    let source = if listed(SOURCE) {
+        let bytes = files.read(SOURCE).map_err(|e| read_error(&e))?;
+        let graph = Graph::from_wire(bytes)
+            .map_err(|e| Error::input(format!("`{SOURCE}`"), e.to_string(), ""))?;
+        let graph = verified(graph, SOURCE)?;
+        (graph.stage == Stage::Quantised).then_some(graph)
+    } else {
+        None
+    };
+    let certificate = if listed(CERTIFICATE) {
+        let bytes = files.read(CERTIFICATE).map_err(|e| read_error(&e))?;
+        let parsed = serde_json::from_slice(&bytes);
+        Some(parsed.map_err(|e| Error::input(format!("`{CERTIFICATE}`"), e.to_string(), ""))?)
+    } else {
+        None
+    };
+    Ok(Opened { target, network, manifest: Some(manifest), source, certificate })
+}
+
+/// Whether two networks are the same, names of projections and element types of weights aside.
+///
+/// # Errors
+/// The first difference.
+pub fn same_network(a: &Graph, b: &Graph) -> Result<(), String> {
+    if a.timing != b.timing {
+        return Err(format!("{:?} against {:?}", a.timing, b.timing));
+    }
+    let (Ok(left), Ok(right)) = (a.order(), b.order()) else { return Err("no order".into()) };
+    if left.len() != right.len() {
+        return Err(format!("{} nodes against {}", left.len(), right.len()));
+    }
+    let place = |order: &[snnc_ir::NodeId], id| order.iter().position(|&o| o == id);
+    for (&x, &y) in left.iter().zip(&right) {
+        let (n, m) = (&a[x], &b[y]);
+        if n.op != m.op {
+            return Err(format!("`{}`: {:?} against {:?}", n.name, n.op, m.op));
+        }
+        if n.ty.shape != m.ty.shape {
+            return Err(format!("`{}`: {:?} against {:?}", n.name, n.ty.shape, m.ty.shape));
+        }
+        let data = |node: &snnc_ir::Node| {
+            node.data.as_ref().map(|d| (d.shape().to_vec(), d.to_i64().ok()))
+        };
+        if data(n) != data(m) {
+            return Err(format!("`{}`: other weights", n.name));
+        }
+        let operands = |g: &Graph, order: &[_], id| {
+            g.operands(id).iter().map(|o| (place(order, o.source), o.delay)).collect::<Vec<_>>()
+        };
+        if operands(a, &left, x) != operands(b, &right, y) {
+            return Err(format!("`{}`: other inputs", n.name));
+        }
+    }
+    Ok(())
+}

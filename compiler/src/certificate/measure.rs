@@ -1,0 +1,134 @@
+//! What is seen on data: the codes of the reference beside the payloads of the emitted network.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
+
+use crate::passes::graded::Conversion;
+
+/// Codes of one population over all samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Activations compared.
+    pub activations: u64,
+    /// Activations whose code is another.
+    pub differing: u64,
+    /// Mean distance of the codes.
+    pub mean_error: f64,
+    /// Largest distance of the codes.
+    pub maximum_error: i64,
+}
+
+impl Measured {
+    /// What both have seen.
+    pub fn merged(self, other: Measured) -> Measured {
+        let activations = self.activations + other.activations;
+        let total =
+            self.mean_error * self.activations as f64 + other.mean_error * other.activations as f64;
+        Measured {
+            activations,
+            differing: self.differing + other.differing,
+            mean_error: if activations == 0 { 0.0 } else { total / activations as f64 },
+            maximum_error: self.maximum_error.max(other.maximum_error),
+        }
+    }
+}
+
+/// One population on both sides.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Name of the population.
+    pub population: String,
+    /// Node of the quantised graph whose value is the codes.
+    pub reference: NodeId,
+    /// Node of the emitted graph whose payloads are summed over time.
+    pub emitted: NodeId,
+    zero: i64,
+    minimum: i64,
+    maximum: i64,
+    scale: f64,
+    /// Real value of one unit of emitted payload, for each channel or one for all.
+    emitted_scale: Vec<f32>,
+    neurons: usize,
+}
+
+impl Comparison {
+    /// The populations that send codes on both sides, in order of computation.
+    pub fn all(quantised: &Graph, canonical: &Conversion, emitted: &Graph) -> Vec<Comparison> {
+        let mut list = Vec::new();
+        for &(node, reference) in &canonical.correspondence {
+            let name = &canonical.network[node].name;
+            let Some(SpikingOp::Population(own)) = canonical.network[node].as_spiking() else {
+                continue;
+            };
+            let (Some(id), Some(q)) = (emitted.find(name), &quantised[reference].ty.quantisation)
+            else {
+                continue;
+            };
+            let Some(SpikingOp::Population(theirs)) = emitted[id].as_spiking() else { continue };
+            if matches!(own.neuron, Neuron::Accumulate) {
+                continue;
+            }
+            list.push(Comparison {
+                population: name.clone(),
+                reference,
+                emitted: id,
+                zero: q.zero_at(0),
+                minimum: q.minimum,
+                maximum: q.maximum,
+                scale: f64::from(q.scale_at(0)),
+                emitted_scale: if theirs.scale.is_empty() {
+                    own.scale.clone()
+                } else {
+                    theirs.scale.clone()
+                },
+                neurons: emitted[id].ty.len(),
+            });
+        }
+        list
+    }
+
+    /// Compares one sample: codes of the reference, payloads of the emitted population summed over
+    /// all timesteps.
+    pub fn sample(&self, codes: &[i64], payloads: &[i64]) -> Measured {
+        let plane = self.neurons / self.emitted_scale.len().max(1);
+        let mut measured = Measured { activations: codes.len() as u64, ..Measured::default() };
+        let mut total = 0u64;
+        for (i, (&code, &payload)) in codes.iter().zip(payloads).enumerate() {
+            let unit =
+                f64::from(self.emitted_scale[(i / plane.max(1)).min(self.emitted_scale.len() - 1)]);
+            let level = if unit == self.scale {
+                payload
+            } else {
+                (payload as f64 * unit / self.scale).round() as i64
+            };
+            let found = (level + self.zero).clamp(self.minimum, self.maximum);
+            let distance = (found - code).abs();
+            measured.differing += u64::from(distance != 0);
+            measured.maximum_error = measured.maximum_error.max(distance);
+            total += distance as u64;
+        }
+        measured.mean_error =
+            if codes.is_empty() { 0.0 } else { total as f64 / codes.len() as f64 };
+        measured
+    }
+}
+
+/// Compares one sample on all populations; the maps hold the values of both runs.
+pub fn compare_sample(
+    comparisons: &[Comparison],
+    codes: &HashMap<NodeId, Vec<i64>>,
+    payloads: &HashMap<NodeId, Vec<i64>>,
+) -> Vec<Measured> {
+    let none = Vec::new();
+    comparisons
+        .iter()
+        .map(|c| {
+            c.sample(
+                codes.get(&c.reference).unwrap_or(&none),
+                payloads.get(&c.emitted).unwrap_or(&none),
+            )
+        })
+        .collect()
+}
