@@ -11,9 +11,9 @@ mod header;
 mod tests;
 
 pub use array::{NpyArray, NpyType};
+pub(crate) use header::{Header, MAGIC, MAX_PREAMBLE_LEN};
 
 use bytes::Bytes;
-use header::Header;
 use thiserror::Error;
 
 /// Why bytes are not a readable NPY array, or an array cannot be written or converted.

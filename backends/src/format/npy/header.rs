@@ -12,6 +12,9 @@ pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// structured types, which are refused anyway.
 const MAX_HEADER_LEN: usize = u16::MAX as usize;
 
+/// Longest run of bytes before the data: magic, version, a length of four bytes, the text.
+pub(crate) const MAX_PREAMBLE_LEN: usize = MAGIC.len() + 2 + 4 + MAX_HEADER_LEN;
+
 /// `numpy.save` leaves room for the first dimension to grow to this many digits.
 const GROWTH_DIGITS: usize = 21;
 
@@ -30,6 +33,8 @@ pub(crate) struct Header {
     shape: Vec<usize>,
     /// Bytes before the data.
     pub(crate) preamble_len: usize,
+    /// Bytes of data that type and shape ask for.
+    pub(crate) data_len: usize,
 }
 
 impl Header {
@@ -57,13 +62,14 @@ impl Header {
         let text = rest.get(..text_len).ok_or(cut_off(preamble_len))?;
         let fields = Literal { text, at: 0 }.header()?;
         let (dtype, big_endian) = parse_descr(&fields.descr)?;
-        byte_len(dtype, &fields.shape)?;
+        let data_len = byte_len(dtype, &fields.shape)?;
         Ok(Self {
             dtype,
             big_endian,
             fortran_order: fields.fortran_order,
             shape: fields.shape,
             preamble_len,
+            data_len,
         })
     }
 

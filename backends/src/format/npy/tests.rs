@@ -1,6 +1,5 @@
 //! Against bytes that NumPy 2.4 wrote, and against damaged ones.
 
-use super::header::MAGIC;
 use super::*;
 use proptest::prelude::*;
 
