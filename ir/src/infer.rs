@@ -64,7 +64,7 @@ pub fn window_outputs(
             return shape_error(format!("a window of {extent} does not fit into {padded} cells"));
         };
         let mut count = if ceil { room.div_ceil(stride) + 1 } else { room / stride + 1 };
-        if ceil && (count - 1) * stride >= cells + window.before[i] {
+        if ceil && (count - 1).saturating_mul(stride) >= cells + window.before[i] {
             count -= 1;
         }
         outputs.push(count);
@@ -82,7 +82,7 @@ pub fn infer_output(graph: &Graph, id: NodeId) -> Result<TensorType, InferError>
     let sources = graph.sources(id);
     let operands: Vec<&TensorType> = sources.iter().map(|&s| &graph[s].ty).collect();
     match &node.op {
-        Op::Tensor(op) => infer_tensor(op, &operands, &node.ty),
+        Op::Tensor(op) => infer_tensor_output(op, &operands, &node.ty),
         Op::Spiking(op) => infer_spiking(op, &operands, &node.ty, node.data.as_ref()),
     }
 }
@@ -100,12 +100,24 @@ fn arity(
     }
 }
 
-fn infer_tensor(
+/// The output type of a tensor operator on operands of the given types, `own` being the type that
+/// its node states.
+///
+/// # Errors
+/// When the operands do not fit the operator, or a shape has more elements than memory.
+pub fn infer_tensor_output(
     op: &TensorOp,
     operands: &[&TensorType],
     own: &TensorType,
 ) -> Result<TensorType, InferError> {
     use TensorOp::*;
+    for ty in operands.iter().copied().chain([own]) {
+        // A dimension of 0 does not excuse the others: products of some of them are formed too.
+        let product = ty.shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d.max(1)));
+        if product.is_none() {
+            return shape_error(format!("{:?} has too many elements", ty.shape));
+        }
+    }
     let expected = match op {
         Input | Constant => ("0", 0, 0),
         Convolution { .. } | TransposedConvolution { .. } | Dense => ("2 or 3", 2, 3),
@@ -188,7 +200,11 @@ fn infer_tensor(
             if factors.len() != operands[0].shape.len() {
                 return shape_error("as many factors as dimensions are needed");
             }
-            with_shape(operands[0].shape.iter().zip(factors).map(|(d, f)| d * f).collect())
+            let product = |(d, f): (&usize, &usize)| d.checked_mul(*f);
+            match operands[0].shape.iter().zip(factors).map(product).collect() {
+                Some(shape) => with_shape(shape),
+                None => return shape_error("the upsampled shape is too large"),
+            }
         }
         Reduce { axes, .. } => reduced(axes, &operands[0].shape, own)?,
         ArgMax { axis } => reduced(std::slice::from_ref(axis), &operands[0].shape, own)?,
@@ -323,10 +339,15 @@ fn transposed(
     if x.len() < 3 || w.len() != x.len() || groups == 0 || w[0] != x[1] || x[1] % groups != 0 {
         return shape_error(format!("a transposed convolution of {x:?} with weights {w:?}"));
     }
-    bias_fits(operands, w[1] * groups)?;
+    let outputs = w[1].checked_mul(groups).ok_or(InferError::Shape("too many groups".into()))?;
+    bias_fits(operands, outputs)?;
+    let rank = window.rank();
+    let parts = [&window.strides, &window.dilations, &window.before, &window.after];
     if own.shape.len() != x.len()
-        || own.shape[..2] != [x[0], w[1] * groups]
-        || window.rank() + 2 != x.len()
+        || own.shape[..2] != [x[0], outputs]
+        || rank + 2 != x.len()
+        || w[2..] != window.kernel
+        || parts.iter().any(|p| p.len() != rank)
     {
         return shape_error(format!("a transposed convolution of {x:?} to {:?}", own.shape));
     }
@@ -393,7 +414,7 @@ fn concatenated(axis: usize, operands: &[&TensorType]) -> Result<Vec<usize>, Inf
                 operand.shape
             ));
         }
-        shape[axis] += operand.shape[axis];
+        shape[axis] = shape[axis].saturating_add(operand.shape[axis]);
     }
     Ok(shape)
 }
@@ -425,8 +446,8 @@ fn sliced(
         if own[i] == 0 {
             continue;
         }
-        let last = start[i] as isize + step[i] * (own[i] as isize - 1);
-        if start[i] >= shape[i] || last < 0 || last >= shape[i] as isize {
+        let last = start[i] as i128 + step[i] as i128 * (own[i] as i128 - 1);
+        if start[i] >= shape[i] || !(0..shape[i] as i128).contains(&last) {
             return shape_error(format!("a slice reaches beyond {shape:?}"));
         }
     }
@@ -478,6 +499,25 @@ mod tests {
             "no window begins in padding"
         );
         assert!(window_outputs(&Window::plain(&[7]), &[6], false).is_err());
+    }
+
+    #[test]
+    fn foreign_numbers_overflow_into_errors() {
+        let ty = |shape: &[usize]| TensorType::new(DType::F32, shape);
+        let huge = usize::MAX;
+        let far = TensorOp::Slice { start: vec![0], step: vec![isize::MAX] };
+        assert!(infer_tensor_output(&far, &[&ty(&[4])], &ty(&[3])).is_err());
+        let wide = TensorOp::Upsample { factors: vec![huge] };
+        assert!(infer_tensor_output(&wide, &[&ty(&[4])], &ty(&[4])).is_err());
+        assert!(infer_tensor_output(&TensorOp::Reshape, &[&ty(&[huge, 2])], &ty(&[2])).is_err());
+        let window = Window { strides: vec![huge], ..Window::plain(&[1]) };
+        assert_eq!(window_outputs(&window, &[4], true).unwrap(), [1]);
+        let op = TensorOp::TransposedConvolution { window: Window::plain(&[3]), groups: 1 };
+        let (x, w) = (ty(&[1, 1, 4]), ty(&[1, 1, 2]));
+        assert!(
+            infer_tensor_output(&op, &[&x, &w], &ty(&[1, 1, 5])).is_err(),
+            "kernel and weights"
+        );
     }
 
     #[test]

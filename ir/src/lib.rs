@@ -33,7 +33,7 @@ mod verify;
 mod wire;
 
 pub use graph::{Graph, GraphError, Node, NodeId, Operand, Origin, Schedule, Stage, Timing};
-pub use infer::{InferError, infer_output, window_outputs};
+pub use infer::{InferError, infer_output, infer_tensor_output, window_outputs};
 pub use neuron::{
     AkidaTwoNeuron, BiasPlacement, Comparison, CurrentBasedNeuron, GradedNeuron, IntegrateAndFire,
     Leak, Neuron, Reset, SigmaDeltaNeuron, SigmaDeltaRole, ThresholdTable, TimeTable,
