@@ -1,0 +1,116 @@
+//! Codes and the real numbers that they stand for.
+
+use snnc_ir::{Quantisation, TensorType};
+
+use super::layout::{Channels, broadcast_strides, offsets};
+use super::{Data, RunError, Value};
+
+/// The integers of a value.
+pub(super) fn integers(value: &Value) -> Result<&[i64], RunError> {
+    value.as_i64().ok_or(RunError::Mixed)
+}
+
+/// `code - zero point` for every element; an array without quantisation has zero points 0.
+pub(super) fn centred(value: &Value, ty: &TensorType) -> Result<Vec<i64>, RunError> {
+    let codes = integers(value)?;
+    match &ty.quantisation {
+        Some(q) if q.zero_point.iter().any(|&z| z != 0) => {
+            let channels = Channels::new(q, value.shape())?.each();
+            Ok(codes.iter().zip(channels).map(|(c, i)| c.saturating_sub(q.zero_at(i))).collect())
+        }
+        _ => Ok(codes.to_vec()),
+    }
+}
+
+/// ONNX QuantizeLinear.
+pub(super) fn quantise(x: &Value, q: &Quantisation, ty: &TensorType) -> Result<Value, RunError> {
+    let reals = x.as_f32().ok_or(RunError::Elements(ty.dtype))?;
+    let (run, channels) = Channels::new(q, x.shape())?.runs();
+    let mut codes = Vec::with_capacity(reals.len());
+    if run > 0 {
+        for (chunk, channel) in reals.chunks_exact(run).zip(channels) {
+            codes.extend(chunk.iter().map(|&real| q.code(real, channel)));
+        }
+    }
+    Value::from_i64(&ty.shape, codes)
+}
+
+/// ONNX DequantizeLinear.
+pub(super) fn dequantise(x: &Value, q: &Quantisation, ty: &TensorType) -> Result<Value, RunError> {
+    let codes = integers(x)?;
+    let channels = Channels::new(q, x.shape())?.each();
+    let real = |(code, i): (&i64, usize)| code.saturating_sub(q.zero_at(i)) as f32 * q.scale_at(i);
+    Value::from_f32(&ty.shape, codes.iter().zip(channels).map(real).collect())
+}
+
+/// The two forms of requantisation; every step is one `f32` operation.
+pub(super) fn requantise(
+    operands: &[(&Value, &TensorType)],
+    ty: &TensorType,
+) -> Result<Value, RunError> {
+    let q = ty
+        .quantisation
+        .as_ref()
+        .ok_or(RunError::Quantisation { shape: ty.shape.clone(), reason: "the result has none" })?;
+    let own = Channels::new(q, &ty.shape)?;
+    let scaled: Vec<f32> = match operands {
+        [(value, operand)] => {
+            let s = operand.quantisation.as_ref().ok_or(RunError::NotQuantised(0))?;
+            let channels = Channels::new(s, value.shape())?.each().zip(own.each());
+            let multiplied = |(a, (i, o)): (i64, _)| a as f32 * (s.scale_at(i) / q.scale_at(o));
+            centred(value, operand)?.into_iter().zip(channels).map(multiplied).collect()
+        }
+        _ => {
+            let mut sums = vec![0f32; ty.len()];
+            for (port, (value, operand)) in operands.iter().enumerate() {
+                let reals = reals_of(value, operand, port)?;
+                let at = offsets(&ty.shape, &broadcast_strides(value.shape(), &ty.shape), 0);
+                // The first product is the sum itself: adding it to 0 would lose the sign of -0.
+                for (sum, i) in sums.iter_mut().zip(at) {
+                    *sum = if port == 0 { reals[i] } else { *sum + reals[i] };
+                }
+            }
+            sums.into_iter().zip(own.each()).map(|(sum, o)| sum / q.scale_at(o)).collect()
+        }
+    };
+    let code = |(x, o): (f32, usize)| {
+        let rounded = q.rounding.round(x) as i64;
+        rounded.saturating_add(q.zero_at(o)).clamp(q.minimum, q.maximum)
+    };
+    Value::from_i64(&ty.shape, scaled.into_iter().zip(own.each()).map(code).collect())
+}
+
+/// `f32(code - zero point) * scale` for every element of operand `port`.
+fn reals_of(value: &Value, ty: &TensorType, port: usize) -> Result<Vec<f32>, RunError> {
+    let q = ty.quantisation.as_ref().ok_or(RunError::NotQuantised(port))?;
+    let channels = Channels::new(q, value.shape())?.each();
+    let real = |(a, i): (i64, usize)| a as f32 * q.scale_at(i);
+    Ok(centred(value, ty)?.into_iter().zip(channels).map(real).collect())
+}
+
+pub(super) fn lookup(
+    x: &Value,
+    minimum: i64,
+    table: &[i64],
+    ty: &TensorType,
+) -> Result<Value, RunError> {
+    let entry = |&code: &i64| {
+        let found = code.checked_sub(minimum).and_then(|i| table.get(usize::try_from(i).ok()?));
+        found.copied().ok_or_else(|| {
+            let high = minimum.saturating_add(table.len() as i64 - 1);
+            RunError::Index { index: code, low: minimum, high }
+        })
+    };
+    let codes = integers(x)?.iter().map(entry).collect::<Result<_, _>>()?;
+    Value::from_i64(&ty.shape, codes)
+}
+
+/// The elements as reals, where codes of several scales have to be compared.
+pub(super) fn comparable(value: &Value, ty: &TensorType) -> Result<Value, RunError> {
+    match (value.data(), &ty.quantisation) {
+        (Data::Int(_), Some(q)) if q.scale.len() > 1 || q.zero_point.len() > 1 => {
+            Value::from_f32(value.shape(), reals_of(value, ty, 0)?)
+        }
+        _ => Ok(value.clone()),
+    }
+}

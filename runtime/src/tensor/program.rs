@@ -1,0 +1,210 @@
+//! Whole graphs.
+
+use std::collections::HashMap;
+
+use snnc_ir::{Graph, NodeId, Op, TensorOp, TensorType};
+
+use super::evaluate::{apply, check};
+use super::{RunError, Value};
+
+/// A tensor graph made ready to run any number of times, on any number of threads at once.
+#[derive(Clone, Debug)]
+pub struct Program {
+    inputs: Vec<NodeId>,
+    steps: Vec<Step>,
+    outputs: Vec<(String, usize)>,
+}
+
+/// One node: what it does, with which values, and which values nobody needs after it.
+#[derive(Clone, Debug)]
+struct Step {
+    id: NodeId,
+    name: String,
+    action: Action,
+    operands: Vec<usize>,
+    ty: TensorType,
+    last_uses: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// Takes the input of that index.
+    Input(usize),
+    /// Is this value.
+    Constant(Value),
+    /// Applies this operator.
+    Apply(TensorOp),
+}
+
+/// What a run computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The outputs in the order of [`Graph::outputs`], each with its node's name.
+    pub outputs: Vec<(String, Value)>,
+}
+
+impl Outcome {
+    /// The output of that name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.outputs.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// The first output.
+    pub fn first(&self) -> Option<&Value> {
+        self.outputs.first().map(|(_, value)| value)
+    }
+}
+
+impl Program {
+    /// Orders the nodes, unpacks the constants and checks that every operator can be applied.
+    ///
+    /// # Errors
+    /// When there is a cycle, an operator of the spiking family, an operand with a delay, or an
+    /// operator that does not fit its operands.
+    pub fn new(graph: &Graph) -> Result<Self, RunError> {
+        let order = graph.order()?;
+        let positions: HashMap<NodeId, usize> =
+            order.iter().enumerate().map(|(position, &id)| (id, position)).collect();
+        let inputs = graph.inputs();
+        let mut steps = Vec::with_capacity(order.len());
+        for &id in &order {
+            let step = step(graph, id, &inputs, &positions);
+            steps.push(step.map_err(|source| RunError::Node {
+                node: graph[id].describe(),
+                source: Box::new(source),
+            })?);
+        }
+        let outputs: Vec<(String, usize)> = graph
+            .outputs()
+            .into_iter()
+            .map(|id| (graph[id].name.clone(), positions[&id]))
+            .collect();
+        note_last_uses(&mut steps, &outputs);
+        Ok(Program { inputs, steps, outputs })
+    }
+
+    /// Runs on one value for each graph input, in the order of [`Graph::inputs`].
+    ///
+    /// # Errors
+    /// When an input is not of its node's type or an operation has no result; the error names the
+    /// node.
+    pub fn run(&self, inputs: &[Value]) -> Result<Outcome, RunError> {
+        self.run_with(inputs, &mut |_, _| ())
+    }
+
+    /// Runs as [`Program::run`] does, and shows `observe` the value of every node, constants
+    /// included, in order of computation.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_with(
+        &self,
+        inputs: &[Value],
+        observe: &mut dyn FnMut(NodeId, &Value),
+    ) -> Result<Outcome, RunError> {
+        if inputs.len() != self.inputs.len() {
+            return Err(RunError::Inputs { expected: self.inputs.len(), found: inputs.len() });
+        }
+        let mut values: Vec<Option<Value>> = vec![None; self.steps.len()];
+        for (position, step) in self.steps.iter().enumerate() {
+            let value = self.value_of(step, inputs, &values).map_err(|source| RunError::Node {
+                node: step.name.clone(),
+                source: Box::new(source),
+            })?;
+            observe(step.id, &value);
+            values[position] = Some(value);
+            for &unneeded in &step.last_uses {
+                values[unneeded] = None;
+            }
+        }
+        let taken =
+            |(name, position): &(String, usize)| Some((name.clone(), values[*position].clone()?));
+        Ok(Outcome { outputs: self.outputs.iter().filter_map(taken).collect() })
+    }
+
+    fn value_of(
+        &self,
+        step: &Step,
+        inputs: &[Value],
+        values: &[Option<Value>],
+    ) -> Result<Value, RunError> {
+        let op = match &step.action {
+            Action::Constant(value) => return Ok(value.clone()),
+            Action::Input(index) => {
+                let value = &inputs[*index];
+                return if value.fits(&step.ty) {
+                    Ok(value.clone())
+                } else {
+                    Err(value.misfit(&step.ty))
+                };
+            }
+            Action::Apply(op) => op,
+        };
+        let operand = |&position: &usize| {
+            let value = values[position].as_ref();
+            let value = value.ok_or(RunError::Unsupported("an operand has been freed"))?;
+            Ok((value, &self.steps[position].ty))
+        };
+        let operands = step.operands.iter().map(operand).collect::<Result<Vec<_>, RunError>>()?;
+        apply(op, &operands, &step.ty)
+    }
+}
+
+fn step(
+    graph: &Graph,
+    id: NodeId,
+    inputs: &[NodeId],
+    positions: &HashMap<NodeId, usize>,
+) -> Result<Step, RunError> {
+    let node = &graph[id];
+    let Op::Tensor(op) = &node.op else {
+        return Err(RunError::Unsupported("is a part of a spiking network"));
+    };
+    let operands = graph.operands(id);
+    if operands.iter().any(|o| o.delay != 0) {
+        return Err(RunError::Unsupported("a tensor graph has no timesteps to delay by"));
+    }
+    let types: Vec<&TensorType> = operands.iter().map(|o| &graph[o.source].ty).collect();
+    check(op, &types, &node.ty)?;
+    let action = match op {
+        TensorOp::Input => {
+            let index = inputs.iter().position(|&input| input == id);
+            Action::Input(index.ok_or(RunError::Unsupported("is no input of the graph"))?)
+        }
+        TensorOp::Constant => {
+            let data = node.data.as_ref().ok_or(RunError::Unsupported("has no value"))?;
+            let value = Value::from(data);
+            if !value.fits(&node.ty) {
+                return Err(value.misfit(&node.ty));
+            }
+            Action::Constant(value)
+        }
+        op => Action::Apply(op.clone()),
+    };
+    Ok(Step {
+        id,
+        name: node.describe(),
+        action,
+        operands: operands.iter().map(|o| positions[&o.source]).collect(),
+        ty: node.ty.clone(),
+        last_uses: Vec::new(),
+    })
+}
+
+/// Notes at each step the values that no later step and no output needs.
+fn note_last_uses(steps: &mut [Step], outputs: &[(String, usize)]) {
+    let mut last: Vec<usize> = (0..steps.len()).collect();
+    for (position, step) in steps.iter().enumerate() {
+        for &operand in &step.operands {
+            last[operand] = position;
+        }
+    }
+    for (_, position) in outputs {
+        last[*position] = usize::MAX;
+    }
+    for (value, &user) in last.iter().enumerate() {
+        if let Some(step) = steps.get_mut(user) {
+            step.last_uses.push(value);
+        }
+    }
+}

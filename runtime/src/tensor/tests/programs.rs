@@ -1,0 +1,82 @@
+use snnc_ir::{DType, Graph};
+
+use super::*;
+use crate::tensor::Program;
+
+const NETWORK: &str = r#"snnir 1 tensor "two" {"timesteps":1,"schedule":"streaming"}
+%x = input () : f32[1,3]
+%w = constant () : f32[2,3]
+  data f32[2,3] 1.0 0.0 -1.0 2.0 2.0 2.0
+%fc = dense (%x, %w) : f32[1,2] from [{"node":"fc1","op":"Gemm"}]
+%relu = unary "relu" (%fc) : f32[1,2]
+%y = output (%relu) : f32[1,2]
+%raw = output (%fc) : f32[1,2]
+"#;
+
+#[test]
+fn outputs_come_in_order_with_names() {
+    let graph = Graph::from_text(NETWORK).unwrap();
+    let program = Program::new(&graph).unwrap();
+    let x = reals(&[1, 3], &[1.0, 2.0, 3.0]).0;
+    let outcome = program.run(std::slice::from_ref(&x)).unwrap();
+    let names: Vec<&str> = outcome.outputs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["y", "raw"]);
+    assert_eq!(outcome.first().unwrap().as_f32().unwrap(), [0.0, 12.0]);
+    assert_eq!(outcome.get("raw").unwrap().as_f32().unwrap(), [-2.0, 12.0]);
+
+    let mut seen = Vec::new();
+    let mut observe = |id, value: &Value| {
+        seen.push((graph[id].name.clone(), value.shape().to_vec()));
+    };
+    program.run_with(&[x], &mut observe).unwrap();
+    assert_eq!(seen.len(), graph.len(), "every node is shown");
+    assert!(seen.contains(&("w".into(), vec![2, 3])));
+}
+
+#[test]
+fn one_program_runs_on_many_threads() {
+    let program = Program::new(&Graph::from_text(NETWORK).unwrap()).unwrap();
+    std::thread::scope(|scope| {
+        for i in 0..4 {
+            let program = &program;
+            scope.spawn(move || {
+                let x = reals(&[1, 3], &[i as f32, 0.0, 0.0]).0;
+                let y = program.run(&[x]).unwrap();
+                assert_eq!(y.first().unwrap().as_f32().unwrap(), [i as f32, 2.0 * i as f32]);
+            });
+        }
+    });
+}
+
+#[test]
+fn faults_name_their_node() {
+    let fault = |from: &str, to: &str| {
+        let graph = Graph::from_text(&NETWORK.replacen(from, to, 1)).unwrap();
+        Program::new(&graph).unwrap_err().to_string()
+    };
+    assert!(fault("dense (%x, %w) : f32[1,2]", "dense (%w, %w) : f32[1,2]").contains("Gemm `fc1`"));
+    assert!(fault("dense (%x, %w)", "dense (%x+1, %w)").contains("timesteps"));
+    assert!(fault("  data f32[2,3] 1.0 0.0 -1.0 2.0 2.0 2.0\n", "").contains("`w`"));
+    assert!(fault("dense (%x, %w)", "dense (%relu, %w)").contains("cycle"));
+
+    let program = Program::new(&Graph::from_text(NETWORK).unwrap()).unwrap();
+    assert_eq!(program.run(&[]), Err(RunError::Inputs { expected: 1, found: 0 }));
+    let wrong = program.run(&[integers(DType::I8, &[1, 3], &[0; 3]).0]).unwrap_err();
+    assert_eq!(wrong.to_string(), "`x`: a value of integers [1, 3] is given for f32[1,3]");
+}
+
+#[test]
+fn an_overflowing_accumulator_names_its_node() {
+    let text = r#"snnir 1 quantised "q" {"timesteps":1,"schedule":"streaming"}
+%x = input () : i32[1,2]
+%w = constant () : i8[1,2]
+  data i8[1,2] 127 127
+%fc = dense (%x, %w) : i32[1,1] from [{"node":"fc1","op":"Gemm"}]
+%y = output (%fc) : i32[1,1]
+"#;
+    let program = Program::new(&Graph::from_text(text).unwrap()).unwrap();
+    let run = |x: i64| program.run(&[integers(DType::I32, &[1, 2], &[x, x]).0]);
+    assert_eq!(run(1).unwrap().first().unwrap().as_i64().unwrap(), [254]);
+    let overflow = run(i64::from(i32::MAX)).unwrap_err().to_string();
+    assert!(overflow.starts_with("Gemm `fc1`: an accumulator of i32"), "{overflow}");
+}
