@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod codes;
+mod hostile;
 mod movement;
 mod programs;
 mod windows;
