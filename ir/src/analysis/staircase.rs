@@ -64,6 +64,18 @@ impl StraightLine {
         StraightLine { at_least, below }
     }
 
+    /// The same conditions, each threshold free to move by up to `slack` potentials either way: lines
+    /// for staircases that no straight line has (round-half-even at a power of two, say).
+    pub fn relaxed(&self, slack: i64) -> Self {
+        let moved = |points: &[(i64, i64)], by: i64| {
+            points.iter().map(|&(v, k)| (v.saturating_add(by), k)).collect()
+        };
+        StraightLine {
+            at_least: moved(&self.at_least, slack),
+            below: moved(&self.below, slack.saturating_neg()),
+        }
+    }
+
     /// The open interval of slopes `multiplier / divisor` that serve, as two fractions; the upper
     /// end is `None` if every steeper line serves too. `None` if no line serves.
     pub fn slopes(&self) -> Option<(Fraction, Option<Fraction>)> {
@@ -207,6 +219,26 @@ mod tests {
         assert_eq!(thresholds[..4], [5, 12, 21, 28]);
         let line = StraightLine::new(&thresholds, (-100, 200), 0);
         assert!(line.slopes().is_none() || line.fit_shift(40).is_none());
+    }
+
+    #[test]
+    fn a_slack_of_one_gives_alternating_ties_a_line() {
+        let range = (-100, 200);
+        let answer = reference(0.125, 15);
+        let thresholds = bisect_thresholds(&answer, range, (0, 15));
+        let line = StraightLine::new(&thresholds, range, 0).relaxed(1);
+        let (m, r, d) = line.fit_divisor(4, 64, |_, _, _| true).unwrap();
+        let n = GradedNeuron {
+            multiplier: vec![m],
+            offset: vec![r],
+            divisor: vec![d],
+            minimum: 0,
+            maximum: 15,
+        };
+        let found = bisect_thresholds(|v| n.payload(0, v), range, (0, 15));
+        for (a, b) in thresholds.iter().zip(&found) {
+            assert!((a - b).abs() <= 1, "{a} and {b}");
+        }
     }
 
     #[test]
