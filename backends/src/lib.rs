@@ -17,6 +17,7 @@
 pub mod format;
 pub mod reference;
 mod registry;
+pub mod spleat;
 mod target;
 
 pub use registry::{TARGETS, target};

@@ -1,9 +1,9 @@
 //! The list of targets.
 
-use crate::{Target, reference};
+use crate::{Target, reference, spleat};
 
 /// Every target, in the order of the documentation.
-pub static TARGETS: &[&dyn Target] = &[&reference::Reference];
+pub static TARGETS: &[&dyn Target] = &[&spleat::Spleat, &reference::Reference];
 
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static dyn Target> {

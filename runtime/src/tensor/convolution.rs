@@ -14,35 +14,22 @@ pub(super) trait Number: Copy + Default + Send + Sync {
     fn plus(self, a: Self) -> Self;
 }
 
-impl Number for f32 {
-    #[inline(always)]
-    fn add_product(self, a: Self, b: Self) -> Self {
-        self + a * b
-    }
-
-    #[inline(always)]
-    fn plus(self, a: Self) -> Self {
-        self + a
-    }
-}
-
-/// Integers wrap without a check: [`exact`] has shown beforehand that nothing overflows.
-macro_rules! integer_number {
+macro_rules! number {
     ($($t:ty),*) => {$(
         impl Number for $t {
             #[inline(always)]
             fn add_product(self, a: Self, b: Self) -> Self {
-                self.wrapping_add(a.wrapping_mul(b))
+                self + a * b
             }
 
             #[inline(always)]
             fn plus(self, a: Self) -> Self {
-                self.wrapping_add(a)
+                self + a
             }
         }
     )*};
 }
-integer_number!(i32, i64);
+number!(f32, i32, i64);
 
 /// A sum of products, generic over the numbers: `x`, weights, and the bias if there is one.
 pub(super) trait Kernel {

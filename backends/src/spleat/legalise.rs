@@ -1,0 +1,481 @@
+//! From the canonical network to the neurons and widths of an image.
+
+use snnc_ir::analysis::{Interval, Intervals, intervals};
+use snnc_ir::{
+    Accumulator, BiasPlacement, Coding, Comparison, Connectivity, Graph, IntegrateAndFire, Leak,
+    Neuron, Node, NodeId, Op, Overflow, Population, Projection, Reset, Schedule, SpikingOp, Tensor,
+    TimeTable, Verified, verify,
+};
+
+use super::bounds::{ChannelDrive, membrane};
+use super::fit::{Fit, fit};
+use super::geometry::Geometry;
+use super::hardware::Hardware;
+use super::layer::{Kind, Layer, rows, signed_bits, spread};
+use super::{limits, report};
+use crate::{Legalised, Note, Violation};
+
+/// Multipliers of weights that are tried at most.
+const MULTIPLIERS: i64 = 1 << 14;
+
+/// The network with the neurons of an image.
+///
+/// # Errors
+/// Every limit of the hardware that the network passes, and everything images cannot say.
+pub fn legalise(
+    network: &Verified,
+    hardware: &Hardware,
+    force: bool,
+) -> Result<Legalised, Vec<Violation>> {
+    let found = limits::canonical(network, hardware);
+    let mut violations = found.capacity;
+    if !found.structure.is_empty() {
+        violations.splice(0..0, found.structure);
+        return Err(violations);
+    }
+    let bounds = intervals(network).map_err(|e| vec![internal(&e.to_string())])?;
+    let mut graph = network.clone().into_inner();
+    let mut notes = Vec::new();
+    let mut complete = true;
+    for id in populations(&graph) {
+        let mut work = Work { graph: &mut graph, bounds: &bounds, hardware, id, notes: &mut notes };
+        if let Err(violation) = work.population() {
+            violations.push(violation);
+            complete = false;
+        }
+    }
+    if !complete {
+        return Err(violations);
+    }
+    set_widths(&mut graph, hardware, &mut violations)?;
+    let graph = verify(graph)
+        .map_err(|errors| errors.iter().map(|e| internal(&e.to_string())).collect::<Vec<_>>())?;
+    let layers = layers(&graph, hardware)?;
+    violations.extend(limits::layers(&graph, &layers, hardware));
+    let fit = report::rows(&layers, hardware);
+    let lacking = report::lacking(&graph, &fit);
+    if force {
+        notes.extend(lacking.into_iter().map(|v| Note { node: v.node, text: v.reason }));
+    } else {
+        violations.extend(lacking);
+    }
+    if violations.is_empty() {
+        Ok(Legalised { network: graph, notes, fit })
+    } else {
+        Err(violations)
+    }
+}
+
+/// The layers of a legalised network.
+///
+/// # Errors
+/// When the network is not one that [`legalise`] made for this hardware.
+pub fn layers(graph: &Graph, hardware: &Hardware) -> Result<Vec<Layer>, Vec<Violation>> {
+    let (mut layers, mut violations) = (Vec::new(), Vec::new());
+    for (index, id) in populations(graph).into_iter().enumerate() {
+        match Layer::of(graph, id, index, hardware) {
+            Ok(layer) => layers.push(layer),
+            Err(reason) => violations.push(Violation::new(&graph[id], reason, "report this")),
+        }
+    }
+    if violations.is_empty() { Ok(layers) } else { Err(violations) }
+}
+
+/// The populations in order of computation.
+pub fn populations(graph: &Graph) -> Vec<NodeId> {
+    let order = graph.order().unwrap_or_default();
+    let is_population =
+        |id: &NodeId| matches!(graph[*id].op, Op::Spiking(SpikingOp::Population(_)));
+    order.into_iter().filter(is_population).collect()
+}
+
+fn internal(reason: &str) -> Violation {
+    let remedy = "this is a fault of the compiler".to_owned();
+    Violation { node: "network".into(), reason: reason.to_owned(), remedy }
+}
+
+/// One population on its way into the image.
+struct Work<'a> {
+    graph: &'a mut Graph,
+    bounds: &'a Intervals,
+    hardware: &'a Hardware,
+    id: NodeId,
+    notes: &'a mut Vec<Note>,
+}
+
+impl Work<'_> {
+    fn node(&self) -> &Node {
+        &self.graph[self.id]
+    }
+
+    fn violation(&self, reason: impl Into<String>, remedy: &str) -> Violation {
+        Violation::new(self.node(), reason, remedy)
+    }
+
+    fn population(&mut self) -> Result<(), Violation> {
+        let Op::Spiking(SpikingOp::Population(population)) = &self.node().op else { return Ok(()) };
+        let mut population = population.clone();
+        let channels = self.node().ty.shape.first().copied().unwrap_or(1);
+        let mut multipliers = vec![1; channels];
+        match population.neuron.clone() {
+            Neuron::Graded(_) | Neuron::Thresholds(_) => {
+                let fits = self.fits(&population, channels)?;
+                multipliers = fits.iter().map(|f| f.multiplier).collect();
+                self.note(&population, &fits);
+                population.bias =
+                    (0..channels).map(|c| population.bias_at(c) * fits[c].multiplier).collect();
+                population.neuron = Neuron::IntegrateAndFire(IntegrateAndFire {
+                    threshold: TimeTable::per_channel(fits.iter().map(|f| f.threshold)),
+                    reset: Reset::Soft,
+                    initial: fits.iter().map(|f| f.offset).collect(),
+                    leak: Leak::None,
+                    maximum: population.maximum,
+                    comparison: Comparison::AtLeast,
+                    signed_limit: None,
+                    decode: None,
+                });
+            }
+            Neuron::IntegrateAndFire(n) => self.spiking(&mut population, n, channels)?,
+            Neuron::Accumulate => {
+                population.bias = (0..channels).map(|c| population.bias_at(c)).collect();
+            }
+            other => {
+                let remedy = "use the coding multi-level, few-spikes, rate or atif";
+                return Err(
+                    self.violation(format!("has no form for {}", neuron_name(&other)), remedy)
+                );
+            }
+        }
+        if population.coding == Coding::Graded {
+            population.coding = Coding::MultiLevel;
+        }
+        self.place_bias(&mut population)?;
+        self.graph[self.id].op = Op::Spiking(SpikingOp::Population(population));
+        self.fold(&multipliers)
+    }
+
+    /// A neuron that fires by itself already: one row of every table for each channel.
+    fn spiking(
+        &self,
+        population: &mut Population,
+        n: IntegrateAndFire,
+        channels: usize,
+    ) -> Result<(), Violation> {
+        if n.signed_limit.is_some() {
+            return Err(self.violation("sends negative spikes", "use another coding"));
+        }
+        let mut n = IntegrateAndFire { initial: spread(&n.initial, channels), ..n };
+        let steps = self.graph.timing.timesteps;
+        let threshold = table(&n.threshold, channels, steps);
+        if n.comparison == Comparison::Above {
+            // v > t is v >= t + 1 for integers, while the spike still subtracts t.
+            if n.maximum > 1 {
+                return Err(
+                    self.violation("compares several levels strictly", "use another coding")
+                );
+            }
+            if n.reset == Reset::Soft {
+                n.reset = Reset::SoftBy(TimeTable(threshold.clone()));
+            }
+            n.comparison = Comparison::AtLeast;
+            let raised =
+                threshold.iter().map(|row| row.iter().map(|t| t.saturating_add(1)).collect());
+            n.threshold = TimeTable(raised.collect());
+        } else {
+            n.threshold = TimeTable(threshold);
+        }
+        if n.leak != Leak::None && !matches!(n.reset, Reset::Soft | Reset::Hard(_)) {
+            let remedy = "let a spike subtract the threshold";
+            return Err(self.violation("both leaks and resets by a table", remedy));
+        }
+        if let Reset::SoftBy(taken) = &n.reset {
+            n.reset = Reset::SoftBy(TimeTable(table(taken, channels, steps)));
+        }
+        n.decode = n.decode.map(|values| TimeTable(table(&values, channels, steps)));
+        population.bias = (0..channels).map(|c| population.bias_at(c)).collect();
+        population.neuron = Neuron::IntegrateAndFire(n);
+        Ok(())
+    }
+
+    /// Brings the bias to where an image adds it: in every timestep, or behind a barrier once.
+    fn place_bias(&self, population: &mut Population) -> Result<(), Violation> {
+        let timing = self.graph.timing;
+        let steps = i64::try_from(timing.timesteps).unwrap_or(i64::MAX);
+        if timing.schedule == Schedule::LayerSynchronous {
+            let factor = match population.bias_placement {
+                BiasPlacement::EveryTimestep => steps,
+                _ => 1,
+            };
+            population.bias.iter_mut().for_each(|b| *b = b.saturating_mul(factor));
+            population.bias_placement = BiasPlacement::AfterLastTimestep;
+            return Ok(());
+        }
+        let silent = population.bias.iter().all(|&b| b == 0);
+        if steps > 1 && !silent && population.bias_placement != BiasPlacement::EveryTimestep {
+            match &mut population.neuron {
+                Neuron::IntegrateAndFire(n)
+                    if population.bias_placement == BiasPlacement::FirstTimestep
+                        && n.leak == Leak::None =>
+                {
+                    for (v, b) in n.initial.iter_mut().zip(&mut population.bias) {
+                        *v = v.saturating_add(std::mem::take(b));
+                    }
+                }
+                _ => {
+                    let reason = "adds its bias once in several timesteps";
+                    return Err(
+                        self.violation(reason, "use a layer-synchronous coding, or one timestep")
+                    );
+                }
+            }
+        }
+        population.bias_placement = BiasPlacement::EveryTimestep;
+        Ok(())
+    }
+
+    /// For each channel the multi-level neuron that answers like the graded one.
+    fn fits(&self, population: &Population, channels: usize) -> Result<Vec<Fit>, Violation> {
+        if self.graph.timing.timesteps != 1 {
+            return Err(self.violation(
+                "a graded neuron answers once, but the network has several timesteps",
+                "use the coding multi-level with one timestep",
+            ));
+        }
+        let potentials = self.bounds.potentials(self.id);
+        let magnitudes = self.magnitudes(channels);
+        let numbers = &self.hardware.numbers;
+        let largest = |bits: u8| (1i64 << (bits.min(62) - 1)) - 1;
+        let mut fits = Vec::with_capacity(channels);
+        for (channel, &magnitude) in magnitudes.iter().enumerate() {
+            let reachable = potentials.get(channel).copied().unwrap_or(Interval::new(0, 0));
+            let bias = population.bias_at(channel);
+            let synapses = reachable.plus(Interval::new(-bias, -bias));
+            let answer = |v| population.neuron.single_shot(channel, v).unwrap_or(0);
+            if answer(reachable.low) < 0 {
+                return Err(self.violation(
+                    format!("sends negative payloads (down to {})", answer(reachable.low)),
+                    "give the activation a zero point at the lower end of its codes",
+                ));
+            }
+            let most = largest(numbers.weight_bits) / magnitude.max(1);
+            let accept = |f: &Fit| {
+                let m = f.multiplier;
+                let drive = ChannelDrive {
+                    synapses: synapses.times(m),
+                    bias: bias.saturating_mul(m),
+                    initial: f.offset,
+                    hard_reset: None,
+                    resets: Interval::new(0, 0),
+                };
+                let v = membrane(Kind::IntegrateAndFire, &drive, 1, false);
+                signed_bits(drive.bias) <= numbers.bias_bits
+                    && [v.low, v.high, f.offset, drive.synapses.low, drive.synapses.high]
+                        .iter()
+                        .all(|&x| signed_bits(x) <= numbers.membrane_bits)
+            };
+            let limits = (most.clamp(1, MULTIPLIERS), largest(numbers.threshold_bits));
+            match fit(answer, reachable, population.maximum, limits, accept) {
+                Some(found) => fits.push(found),
+                None => {
+                    return Err(self.violation(
+                        format!(
+                            "channel {channel} has no integer threshold within {} threshold, {} bias and {} membrane bits",
+                            numbers.threshold_bits, numbers.bias_bits, numbers.membrane_bits
+                        ),
+                        "use a hardware description with wider numbers, or fewer bits in the model",
+                    ));
+                }
+            }
+        }
+        Ok(fits)
+    }
+
+    fn note(&mut self, population: &Population, fits: &[Fit]) {
+        let inexact = fits.iter().filter(|f| f.differing > 0).count();
+        if inexact > 0 {
+            let values: u64 = fits.iter().map(|f| f.differing).sum();
+            let text = format!(
+                "no integer threshold is exact for {inexact} of {} channels: {values} reachable accumulator values give another of the {} levels",
+                fits.len(),
+                population.maximum + 1
+            );
+            self.notes.push(Note { node: self.node().describe(), text });
+        }
+    }
+
+    /// Largest magnitude of a channel's weights, gain and shifts included.
+    fn magnitudes(&self, channels: usize) -> Vec<i64> {
+        let mut magnitudes = vec![0i64; channels];
+        for id in self.graph.sources(self.id) {
+            let Some((_, folded)) = self.folded(id, &vec![1; channels]) else { continue };
+            let each = (folded.len() / channels.max(1)).max(1);
+            for (channel, row) in folded.chunks(each).enumerate().take(channels) {
+                let largest = row.iter().map(|w| w.saturating_abs()).max().unwrap_or(0);
+                magnitudes[channel] = magnitudes[channel].max(largest);
+            }
+        }
+        magnitudes
+    }
+
+    /// Geometry, and weights times gains, shifts and multipliers, of one projection.
+    fn folded(&self, id: NodeId, multipliers: &[i64]) -> Option<(Geometry, Vec<i64>)> {
+        let node = &self.graph[id];
+        let Op::Spiking(SpikingOp::Projection(projection)) = &node.op else { return None };
+        let source = self.graph.source(id, 0)?;
+        let shape = &self.graph[source].ty.shape;
+        let geometry = Geometry::of(&projection.connectivity, shape, &node.ty.shape).ok()?;
+        let mut weights = node.data.as_ref()?.to_i64().ok()?;
+        let channels = multipliers.len();
+        if projection.connectivity == Connectivity::OneToOne && weights.len() == 1 {
+            weights = vec![weights[0]; channels];
+        }
+        let each = (weights.len() / channels.max(1)).max(1);
+        let cells = (geometry.kernel[0] * geometry.kernel[1]).max(1);
+        let per_target_group = (channels / geometry.groups.max(1)).max(1);
+        let shift = |channel: usize, index: usize| match projection.input_shift.as_slice() {
+            [] => 0,
+            [shift] => *shift,
+            shifts if geometry.dense => shifts[index],
+            shifts => {
+                let group = channel / per_target_group;
+                shifts[group * geometry.inputs_per_group() + index / cells]
+            }
+        };
+        for (channel, row) in weights.chunks_mut(each).enumerate() {
+            let factor = projection.gain_at(channel).saturating_mul(multipliers[channel]);
+            for (index, w) in row.iter_mut().enumerate() {
+                *w = w.saturating_mul(factor).saturating_mul(1 << shift(channel, index).min(31));
+            }
+        }
+        Some((geometry, weights))
+    }
+
+    /// Gives every projection of the population its final weights.
+    fn fold(&mut self, multipliers: &[i64]) -> Result<(), Violation> {
+        for id in self.graph.sources(self.id) {
+            let Some((geometry, weights)) = self.folded(id, multipliers) else {
+                return Err(
+                    self.violation("has a projection without integer weights", "report this")
+                );
+            };
+            let rank = self.node().ty.shape.len();
+            let exact = Projection::exact(geometry.connectivity(rank));
+            let data = Tensor::from_integers(&geometry.weight_shape(rank), &weights);
+            let node = &mut self.graph[id];
+            node.op = Op::Spiking(SpikingOp::Projection(exact));
+            node.data = Some(data);
+        }
+        Ok(())
+    }
+}
+
+/// One row for each channel, with one entry if time changes nothing, else one for each timestep.
+fn table(table: &TimeTable, channels: usize, steps: usize) -> Vec<Vec<i64>> {
+    let rows = rows(table, channels);
+    let constant = rows.iter().all(|row| row.iter().take(steps).all(|v| *v == row[0]));
+    let columns = if constant { 1 } else { steps };
+    let at = |row: &[i64], t: usize| row.get(t).or(row.last()).copied().unwrap_or(0);
+    rows.iter().map(|row| (0..columns).map(|t| at(row, t)).collect()).collect()
+}
+
+fn neuron_name(neuron: &Neuron) -> &'static str {
+    match neuron {
+        Neuron::Graded(_) => "graded neurons",
+        Neuron::Thresholds(_) => "threshold tables",
+        Neuron::IntegrateAndFire(_) => "integrate-and-fire neurons",
+        Neuron::SigmaDelta(_) => "sigma-delta neurons",
+        Neuron::CurrentBased(_) => "current-based neurons",
+        Neuron::AkidaTwo(_) => "Akida 2 output stages",
+        Neuron::Accumulate => "read-outs",
+        Neuron::Lookup { .. } => "tables of payloads",
+    }
+}
+
+/// Gives every projection the width of its layer's membranes: that of the hardware, or the least
+/// that no input can overflow.
+fn set_widths(
+    graph: &mut Graph,
+    hardware: &Hardware,
+    violations: &mut Vec<Violation>,
+) -> Result<(), Vec<Violation>> {
+    let bounds = intervals(graph).map_err(|e| vec![internal(&e.to_string())])?;
+    for id in populations(graph) {
+        let range = membrane_range(graph, &bounds, id);
+        let needed = signed_bits(range.low).max(signed_bits(range.high));
+        let limit = hardware.numbers.membrane_bits;
+        if needed > limit {
+            violations.push(Violation::new(
+                &graph[id],
+                format!(
+                    "membrane potentials from {} to {} need {needed} bits, the hardware has {limit}",
+                    range.low, range.high
+                ),
+                "use a hardware description with wider membranes, or fewer bits in the model",
+            ));
+        }
+        let bits = if hardware.numbers.fitted { needed.clamp(2, limit) } else { limit };
+        for source in graph.sources(id) {
+            if let Op::Spiking(SpikingOp::Projection(p)) = &mut graph[source].op {
+                p.accumulator = Accumulator { bits, overflow: Overflow::Error };
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every value that the membrane of a population of a legalised graph can hold.
+pub fn membrane_range(graph: &Graph, bounds: &Intervals, id: NodeId) -> Interval {
+    let node = &graph[id];
+    let Op::Spiking(SpikingOp::Population(population)) = &node.op else {
+        return Interval::new(0, 0);
+    };
+    let barrier = graph.timing.schedule == Schedule::LayerSynchronous;
+    let mut range = Interval::new(0, 0);
+    for channel in 0..node.ty.shape.first().copied().unwrap_or(1) {
+        let mut synapses = Interval::new(0, 0);
+        for source in graph.sources(id) {
+            let part = bounds.values(source).get(channel).copied();
+            synapses = synapses.plus(part.unwrap_or(Interval::new(0, 0)).with_zero());
+        }
+        let (mut initial, mut hard_reset, mut resets) = (0, None, Interval::new(0, 0));
+        let mut kind = Kind::Accumulate;
+        if let Neuron::IntegrateAndFire(n) = &population.neuron {
+            initial =
+                n.initial.get(if n.initial.len() == 1 { 0 } else { channel }).copied().unwrap_or(0);
+            kind = match n.leak {
+                Leak::None => Kind::IntegrateAndFire,
+                Leak::Averaging { shift, kept } => Kind::LeakyAveraging { shift, kept },
+                Leak::Subtracting { shift } => Kind::LeakySubtracting { shift },
+            };
+            match &n.reset {
+                Reset::Hard(v) => hard_reset = Some(*v),
+                Reset::Soft => resets = excess(&n.threshold, &n.threshold, n.maximum, channel),
+                Reset::SoftBy(table) => resets = excess(&n.threshold, table, n.maximum, channel),
+            }
+        }
+        let bias = population.bias_at(channel);
+        let drive = ChannelDrive { synapses, bias, initial, hard_reset, resets };
+        range = range.union(membrane(kind, &drive, graph.timing.timesteps, barrier));
+        // The sum of the synapses alone is what the interpreter keeps within the width.
+        range = range.union(synapses);
+    }
+    range
+}
+
+/// How far below 0 one spike can take a potential that just reached its threshold, and how far up.
+fn excess(threshold: &TimeTable, reset: &TimeTable, maximum: i64, channel: usize) -> Interval {
+    let steps = [threshold, reset]
+        .into_iter()
+        .filter_map(|t| t.0.get(if t.0.len() == 1 { 0 } else { channel }))
+        .map(Vec::len)
+        .max()
+        .unwrap_or(1);
+    let most = maximum.max(1);
+    (0..steps).fold(Interval::new(0, 0), |all, t| {
+        let (needed, taken) = (threshold.at(channel, t), reset.at(channel, t));
+        // Both ends are linear in the level, so the highest decides.
+        let left = needed.saturating_sub(taken).saturating_mul(most).min(0);
+        let up = taken.saturating_mul(most).saturating_neg().max(0);
+        all.union(Interval::new(left, up))
+    })
+}

@@ -1,0 +1,154 @@
+//! SPLEAT-style memory images, a documented stand-in.
+//!
+//! SPLEAT (LEAT, Université Côte d'Azur) maps each layer of a spiking network to a module of its
+//! own on an FPGA; its HDL and its image format are not public. What this target writes is an image
+//! of the same inventory (weights, biases, thresholds and potentials in banks, address events
+//! between the layers) in a format of this project, with every assumption about the device in one
+//! YAML file ([`Hardware`]) and files that hardware simulators load.
+//!
+//! # What a layer does
+//!
+//! State: an integer potential V for each neuron, from the membrane memory. In each timestep:
+//!
+//! 1. *Accumulate*, for each event (c, y, x, payload p) and tap (ky, kx): with `dy = y + pt - ky*d`,
+//!    `dx = x + pl - kx*d`, if these are multiples of the strides and the quotients lie within the
+//!    output, `V[yo][xo][co] += W[co][c][ky][kx] * p` for all output channels of the event's group.
+//! 2. *Sweep* over all neurons in order y, x, c: `u = V + bias`; a leak by averaging shifts
+//!    `u >>= q`; `z = clamp(floor(u / threshold), 0, N)`; a soft reset subtracts `z * threshold`, a hard
+//!    one replaces `u` if `z > 0`; a leak by subtraction takes `u >> q`; the layer sends z if it is
+//!    not 0. A read-out sends nothing, its potentials are the result.
+//!
+//! Inputs of a dense layer count in event order (y, x, c), so its weight columns are permuted in
+//! the image; the spiking IR keeps the order (C, H, W).
+
+mod bounds;
+mod config;
+mod emit;
+mod fit;
+mod format;
+mod geometry;
+mod hardware;
+mod layer;
+mod legalise;
+mod limits;
+mod manifest;
+mod memory;
+mod read;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use snnc_ir::{Coding, Graph, Verified};
+
+pub use geometry::{Geometry, Map};
+pub use hardware::{Format, Hardware, built_in_names};
+pub use layer::{Kind, Layer, LayerNeuron, Port, Widths};
+pub use legalise::layers;
+pub use manifest::Manifest;
+pub use read::{Checksums, read, read_layers};
+
+use crate::{
+    Artefact, EmitError, FileSource, Legalised, ReadError, Target, TargetOptions, Violation,
+};
+
+/// Writes `manifest.json` and memory files.
+pub struct Spleat;
+
+/// Name of the entry file.
+pub const ENTRY: &str = "manifest.json";
+
+/// What every manifest says of itself.
+pub const PROVENANCE: &str =
+    "SPLEAT-style, documented stand-in: SPLEAT's HDL and image format are not public";
+
+impl Target for Spleat {
+    fn name(&self) -> &'static str {
+        "spleat"
+    }
+
+    fn summary(&self) -> &'static str {
+        "memory images for event-driven FPGA layers (SPLEAT-style, documented stand-in)"
+    }
+
+    fn codings(&self) -> &'static [Coding] {
+        &[Coding::MultiLevel, Coding::FewSpikes, Coding::Rate, Coding::RateSync, Coding::Atif]
+    }
+
+    fn devices(&self) -> Vec<String> {
+        built_in_names()
+    }
+
+    fn description(&self) -> String {
+        format!(
+            "{PROVENANCE}.\n\
+             Writes manifest.json and for each layer and bank of processing units the memories of\n\
+             weights, biases, thresholds, initial potentials and configuration words. The image is\n\
+             read back and run from these files.\n\
+             \n\
+             Devices (--device, or a file with --hw): {}.\n\
+             Option formats=mif,coe,ihex,qhex writes the memories in these formats too.\n\
+             \n\
+             Layers: dense, convolution in one and two dimensions, in groups, residual additions.\n\
+             Neurons: integrate and fire with up to N spikes in one event (T=1 by default), leaky in\n\
+             two forms, soft or hard reset, thresholds that change in time, read-out of potentials.\n\
+             No adder overflows for any input: the manifest says how many bits are used and there.",
+            built_in_names().join(", ")
+        )
+    }
+
+    fn legalise(
+        &self,
+        network: &Verified,
+        options: &TargetOptions,
+    ) -> Result<Legalised, Vec<Violation>> {
+        let hardware = chosen(options).map_err(|problems| {
+            let place = if options.hardware.is_some() { "--hw" } else { "--device" };
+            let remedy = "see `snnc targets spleat` for the devices and the keys of a description";
+            let violation =
+                |reason| Violation { node: place.to_owned(), reason, remedy: remedy.to_owned() };
+            problems.into_iter().map(violation).collect::<Vec<_>>()
+        })?;
+        formats(options, &hardware).map_err(|reason| {
+            let remedy = "write some of mem, mif, coe, ihex, qhex, separated by commas".to_owned();
+            vec![Violation { node: "option `formats`".into(), reason, remedy }]
+        })?;
+        legalise::legalise(network, &hardware, options.force)
+    }
+
+    fn emit(&self, network: &Legalised, options: &TargetOptions) -> Result<Artefact, EmitError> {
+        let hardware = chosen(options).map_err(|e| EmitError::Container(e.join("; ")))?;
+        let formats = formats(options, &hardware).map_err(EmitError::Container)?;
+        emit::emit(&network.network, &hardware, &formats)
+    }
+
+    fn recognises(&self, _: &str, content: &[u8]) -> bool {
+        // The format is the manifest's first key, so a prefix decides.
+        let start = content.get(..content.len().min(4096)).unwrap_or_default();
+        let quoted = format!("\"{}\"", manifest::FORMAT);
+        start.trim_ascii_start().starts_with(b"{")
+            && start.windows(quoted.len()).any(|w| w == quoted.as_bytes())
+    }
+
+    fn read(&self, files: &dyn FileSource, entry: &str) -> Result<Graph, ReadError> {
+        read::read(files, entry, Checksums::Checked)
+    }
+}
+
+fn chosen(options: &TargetOptions) -> Result<Hardware, Vec<String>> {
+    Hardware::choose(options.hardware.as_deref(), options.device.as_deref())
+}
+
+/// The file formats that are written: `.mem`, those of the hardware, and those of the option.
+fn formats(options: &TargetOptions, hardware: &Hardware) -> Result<Vec<Format>, String> {
+    let mut formats = vec![Format::Mem];
+    formats.extend(&hardware.outputs);
+    for name in options.extra.get("formats").map_or("", String::as_str).split(',') {
+        let name = name.trim();
+        if !name.is_empty() {
+            formats.push(Format::from_name(name).ok_or(format!("no file format `{name}`"))?);
+        }
+    }
+    formats.sort_unstable();
+    formats.dedup();
+    Ok(formats)
+}

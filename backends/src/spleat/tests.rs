@@ -1,0 +1,202 @@
+//! The target as a whole: legalise, emit, read.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use snnc_ir::analysis::intervals;
+use snnc_ir::{Graph, NodeId, Op, PrintOptions, SpikingOp, Verified, verify};
+
+use super::*;
+use crate::{MemoryFiles, Target};
+
+/// A convolution with padding and stride, and a dense read-out behind it.
+const TINY: &str = r#"snnir 1 spiking "tiny" {"timesteps":1,"schedule":"streaming"}
+%x = encoder {"scale":0.5,"zero_point":0,"minimum":0,"maximum":7,"presentation":"once"} () : i64[1,3,3] from [{"node":"q","op":"QuantizeLinear"}]
+%conv.syn = projection {"connectivity":{"convolution":{"window":{"kernel":[2,2],"strides":[2,2],"dilations":[1,1],"before":[1,0],"after":[1,1]},"groups":1}},"accumulator":{"bits":64,"overflow":"error"}} (%x) : i64[3,2,2] from [{"node":"conv","op":"Conv"}]
+  data i8[3,1,2,2] 1 -2 3 4 -5 6 7 -7 0 1 0 2
+%conv = population {"coding":"graded","bias":[3,-4,0],"neuron":{"graded":{"multiplier":[5,7,11],"offset":[8,8,8],"divisor":[16,32,64],"minimum":0,"maximum":3}},"minimum":0,"maximum":3,"scale":[0.25]} (%conv.syn) : i64[3,2,2] from [{"node":"conv","op":"Conv"},{"node":"relu","op":"Relu"}]
+%fc.syn = projection {"connectivity":"dense","gain":[1,2],"accumulator":{"bits":64,"overflow":"error"}} (%conv) : i64[2] from [{"node":"fc","op":"Gemm"}]
+  data i8[2,12] 1 2 3 4 5 6 7 0 -1 -2 -3 -4 0 1 0 -1 0 1 0 -1 2 2 2 2
+%fc = population {"coding":"graded","bias":[10,-10],"neuron":"accumulate","minimum":-1000,"maximum":1000,"scale":[0.125]} (%fc.syn) : i64[2] from [{"node":"fc","op":"Gemm"}]
+%y = decoder {"readout":"last","scale":[0.125]} (%fc) : f32[2]
+"#;
+
+fn tiny() -> Verified {
+    verify(Graph::from_text(TINY).unwrap()).unwrap()
+}
+
+fn text(graph: &Graph) -> String {
+    graph.to_text(PrintOptions::default())
+}
+
+fn image(options: &TargetOptions) -> (Legalised, Artefact) {
+    let legalised = Spleat.legalise(&tiny(), options).unwrap();
+    let artefact = Spleat.emit(&legalised, options).unwrap();
+    (legalised, artefact)
+}
+
+/// How many reachable potentials get another answer after legalisation.
+fn differing(canonical: &Graph, legalised: &Graph, name: &str) -> usize {
+    let population = |graph: &Graph| -> (NodeId, snnc_ir::Population, Vec<i64>) {
+        let id = graph.find(name).unwrap();
+        let Op::Spiking(SpikingOp::Population(p)) = &graph[id].op else { panic!("{name}") };
+        let projection = graph.source(id, 0).unwrap();
+        (id, p.clone(), graph[projection].data.as_ref().unwrap().to_i64().unwrap())
+    };
+    let (id, before, old) = population(canonical);
+    let (_, after, new) = population(legalised);
+    let bounds = intervals(canonical).unwrap();
+    let channels = bounds.potentials(id).len();
+    let each = old.len() / channels;
+    let mut count = 0;
+    for (channel, reachable) in bounds.potentials(id).iter().enumerate() {
+        let of_channel = channel * each..(channel + 1) * each;
+        let pair = old[of_channel.clone()].iter().zip(&new[of_channel]).find(|(w, _)| **w != 0);
+        let m = pair.map_or(1, |(w, scaled)| scaled / w);
+        assert_eq!(after.bias_at(channel), m * before.bias_at(channel));
+        for v in reachable.low..=reachable.high {
+            let answers =
+                [before.neuron.single_shot(channel, v), after.neuron.single_shot(channel, m * v)];
+            count += usize::from(answers[0] != answers[1]);
+        }
+    }
+    count
+}
+
+#[test]
+fn graded_neurons_keep_every_answer() {
+    let (legalised, _) = image(&TargetOptions::default());
+    assert_eq!(legalised.notes, []);
+    assert_eq!(differing(&tiny(), &legalised.network, "conv"), 0);
+}
+
+#[test]
+fn an_image_reads_back_as_the_legalised_network() {
+    let (legalised, artefact) = image(&TargetOptions::default());
+    let files = MemoryFiles::from(&artefact);
+    let read = Spleat.read(&files, ENTRY).unwrap();
+    assert_eq!(text(&read), text(&legalised.network));
+    assert!(Spleat.recognises(ENTRY, &artefact.files[0].content));
+    assert!(!Spleat.recognises(ENTRY, b"{\"format\": \"other\"}"));
+}
+
+#[test]
+fn equal_networks_give_equal_bytes_and_every_format() {
+    let mut options = TargetOptions::default();
+    options.extra.insert("formats".into(), "mif, coe,ihex,qhex".into());
+    let ((_, a), (_, b)) = (image(&options), image(&options));
+    assert_eq!(a.files, b.files);
+    let memories = a.files.iter().filter(|f| f.path.ends_with(".mem")).count();
+    assert_eq!(a.files.len(), 1 + 5 * memories);
+    options.extra.insert("formats".into(), "elf".into());
+    assert!(Spleat.legalise(&tiny(), &options).is_err());
+}
+
+/// Every memory with its words as signed numbers.
+fn annotated(artefact: &Artefact) -> String {
+    let files = MemoryFiles::from(artefact);
+    let manifest: Manifest = serde_json::from_slice(&artefact.files[0].content).unwrap();
+    let mut out = format!("{}\n{}\n", manifest.provenance, manifest.order.join(" "));
+    for layer in &manifest.layers {
+        let _ = writeln!(out, "\n{} {:?} membrane {:?}", layer.name, layer.shape, layer.checks);
+        for file in &layer.files {
+            let content = files.0.get(&file.path).unwrap();
+            let words = super::format::parse_mem(content, file.width, file.depth).unwrap();
+            let memory = memory::Memory {
+                stem: file.path.clone(),
+                kind: file.kind,
+                port: file.port,
+                bank: file.bank,
+                width: file.width,
+                words,
+            };
+            let numbers: Vec<String> = match file.kind {
+                memory::MemoryKind::Configuration => {
+                    memory.words.iter().map(|w| format!("{w:X}")).collect()
+                }
+                _ => memory.signed().iter().map(i64::to_string).collect(),
+            };
+            let _ =
+                writeln!(out, "{} {}x{}: {}", file.path, file.depth, file.width, numbers.join(" "));
+        }
+    }
+    out
+}
+
+#[test]
+fn memories_hold_the_words_that_the_documentation_says() {
+    let (_, artefact) = image(&TargetOptions::default());
+    insta::assert_snapshot!("memories", annotated(&artefact));
+    insta::assert_snapshot!(
+        "manifest",
+        String::from_utf8(artefact.files[0].content.clone()).unwrap()
+    );
+}
+
+#[test]
+fn a_tight_device_refuses_with_all_reasons() {
+    let tight = include_str!("hardware/tight.yaml")
+        .replace("weight_bits: 4", "weight_bits: 3")
+        .replace("max_hw: 8", "max_hw: 2")
+        .replace("max_fc_inputs: 64", "max_fc_inputs: 10");
+    let options = TargetOptions { hardware: Some(tight), ..Default::default() };
+    let violations = Spleat.legalise(&tiny(), &options).unwrap_err();
+    assert!(violations.iter().all(|v| !v.remedy.is_empty()));
+    insta::assert_snapshot!(
+        violations
+            .iter()
+            .map(|v| format!("{v} (help: {})", v.remedy))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+}
+
+#[test]
+fn unknown_devices_and_broken_descriptions_are_refused() {
+    for options in [
+        TargetOptions { device: Some("xc7".into()), ..Default::default() },
+        TargetOptions { hardware: Some("version: 1".into()), ..Default::default() },
+    ] {
+        assert_eq!(Spleat.legalise(&tiny(), &options).unwrap_err().len(), 1);
+    }
+}
+
+#[test]
+fn every_damaged_file_is_noticed_and_named() {
+    let (_, artefact) = image(&TargetOptions::default());
+    let whole = MemoryFiles::from(&artefact);
+    for file in &artefact.files {
+        let mut missing = whole.clone();
+        missing.0.remove(&file.path);
+        let error = Spleat.read(&missing, ENTRY).unwrap_err().to_string();
+        assert!(error.contains(&file.path), "{error}");
+        for damage in [&b""[..], b"{}", b"\xff\xfe", &file.content[..file.content.len() / 2]] {
+            let mut damaged = whole.clone();
+            damaged.0.insert(file.path.clone(), Bytes::copy_from_slice(damage));
+            let error = Spleat.read(&damaged, ENTRY).unwrap_err().to_string();
+            assert!(error.contains(&file.path), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_word_contradicts_its_checksum() {
+    let (_, artefact) = image(&TargetOptions::default());
+    let whole = MemoryFiles::from(&artefact);
+    let mut count = 0;
+    for file in &artefact.files[1..] {
+        let text = String::from_utf8(file.content.clone()).unwrap();
+        for (i, line) in text.lines().enumerate().skip(1) {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let other = if line.ends_with('0') { '1' } else { '0' };
+            lines[i].pop();
+            lines[i].push(other);
+            let mut changed = whole.clone();
+            changed.0.insert(file.path.clone(), (lines.join("\n") + "\n").into());
+            let error = Spleat.read(&changed, ENTRY).unwrap_err().to_string();
+            assert!(error.contains(&file.path), "{error}");
+            count += 1;
+        }
+    }
+    assert!(count > 100);
+}
