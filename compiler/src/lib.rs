@@ -6,6 +6,8 @@
 
 pub mod artefact;
 pub mod certificate;
+pub mod data;
+pub mod evaluate;
 pub mod import;
 pub mod passes;
 mod problem;

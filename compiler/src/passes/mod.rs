@@ -29,9 +29,14 @@ pub enum Meaning {
     Approximated,
 }
 
+/// Is shown the graph after each pass, with the pass's name.
+pub type AfterPass = Box<dyn FnMut(&str, &Graph)>;
+
 /// What passes know beside the graph, and what they report.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Context {
     /// What the user should know, each with the node concerned.
     pub notes: Vec<(String, String)>,
+    /// Called after each pass.
+    pub after_pass: Option<AfterPass>,
 }

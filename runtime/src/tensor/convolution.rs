@@ -14,22 +14,35 @@ pub(super) trait Number: Copy + Default + Send + Sync {
     fn plus(self, a: Self) -> Self;
 }
 
-macro_rules! number {
+impl Number for f32 {
+    #[inline(always)]
+    fn add_product(self, a: Self, b: Self) -> Self {
+        self + a * b
+    }
+
+    #[inline(always)]
+    fn plus(self, a: Self) -> Self {
+        self + a
+    }
+}
+
+/// Integers wrap without a check: [`exact`] has shown beforehand that nothing overflows.
+macro_rules! integer_number {
     ($($t:ty),*) => {$(
         impl Number for $t {
             #[inline(always)]
             fn add_product(self, a: Self, b: Self) -> Self {
-                self + a * b
+                self.wrapping_add(a.wrapping_mul(b))
             }
 
             #[inline(always)]
             fn plus(self, a: Self) -> Self {
-                self + a
+                self.wrapping_add(a)
             }
         }
     )*};
 }
-number!(f32, i32, i64);
+integer_number!(i32, i64);
 
 /// A sum of products, generic over the numbers: `x`, weights, and the bias if there is one.
 pub(super) trait Kernel {

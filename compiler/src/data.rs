@@ -1,0 +1,168 @@
+//! Samples and labels from `.npz` and `.npy` files.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use snnc_backends::format::npy::{NpyArray, NpyType};
+use snnc_backends::format::{ArrayFile, read_array_file};
+
+use crate::Error;
+
+/// Integer data for a real input is fed as `x * scale + offset`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    /// Factor.
+    pub scale: f64,
+    /// Added after.
+    pub offset: f64,
+}
+
+impl Default for Scaling {
+    /// 8-bit images to 0..=1.
+    fn default() -> Self {
+        Scaling { scale: 1.0 / 255.0, offset: 0.0 }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Elements {
+    U8(Bytes),
+    Integers(Vec<i64>),
+    Reals(Vec<f32>),
+}
+
+/// Samples, the first dimension counting them, and labels if the file has any.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Shape of one sample.
+    pub shape: Vec<usize>,
+    /// Labels.
+    pub labels: Option<Vec<i64>>,
+    elements: Elements,
+    len: usize,
+}
+
+/// One sample as a network takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// For a real input.
+    Reals(Vec<f32>),
+    /// For an integer input.
+    Integers(Vec<i64>),
+}
+
+impl Dataset {
+    /// Reads `x` and, if there is one, `y` of an `.npz`, or the array of an `.npy`; at most `limit` samples.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has no `x`, or `y` does not match it.
+    pub fn load(path: &Path, limit: Option<usize>) -> Result<Dataset, Error> {
+        let place = format!("`{}`", path.display());
+        let fail = |reason: String, remedy: &str| Error::input(place.clone(), reason, remedy);
+        let bytes = std::fs::read(path)
+            .map_err(|e| fail(format!("cannot be read: {e}"), "check the path"))?;
+        let file = read_array_file(bytes)
+            .map_err(|e| fail(e.to_string(), "save it with numpy.save or numpy.savez"))?;
+        let (x, y) = match file {
+            ArrayFile::Npy(x) => (x, None),
+            ArrayFile::Npz(npz) => {
+                let get = |name| npz.get(name).map_err(|e| fail(e.to_string(), ""));
+                let names: Vec<&str> = npz.names().collect();
+                let x = get("x")?.ok_or_else(|| {
+                    fail(
+                        format!("has no array `x` (it has {})", names.join(", ")),
+                        "name the samples `x`, the labels `y`",
+                    )
+                })?;
+                (x, get("y")?)
+            }
+        };
+        let labels = match y {
+            Some(y) => {
+                Some(y.to_i64().map_err(|e| fail(format!("`y`: {e}"), "labels are integers"))?)
+            }
+            None => None,
+        };
+        Dataset::new(&x, labels, limit).map_err(|reason| fail(reason, ""))
+    }
+
+    fn new(
+        x: &NpyArray,
+        labels: Option<Vec<i64>>,
+        limit: Option<usize>,
+    ) -> Result<Dataset, String> {
+        let Some((&count, shape)) = x.shape.split_first() else {
+            return Err("`x` is a single number".into());
+        };
+        if let Some(labels) = &labels
+            && labels.len() != count
+        {
+            return Err(format!("`x` has {count} samples, `y` {} labels", labels.len()));
+        }
+        if count == 0 {
+            return Err("`x` has no samples".into());
+        }
+        let elements = match x.dtype {
+            NpyType::U8 => Elements::U8(x.data.clone()),
+            NpyType::F16 | NpyType::F32 | NpyType::F64 => {
+                Elements::Reals(x.to_f32().map_err(|e| e.to_string())?)
+            }
+            _ => Elements::Integers(x.to_i64().map_err(|e| e.to_string())?),
+        };
+        let len = count.min(limit.unwrap_or(count));
+        let labels = labels.map(|mut l| {
+            l.truncate(len);
+            l
+        });
+        Ok(Dataset { shape: shape.to_vec(), labels, elements, len })
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Checks that a sample has as many values as an input of shape `wanted`, in that shape or flat.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn fits(&self, wanted: &[usize], path: &Path) -> Result<(), Error> {
+        let squeezed = |s: &[usize]| s.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+        let flat = self.shape.len() == 1 && self.shape[0] == wanted.iter().product::<usize>();
+        if squeezed(&self.shape) == squeezed(wanted) || flat {
+            return Ok(());
+        }
+        let reason =
+            format!("has samples of shape {:?}, but the network takes {wanted:?}", self.shape);
+        Err(Error::input(format!("`{}`", path.display()), reason, "transpose or reshape `x`"))
+    }
+
+    /// Sample `index` for a real input.
+    pub fn reals(&self, index: usize, scaling: Scaling) -> Vec<f32> {
+        let n: usize = self.shape.iter().product();
+        let range = index * n..(index + 1) * n;
+        let scaled = |x: f64| (x * scaling.scale + scaling.offset) as f32;
+        match &self.elements {
+            Elements::U8(b) => b[range].iter().map(|&x| scaled(f64::from(x))).collect(),
+            Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
+            Elements::Reals(v) => v[range].to_vec(),
+        }
+    }
+
+    /// Sample `index` for an integer input, `x * scale + offset` rounded.
+    pub fn integers(&self, index: usize, scaling: Scaling) -> Vec<i64> {
+        let n: usize = self.shape.iter().product();
+        let range = index * n..(index + 1) * n;
+        let scaled = |x: f64| (x * scaling.scale + scaling.offset).round_ties_even() as i64;
+        match &self.elements {
+            Elements::U8(b) => b[range].iter().map(|&x| scaled(f64::from(x))).collect(),
+            Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
+            Elements::Reals(v) => v[range].iter().map(|&x| scaled(f64::from(x))).collect(),
+        }
+    }
+}

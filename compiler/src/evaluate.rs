@@ -1,0 +1,436 @@
+//! Running networks on data: answers, accuracy, activity, and the distance to the reference.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde::Serialize;
+use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp, TensorOp};
+use snnc_runtime::spiking::{Activity, Network, Sample};
+use snnc_runtime::tensor::{Program, Value};
+
+use crate::certificate::{Comparison, Measured, compare_sample};
+use crate::data::{Dataset, Scaling};
+use crate::passes::graded;
+use crate::{Error, Problem};
+
+/// A network made ready to answer samples.
+pub struct Runner {
+    body: Body,
+    /// Shape of one sample.
+    pub input_shape: Vec<usize>,
+    /// Whether the input takes reals.
+    pub takes_reals: bool,
+    /// How integer data becomes the input.
+    pub scaling: Scaling,
+    batched: Vec<usize>,
+}
+
+enum Body {
+    Spiking { network: Network, reference: Option<Reference> },
+    Tensor { program: Program },
+}
+
+/// The quantised network beside the emitted one.
+struct Reference {
+    program: Program,
+    batched: Vec<usize>,
+    comparisons: Vec<Comparison>,
+    values: Vec<NodeId>,
+}
+
+/// What a network answers to one sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Decoded scores of the first output.
+    pub scores: Vec<f32>,
+    /// Integers behind them; empty for a network on reals.
+    pub codes: Vec<i64>,
+    /// Shape of the scores.
+    pub shape: Vec<usize>,
+    /// Timesteps run.
+    pub timesteps: usize,
+    /// What each encoder and population did.
+    pub activity: Vec<(NodeId, Activity)>,
+    /// Distance to the reference, population by population.
+    pub measured: Vec<Measured>,
+}
+
+/// Index of the largest score, the first of equals.
+pub fn prediction(scores: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, s) in scores.iter().enumerate() {
+        if *s > scores[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// What `eval` reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Samples run.
+    pub samples: usize,
+    /// Share of samples whose best score is that of the label, in percent.
+    pub top1: Option<f64>,
+    /// Share of samples whose label is among the five best scores, in percent.
+    pub top5: Option<f64>,
+    /// Timesteps of one sample.
+    pub timesteps: usize,
+    /// Timesteps from the input to a valid output.
+    pub latency: usize,
+    /// Mean spikes of a neuron for one sample.
+    pub spikes_per_neuron: f64,
+    /// Mean spikes per neuron and timestep (ATIF, Castagnetti et al. 2023, equation 20).
+    pub sparsity: f64,
+    /// Mean weights met by spikes for one sample.
+    pub synaptic_operations: f64,
+    /// Energy of one sample by profile.
+    pub energy_nj: BTreeMap<String, f64>,
+    /// Activations whose code is not the reference's, all samples; none without a reference.
+    pub mismatches_vs_reference: Option<u64>,
+    /// Activations compared.
+    pub activations_compared: Option<u64>,
+    /// One row for each encoder and population.
+    pub per_layer: Vec<LayerRow>,
+    /// Time taken.
+    pub seconds: f64,
+    /// Speed.
+    pub samples_per_second: f64,
+    /// Predictions, in the order of the samples.
+    #[serde(skip)]
+    pub predictions: Vec<usize>,
+    /// Distance to the reference by population.
+    #[serde(skip)]
+    pub measured: Vec<(String, Measured)>,
+}
+
+/// One population's part of an evaluation.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerRow {
+    /// Name.
+    pub name: String,
+    /// Number of neurons.
+    pub neurons: usize,
+    /// Mean spikes of a neuron for one sample.
+    pub spikes_per_neuron: f64,
+    /// Mean magnitude of a spike's payload.
+    pub mean_payload: f64,
+    /// Mean weights met by its spikes for one sample.
+    pub synaptic_operations: f64,
+    /// Activations whose code is not the reference's.
+    pub mismatches_vs_reference: Option<u64>,
+}
+
+fn run_fault(e: impl std::fmt::Display) -> Error {
+    Error::Input(vec![Problem::new("network", e.to_string(), "")])
+}
+
+impl Runner {
+    /// For a spiking network; with `quantised`, the network from which it came, codes are compared.
+    ///
+    /// # Errors
+    /// When one of the networks cannot be run.
+    pub fn spiking(
+        network: &Graph,
+        quantised: Option<&Graph>,
+        takes_reals: bool,
+        scaling: Scaling,
+    ) -> Result<Runner, Error> {
+        let Some(&input) = network.inputs().first() else {
+            return Err(Error::input("network", "has no input", ""));
+        };
+        let reference = match quantised {
+            Some(graph) => {
+                let conversion = graded::convert(graph)?;
+                let comparisons = Comparison::all(graph, &conversion, network);
+                let values = comparisons.iter().map(|c| c.reference).collect();
+                let batched =
+                    graph.inputs().first().map(|&i| graph[i].ty.shape.clone()).unwrap_or_default();
+                Some(Reference {
+                    program: Program::new(graph).map_err(run_fault)?,
+                    batched,
+                    comparisons,
+                    values,
+                })
+            }
+            None => None,
+        };
+        let input_shape = network[input].ty.shape.clone();
+        let network = Network::new(network).map_err(run_fault)?;
+        let body = Body::Spiking { network, reference };
+        Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
+    }
+
+    /// For a network of a tensor stage.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn tensor(graph: &Graph, scaling: Scaling) -> Result<Runner, Error> {
+        let Some(&input) = graph.inputs().first() else {
+            return Err(Error::input("network", "has no input", ""));
+        };
+        let ty = &graph[input].ty;
+        let (batched, takes_reals) = (ty.shape.clone(), ty.dtype.is_float());
+        let input_shape = if batched.len() > 1 { batched[1..].to_vec() } else { batched.clone() };
+        let body = Body::Tensor { program: Program::new(graph).map_err(run_fault)? };
+        Ok(Runner { body, input_shape, takes_reals, scaling, batched })
+    }
+
+    fn tensor_value(
+        &self,
+        data: &Dataset,
+        index: usize,
+        batched: &[usize],
+    ) -> Result<Value, Error> {
+        if self.takes_reals {
+            Value::from_f32(batched, data.reals(index, self.scaling)).map_err(run_fault)
+        } else {
+            Value::from_i64(batched, data.integers(index, self.scaling)).map_err(run_fault)
+        }
+    }
+
+    /// Answers sample `index`, showing every value of a spiking network to `observe`.
+    ///
+    /// # Errors
+    /// When the sample does not fit, or an accumulator overflows.
+    pub fn answer(
+        &self,
+        data: &Dataset,
+        index: usize,
+        observe: &mut dyn FnMut(NodeId, usize, &[i64]),
+    ) -> Result<Answer, Error> {
+        match &self.body {
+            Body::Tensor { program } => {
+                let outcome = program
+                    .run(&[self.tensor_value(data, index, &self.batched)?])
+                    .map_err(run_fault)?;
+                let Some(value) = outcome.first() else {
+                    return Err(run_fault("there is no output"));
+                };
+                let codes = value.as_i64().map(<[i64]>::to_vec).unwrap_or_default();
+                Ok(Answer {
+                    scores: value.to_f32(),
+                    codes,
+                    shape: value.shape().to_vec(),
+                    timesteps: 1,
+                    activity: Vec::new(),
+                    measured: Vec::new(),
+                })
+            }
+            Body::Spiking { network, reference } => {
+                self.spiking_answer(network, reference.as_ref(), data, index, observe)
+            }
+        }
+    }
+
+    fn spiking_answer(
+        &self,
+        network: &Network,
+        reference: Option<&Reference>,
+        data: &Dataset,
+        index: usize,
+        observe: &mut dyn FnMut(NodeId, usize, &[i64]),
+    ) -> Result<Answer, Error> {
+        let sample = if self.takes_reals {
+            Sample::Real(data.reals(index, self.scaling))
+        } else {
+            Sample::Codes(data.integers(index, self.scaling))
+        };
+        let mut payloads: HashMap<NodeId, Vec<i64>> = HashMap::new();
+        let wanted: Vec<NodeId> =
+            reference.iter().flat_map(|r| r.comparisons.iter().map(|c| c.emitted)).collect();
+        let outcome = network
+            .run_with(&[sample], &mut |id, t, value| {
+                observe(id, t, value);
+                if wanted.contains(&id) {
+                    let sum = payloads.entry(id).or_insert_with(|| vec![0; value.len()]);
+                    sum.iter_mut().zip(value).for_each(|(s, v)| *s += v);
+                }
+            })
+            .map_err(run_fault)?;
+        let measured = match reference {
+            Some(r) => {
+                let mut codes = HashMap::new();
+                let input = self.tensor_value(data, index, &r.batched)?;
+                let keep = &mut |id: NodeId, value: &Value| {
+                    if r.values.contains(&id)
+                        && let Some(v) = value.as_i64()
+                    {
+                        codes.insert(id, v.to_vec());
+                    }
+                };
+                r.program.run_with(&[input], keep).map_err(run_fault)?;
+                compare_sample(&r.comparisons, &codes, &payloads)
+            }
+            None => Vec::new(),
+        };
+        let Some(output) = outcome.outputs.into_iter().next() else {
+            return Err(run_fault("there is no output"));
+        };
+        let shape = network.graph().outputs().first().map(|&o| network.graph()[o].ty.shape.clone());
+        Ok(Answer {
+            scores: output.scores,
+            codes: output.raw,
+            shape: shape.unwrap_or_default(),
+            timesteps: outcome.timesteps,
+            activity: outcome.activity,
+            measured,
+        })
+    }
+
+    /// Answers all samples, on as many threads as rayon has; the order is that of the samples.
+    ///
+    /// # Errors
+    /// The first sample's that cannot be run.
+    pub fn answers(&self, data: &Dataset, path: &Path) -> Result<Vec<Answer>, Error> {
+        data.fits(&self.input_shape, path)?;
+        (0..data.len()).into_par_iter().map(|i| self.answer(data, i, &mut |_, _, _| {})).collect()
+    }
+
+    /// Runs all samples and sums up.
+    ///
+    /// # Errors
+    /// As [`Runner::answers`].
+    pub fn evaluate(&self, data: &Dataset, path: &Path) -> Result<Evaluation, Error> {
+        let start = Instant::now();
+        let answers = self.answers(data, path)?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(self.summary(&answers, data.labels.as_deref(), seconds))
+    }
+
+    fn summary(&self, answers: &[Answer], labels: Option<&[i64]>, seconds: f64) -> Evaluation {
+        let n = answers.len() as f64;
+        let within = |top: usize| {
+            labels.map(|labels| {
+                let hits = answers
+                    .iter()
+                    .zip(labels)
+                    .filter(|(a, label)| ranked(&a.scores, **label, top))
+                    .count();
+                100.0 * hits as f64 / n
+            })
+        };
+        let (comparisons, graph) = match &self.body {
+            Body::Spiking { network, reference } => {
+                (reference.as_ref().map(|r| r.comparisons.as_slice()), Some(network.graph()))
+            }
+            Body::Tensor { .. } => (None, None),
+        };
+        let measured: Vec<(String, Measured)> = comparisons
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .map(|(i, c)| {
+                let all = answers.iter().map(|a| a.measured[i]);
+                (c.population.clone(), all.fold(Measured::default(), Measured::merged))
+            })
+            .collect();
+        let per_layer = graph
+            .map_or_else(Vec::new, |g| layer_rows(g, answers, &measured, comparisons.is_some()));
+        let hidden: Vec<&LayerRow> = match graph {
+            Some(g) => per_layer
+                .iter()
+                .filter(|row| g.find(&row.name).is_some_and(|id| fires(g, id)))
+                .collect(),
+            None => Vec::new(),
+        };
+        let neurons: usize = hidden.iter().map(|r| r.neurons).sum();
+        let spikes: f64 = hidden.iter().map(|r| r.spikes_per_neuron * r.neurons as f64).sum();
+        let spikes_per_neuron = if neurons == 0 { 0.0 } else { spikes / neurons as f64 };
+        let timesteps = answers.iter().map(|a| a.timesteps).max().unwrap_or(1);
+        Evaluation {
+            samples: answers.len(),
+            top1: within(1),
+            top5: within(5),
+            timesteps,
+            latency: graph.map_or(1, latency),
+            spikes_per_neuron,
+            sparsity: spikes_per_neuron / timesteps.max(1) as f64,
+            synaptic_operations: per_layer.iter().map(|r| r.synaptic_operations).sum(),
+            energy_nj: BTreeMap::new(),
+            mismatches_vs_reference: comparisons
+                .map(|_| measured.iter().map(|(_, m)| m.differing).sum()),
+            activations_compared: comparisons
+                .map(|_| measured.iter().map(|(_, m)| m.activations).sum()),
+            per_layer,
+            seconds,
+            samples_per_second: if seconds > 0.0 { n / seconds } else { 0.0 },
+            predictions: answers.iter().map(|a| prediction(&a.scores)).collect(),
+            measured,
+        }
+    }
+}
+
+/// Whether `label` is among the `top` best scores, earlier classes first among equals.
+fn ranked(scores: &[f32], label: i64, top: usize) -> bool {
+    let Some(own) = usize::try_from(label).ok().filter(|&l| l < scores.len()) else { return false };
+    let better = |i: usize| scores[i] > scores[own] || (scores[i] == scores[own] && i < own);
+    (0..scores.len()).filter(|&i| better(i)).count() < top
+}
+
+fn fires(graph: &Graph, id: NodeId) -> bool {
+    matches!(&graph[id].op, Op::Spiking(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Accumulate))
+}
+
+/// Timesteps from the input to a valid output.
+pub fn latency(graph: &Graph) -> usize {
+    match graph.timing.schedule {
+        Schedule::Streaming | Schedule::UntilSettled => graph.timing.timesteps,
+        Schedule::LayerSynchronous => {
+            let mut depth: HashMap<NodeId, usize> = HashMap::new();
+            for id in graph.order().unwrap_or_default() {
+                let before = graph.sources(id).iter().map(|s| depth[s]).max().unwrap_or(0);
+                depth.insert(id, before + usize::from(fires(graph, id)));
+            }
+            graph.timing.timesteps * (depth.values().copied().max().unwrap_or(0) + 1)
+        }
+    }
+}
+
+fn layer_rows(
+    graph: &Graph,
+    answers: &[Answer],
+    measured: &[(String, Measured)],
+    compared: bool,
+) -> Vec<LayerRow> {
+    let mut totals: Vec<(NodeId, Activity)> = Vec::new();
+    for answer in answers {
+        for &(id, activity) in &answer.activity {
+            match totals.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, total)) => {
+                    total.spikes += activity.spikes;
+                    total.payload += activity.payload;
+                    total.synaptic_operations += activity.synaptic_operations;
+                }
+                None => totals.push((id, activity)),
+            }
+        }
+    }
+    let n = answers.len().max(1) as f64;
+    let row = |(id, total): (NodeId, Activity)| {
+        let node = &graph[id];
+        let own = measured.iter().find(|(name, _)| *name == node.name);
+        LayerRow {
+            name: node.name.clone(),
+            neurons: node.ty.len(),
+            spikes_per_neuron: total.spikes as f64 / n / node.ty.len().max(1) as f64,
+            mean_payload: if total.spikes == 0 {
+                0.0
+            } else {
+                total.payload as f64 / total.spikes as f64
+            },
+            synaptic_operations: total.synaptic_operations as f64 / n,
+            mismatches_vs_reference: own.filter(|_| compared).map(|(_, m)| m.differing),
+        }
+    };
+    totals.into_iter().map(row).collect()
+}
+
+/// Whether the first input of a tensor graph takes reals.
+pub fn takes_reals(graph: &Graph) -> bool {
+    let input = graph.ids().find(|&id| matches!(graph[id].as_tensor(), Some(TensorOp::Input)));
+    input.is_none_or(|id| graph[id].ty.dtype.is_float())
+}
