@@ -14,6 +14,7 @@
 //!
 //! A target never sees ONNX: messages name the ONNX nodes by the nodes' origins.
 
+pub mod akida;
 pub mod format;
 pub mod reference;
 mod registry;

@@ -1,9 +1,10 @@
 //! The list of targets.
 
-use crate::{Target, reference, spleat};
+use crate::{Target, akida, reference, spleat};
 
 /// Every target, in the order of the documentation.
-pub static TARGETS: &[&dyn Target] = &[&spleat::Spleat, &reference::Reference];
+pub static TARGETS: &[&dyn Target] =
+    &[&akida::Akida1, &akida::Akida2, &spleat::Spleat, &reference::Reference];
 
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static dyn Target> {
