@@ -293,6 +293,25 @@ pub struct CurrentBasedNeuron {
     pub bias_exponent: u8,
     /// Whether the neuron can fire at all (a read-out's threshold is out of reach).
     pub fires: bool,
+    /// Timesteps at the beginning of which u and v become 0; none means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<PeriodicReset>,
+}
+
+/// The timesteps `first`, `first + interval`, `first + 2 * interval`, .. of a run, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeriodicReset {
+    /// Timesteps from one to the next, at least 1.
+    pub interval: usize,
+    /// The first of them, below `interval`.
+    pub first: usize,
+}
+
+impl PeriodicReset {
+    /// Whether `timestep` is one of them.
+    pub fn is_at(self, timestep: usize) -> bool {
+        timestep % self.interval.max(1) == self.first
+    }
 }
 
 /// Output stage of an Akida 2 layer: bias, rectification, scale and shift, saturation.

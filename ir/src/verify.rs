@@ -312,6 +312,9 @@ fn population(
             if !n.bias.is_empty() && n.bias.len() != neurons {
                 lengths("bias", n.bias.len(), channels, true, reasons);
             }
+            if n.reset.is_some_and(|r| r.first >= r.interval) {
+                reasons.push("a periodic reset must first come within its interval".into());
+            }
         }
         Neuron::SigmaDelta(n) => lengths("bias", n.bias.len(), channels, true, reasons),
         Neuron::AkidaTwo(n) => {

@@ -9,4 +9,5 @@ mod neurons;
 mod projections;
 
 pub use boundary::{Sample, decode, encode};
-pub use network::{Activity, Network, Observer, Outcome, Output, RunError};
+pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};
+pub use neurons::StateView;

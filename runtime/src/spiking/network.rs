@@ -8,7 +8,7 @@ use snnc_ir::{
 };
 
 use super::boundary::{Sample, decode, encode, present};
-use super::neurons::State;
+use super::neurons::{State, StateView};
 use super::projections::Synapses;
 
 /// Why a network cannot be run, or a run not be finished.
@@ -42,6 +42,9 @@ pub enum RunError {
 
 /// Is told of every value: node, timestep, payloads (sums for projections).
 pub type Observer<'a> = dyn FnMut(NodeId, usize, &[i64]) + 'a;
+
+/// Is told of every population's state at the end of a timestep.
+pub type StateObserver<'a> = dyn FnMut(NodeId, usize, StateView<'_>) + 'a;
 
 /// What one population did during a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +137,20 @@ impl Network {
         samples: &[Sample],
         observe: &mut Observer<'_>,
     ) -> Result<Outcome, RunError> {
+        self.run_with_states(samples, observe, &mut |_, _, _| {})
+    }
+
+    /// Runs one sample, shows every value to `observe` and, where the schedule is not
+    /// layer-synchronous, the state of every population at the end of each timestep to `states`.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn run_with_states(
+        &self,
+        samples: &[Sample],
+        observe: &mut Observer<'_>,
+        states: &mut StateObserver<'_>,
+    ) -> Result<Outcome, RunError> {
         let inputs = self.graph.inputs();
         let mut run = Run::new(self);
         for (i, &id) in inputs.iter().enumerate() {
@@ -151,11 +168,13 @@ impl Network {
             Schedule::Streaming => {
                 for t in 0..timesteps {
                     run.timestep(t, &samples, observe)?;
+                    run.show_states(t, states);
                 }
             }
             Schedule::UntilSettled => {
                 let mut t = 0;
                 while run.timestep(t, &samples, observe)? || t < timesteps {
+                    run.show_states(t, states);
                     t += 1;
                     if t > timesteps + SETTLING_LIMIT {
                         return Err(RunError::Unsettled(t));
@@ -264,6 +283,14 @@ impl<'a> Run<'a> {
             computed.insert(id);
         }
         Ok(active)
+    }
+
+    fn show_states(&self, t: usize, states: &mut StateObserver<'_>) {
+        for id in &self.network.order {
+            if let Some(state) = self.states.get(id) {
+                states(*id, t, state.view());
+            }
+        }
     }
 
     /// All timesteps of each node before those of the next: a barrier before each population.

@@ -5,6 +5,18 @@ use snnc_ir::{
     SigmaDeltaRole,
 };
 
+/// The state of a population's neurons at the end of a timestep, one entry for each neuron.
+#[derive(Clone, Copy, Debug)]
+pub struct StateView<'a> {
+    /// Membrane potential; sigma of a sigma-delta neuron.
+    pub potential: &'a [i64],
+    /// Current u of current-based neurons, last activation of sigma-delta neurons, running spike
+    /// count of neurons with negative spikes; else 0.
+    pub second: &'a [i64],
+    /// What a sigma-delta neuron has not sent yet; else 0.
+    pub residue: &'a [i64],
+}
+
 /// The state of a population's neurons. Which fields are used depends on the neuron model.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -36,6 +48,11 @@ impl State {
         &self.potential
     }
 
+    /// What is shown to whoever asks for states.
+    pub(super) fn view(&self) -> StateView<'_> {
+        StateView { potential: &self.potential, second: &self.second, residue: &self.residue }
+    }
+
     /// Adds input (bias included) without firing, as behind a barrier.
     pub(super) fn integrate(&mut self, input: &[i64]) {
         for (v, &x) in self.potential.iter_mut().zip(input) {
@@ -58,7 +75,7 @@ impl State {
                         self.integrate_and_fire(n, i, timestep, input[i])
                     }
                     Neuron::SigmaDelta(n) => self.sigma_delta(n, i, input[i]),
-                    Neuron::CurrentBased(n) => self.current_based(n, i, input[i]),
+                    Neuron::CurrentBased(n) => self.current_based(n, i, timestep, input[i]),
                     Neuron::Accumulate => {
                         self.potential[i] += input[i];
                         self.potential[i]
@@ -140,8 +157,17 @@ impl State {
     }
 
     /// Current-based LIF on 24-bit state (lava-nc 0.10.0, `PyLifModelBitAcc`).
-    fn current_based(&mut self, n: &CurrentBasedNeuron, i: usize, input: i64) -> i64 {
+    fn current_based(
+        &mut self,
+        n: &CurrentBasedNeuron,
+        i: usize,
+        timestep: usize,
+        input: i64,
+    ) -> i64 {
         const LIMIT: i64 = 1 << 23;
+        if n.reset.is_some_and(|r| r.is_at(timestep)) {
+            (self.second[i], self.potential[i]) = (0, 0);
+        }
         let decay = |x: i64, d: i64| x.signum() * ((x.abs() * (4096 - d)) >> 12);
         let mut u = decay(self.second[i], n.current_decay) + (input << 6);
         if u > LIMIT {
