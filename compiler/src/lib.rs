@@ -8,6 +8,7 @@ pub mod artefact;
 pub mod certificate;
 pub mod data;
 pub mod evaluate;
+mod fold;
 pub mod import;
 pub mod passes;
 mod problem;

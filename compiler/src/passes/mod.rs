@@ -1,10 +1,26 @@
 //! The passes: each changes a graph in one way, and is one file.
 
+mod absorb_quantise;
+mod cancel_quantise;
+mod fold_batch_normalisation;
+mod fold_bias;
+mod fold_constants;
+mod fold_pad;
 pub mod graded;
+mod lower_to_codes;
+mod make_dense;
+mod merge_clip;
+mod pipeline;
+mod reduce_to_pool;
+mod remove_identities;
+mod rewrite;
+mod sink_dequantise;
 
 use snnc_ir::Graph;
 
 use crate::Error;
+
+pub use pipeline::{CANONICAL, QUANTISED, canonicalise, quantised, run};
 
 /// One step of compilation.
 pub struct Pass {
@@ -39,4 +55,16 @@ pub struct Context {
     pub notes: Vec<(String, String)>,
     /// Called after each pass.
     pub after_pass: Option<AfterPass>,
+}
+
+impl Context {
+    /// Tells the user something about a node.
+    pub fn note(&mut self, node: impl Into<String>, text: impl Into<String>) {
+        self.notes.push((node.into(), text.into()));
+    }
+}
+
+/// Nodes in order of computation.
+fn order(graph: &Graph) -> Result<Vec<snnc_ir::NodeId>, Error> {
+    graph.order().map_err(|e| Error::input("graph", e.to_string(), ""))
 }

@@ -1,0 +1,191 @@
+//! Convolutions and dense layers on codes.
+
+use snnc_ir::{DType, Node, NodeId, Quantisation, Tensor, TensorOp, TensorType};
+
+use super::{CALIBRATE, Lowering, Value, accumulator};
+use crate::passes::rewrite::{constant, op};
+
+/// Weights as integers without zero point, and their scales.
+struct Weights {
+    codes: Tensor,
+    /// One, or one for each output.
+    scale: Vec<f32>,
+    minimum: i64,
+    maximum: i64,
+}
+
+/// A bias before it is in units of the accumulator.
+struct Bias {
+    /// The real value for each output.
+    reals: Vec<f64>,
+    /// The integers and their scales, if the model gives them.
+    stated: Option<(Vec<i64>, Vec<f32>)>,
+}
+
+impl Lowering<'_> {
+    /// Puts a layer on codes: weights and bias become integers, the result an accumulator.
+    pub(super) fn layer(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
+        let Value::Dequantised(x) = operands[0].1 else {
+            return self.unquantised(id, operands[0].0);
+        };
+        let Some(q) = self.quantisation(x).filter(|q| q.axis.is_none()).cloned() else {
+            return self.obstacle(id, "takes channels of different scales", CALIBRATE);
+        };
+        let Some(mut weights) = self.weights(operands[1].0) else {
+            return self.obstacle(
+                id,
+                "its weights are no codes with one scale for each output",
+                CALIBRATE,
+            );
+        };
+        let outputs = weights.codes.shape().first().copied().unwrap_or(0);
+        let bias = match operands.get(2) {
+            None => None,
+            Some(&(operand, _)) => match self.bias(operand, outputs) {
+                Some(bias) => Some(bias),
+                None => return self.obstacle(id, "its bias is no constant", CALIBRATE),
+            },
+        };
+        let s_x = q.scale_at(0);
+        if let Some(bias) = &bias {
+            self.widen(id, &mut weights, s_x, bias);
+        }
+        let scale: Vec<f32> = weights.scale.iter().map(|s_w| s_x * s_w).collect();
+        if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
+            return self.obstacle(
+                id,
+                "the scale of its accumulator is 0 in single precision",
+                CALIBRATE,
+            );
+        }
+        let bias = bias.map(|bias| self.in_units(id, &bias, &scale));
+        let name = self.source[id].name.clone();
+        let mut sources = vec![x, self.add_weights(&name, id, weights)];
+        if let Some(bias) = bias {
+            let value = Tensor::from_i64(DType::I32, &[outputs], &bias);
+            let q =
+                Quantisation { axis: (scale.len() > 1).then_some(0), ..accumulator(scale.clone()) };
+            sources.push(self.add_parameter(&format!("{name}.bias"), id, value, q));
+        }
+        let ty = TensorType::new(DType::I32, self.source[id].ty.shape.clone());
+        let ty = ty.quantised(accumulator(scale));
+        match op(self.source, id).cloned() {
+            Some(operator) => {
+                let node = self.copy(id, operator, ty, &sources);
+                Value::Sum(vec![node], self.source[id].origins.clone())
+            }
+            None => Value::Failed,
+        }
+    }
+
+    fn add_parameter(&mut self, name: &str, id: NodeId, value: Tensor, q: Quantisation) -> NodeId {
+        let ty = value.tensor_type().quantised(q);
+        let name = self.names.fresh(name);
+        let node = Node::tensor(name, TensorOp::Constant, ty).with_data(value);
+        self.target.add(node.with_origins(&self.source[id].origins.clone()), &[])
+    }
+
+    fn add_weights(&mut self, name: &str, id: NodeId, weights: Weights) -> NodeId {
+        let Weights { codes, scale, minimum, maximum } = weights;
+        let q = match scale[..] {
+            [one] => Quantisation::per_tensor(one, 0, minimum, maximum),
+            _ => Quantisation::per_axis(scale, 0, minimum, maximum),
+        };
+        self.add_parameter(&format!("{name}.codes"), id, codes, q)
+    }
+
+    /// Weights that are codes along outputs; zero points are subtracted, which may take more bits.
+    fn weights(&self, id: NodeId) -> Option<Weights> {
+        let (codes, q) = self.parameter(id)?;
+        if q.axis.is_some_and(|axis| axis != 0) || codes.is_empty() {
+            return None;
+        }
+        if q.zero_point.iter().all(|&z| z == 0) {
+            let (codes, scale) = (codes.clone(), q.scale.clone());
+            return Some(Weights { codes, scale, minimum: q.minimum, maximum: q.maximum });
+        }
+        let row = codes.len() / codes.shape().first()?;
+        let values = codes.to_i64().ok()?;
+        let centred = |(i, &c): (usize, &i64)| c.saturating_sub(q.zero_at(i / row.max(1)));
+        let values: Vec<i64> = values.iter().enumerate().map(centred).collect();
+        let low = q.zero_point.iter().map(|z| q.minimum.saturating_sub(*z)).min()?;
+        let high = q.zero_point.iter().map(|z| q.maximum.saturating_sub(*z)).max()?;
+        let codes = Tensor::from_integers(codes.shape(), &values);
+        Some(Weights { codes, scale: q.scale.clone(), minimum: low, maximum: high })
+    }
+
+    fn bias(&self, id: NodeId, outputs: usize) -> Option<Bias> {
+        if let Some(value) = constant(self.source, id) {
+            let reals: Vec<f64> = value.to_f32().into_iter().map(f64::from).collect();
+            return (reals.len() == outputs).then_some(Bias { reals, stated: None });
+        }
+        let (codes, q) = self.parameter(id)?;
+        let values = codes.to_i64().ok()?;
+        let at = |i: usize, c: i64| c.saturating_sub(q.zero_at(i));
+        let codes: Vec<i64> = values.iter().enumerate().map(|(i, &c)| at(i, c)).collect();
+        let reals = codes.iter().enumerate().map(|(i, &c)| c as f64 * f64::from(q.scale_at(i)));
+        let bias = Bias { reals: reals.collect(), stated: Some((codes.clone(), q.scale.clone())) };
+        (codes.len() == outputs).then_some(bias)
+    }
+
+    /// Where weights are so small that the bias exceeds 32 bits in units of the accumulator, the
+    /// weights get a coarser scale: they cannot matter beside such a bias.
+    fn widen(&mut self, id: NodeId, weights: &mut Weights, s_x: f32, bias: &Bias) {
+        let limit = f64::from(1u32 << 30);
+        let s_x = f64::from(s_x);
+        let per_output = weights.scale.len() > 1;
+        let needed = |scale: f32, b: f64| (b.abs() / (s_x * limit)) as f32 > scale;
+        let scale_at = |w: &Weights, i: usize| w.scale[if per_output { i } else { 0 }];
+        let few: Vec<usize> = (0..bias.reals.len())
+            .filter(|&i| needed(scale_at(weights, i), bias.reals[i]))
+            .collect();
+        let (Some(_), Ok(mut values)) = (few.first(), weights.codes.to_i64()) else { return };
+        let row = values.len() / bias.reals.len().max(1);
+        if !per_output {
+            weights.scale = vec![weights.scale[0]; bias.reals.len()];
+        }
+        for &i in &few {
+            let coarse = (bias.reals[i].abs() / (s_x * limit)) as f32;
+            let ratio = weights.scale[i] / coarse;
+            for value in &mut values[i * row..(i + 1) * row] {
+                *value = (*value as f32 * ratio).round_ties_even() as i64;
+            }
+            weights.scale[i] = coarse;
+        }
+        weights.codes = Tensor::from_integers(weights.codes.shape(), &values);
+        let text = format!(
+            "the weights of {} of its outputs vanish beside the bias and are quantised anew",
+            few.len()
+        );
+        self.context.note(self.source[id].describe(), text);
+    }
+
+    /// The bias in units of the accumulator. Where the model's own units differ from these it is
+    /// rounded, and the user told by how much.
+    fn in_units(&mut self, id: NodeId, bias: &Bias, scale: &[f32]) -> Vec<i64> {
+        let unit = |i: usize| scale[if scale.len() == 1 { 0 } else { i }];
+        let (low, high) = (f64::from(i32::MIN), f64::from(i32::MAX));
+        let mut worst = 0f64;
+        let mut values = Vec::with_capacity(bias.reals.len());
+        for (i, real) in bias.reals.iter().enumerate() {
+            if let Some((codes, scales)) = &bias.stated
+                && scales[if scales.len() == 1 { 0 } else { i }] == unit(i)
+            {
+                values.push(codes[i]);
+                continue;
+            }
+            let exact = real / f64::from(unit(i));
+            let rounded = exact.round_ties_even().clamp(low, high);
+            worst = worst.max((exact - rounded).abs());
+            values.push(rounded as i64);
+        }
+        // Scales that differ in their last digit only, as exporters compute them, are not told.
+        if worst > 1e-2 {
+            let text = format!(
+                "the bias is rounded to units of the accumulator, by at most {worst:.2} of a unit"
+            );
+            self.context.note(self.source[id].describe(), text);
+        }
+        values
+    }
+}

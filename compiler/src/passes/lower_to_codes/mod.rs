@@ -1,0 +1,402 @@
+//! Replaces real arithmetic between quantisers by arithmetic on codes.
+//!
+//! The graph is rebuilt in order of computation. A real value is not computed where it appears but
+//! kept as what it is made of ([`Value`]) until a quantiser or an output says what is needed of it:
+//! a sum of accumulators is requantised, a function of one array of codes becomes a table.
+
+mod function;
+mod layer;
+
+use std::collections::HashMap;
+
+use snnc_ir::{
+    Binary, DType, Graph, Node, NodeId, Origin, Pool, PoolKind, Quantisation, Stage, TensorOp,
+    TensorType,
+};
+
+use super::merge_clip::same_scale;
+use super::rewrite::{Names, constant, op, quantised_constant};
+use super::sink_dequantise::is_layout;
+use super::{Context, Meaning, Pass};
+use crate::{Error, Problem};
+use function::Function;
+
+pub(super) const PASS: Pass = Pass {
+    name: "lower-to-codes",
+    summary: "replaces real arithmetic between quantisers by arithmetic on codes",
+    meaning: Meaning::Reordered,
+    run,
+};
+
+const CALIBRATE: &str = "quantise the model, or give calibration data with --data";
+
+fn run(graph: &mut Graph, context: &mut Context) -> Result<bool, Error> {
+    let mut lowering = Lowering {
+        source: graph,
+        target: Graph::new(graph.name.clone(), Stage::Quantised),
+        names: Names::of(graph),
+        values: HashMap::new(),
+        problems: Vec::new(),
+        context,
+    };
+    for id in super::order(graph)? {
+        let value = lowering.node(id);
+        lowering.values.insert(id, value);
+    }
+    if !lowering.problems.is_empty() {
+        return Err(Error::Unsupported(lowering.problems));
+    }
+    *graph = lowering.target;
+    Ok(true)
+}
+
+/// What a node of the tensor stage is made of; the nodes named are those of the new graph.
+#[derive(Clone)]
+enum Value {
+    /// A constant, in the old graph.
+    Constant,
+    /// Integer codes.
+    Codes(NodeId),
+    /// The reals that codes stand for.
+    Dequantised(NodeId),
+    /// A function of the reals that codes stand for.
+    Function(Function),
+    /// The sum of the reals that accumulators or codes stand for, with the nodes it comes from.
+    Sum(Vec<NodeId>, Vec<Origin>),
+    /// Reals, computed as such: a graph input, or what follows the last layer.
+    Reals(NodeId),
+    /// None, for a reason that has been given.
+    Failed,
+}
+
+struct Lowering<'a> {
+    source: &'a Graph,
+    target: Graph,
+    names: Names,
+    values: HashMap<NodeId, Value>,
+    problems: Vec<Problem>,
+    context: &'a mut Context,
+}
+
+impl Lowering<'_> {
+    fn node(&mut self, id: NodeId) -> Value {
+        let Some(operator) = op(self.source, id) else { return Value::Failed };
+        let operands: Vec<(NodeId, Value)> = self
+            .source
+            .sources(id)
+            .into_iter()
+            .map(|s| (s, self.values.get(&s).cloned().unwrap_or(Value::Failed)))
+            .collect();
+        if operands.iter().any(|(_, v)| matches!(v, Value::Failed)) {
+            return Value::Failed;
+        }
+        match operator {
+            TensorOp::Constant => Value::Constant,
+            TensorOp::Input => self.input(id),
+            TensorOp::Output => self.output(id, &operands[0]),
+            TensorOp::Quantise(q) => self.quantise(id, q, &operands[0]),
+            TensorOp::Dequantise(q) => self.dequantise(id, q, &operands[0]),
+            TensorOp::Convolution { .. } | TensorOp::Dense => self.layer(id, &operands),
+            TensorOp::Binary(Binary::Add) => self.add(id, &operands),
+            TensorOp::Binary(_) | TensorOp::Unary(_) | TensorOp::Clip { .. } => {
+                self.function(id, &operands)
+            }
+            TensorOp::Pool(pool) if pool.kind != PoolKind::Max => self.mean(id, pool, &operands[0]),
+            TensorOp::Softmax { .. } | TensorOp::ArgMax { .. } => self.on_reals(id, &operands),
+            other if is_layout(other) => match operands[0].1 {
+                Value::Codes(_) => self.layout(id, &operands),
+                _ => self.on_reals(id, &operands),
+            },
+            _ => self.obstacle(
+                id,
+                "has no form on integer codes",
+                "remove it, or move it after the output",
+            ),
+        }
+    }
+
+    fn obstacle(&mut self, id: NodeId, reason: impl Into<String>, remedy: &str) -> Value {
+        self.problems.push(Problem::new(self.source[id].describe(), reason, remedy));
+        Value::Failed
+    }
+
+    /// What stands where codes are needed.
+    fn unquantised(&mut self, id: NodeId, operand: NodeId) -> Value {
+        let from = self.source[operand].describe();
+        self.obstacle(id, format!("no quantiser stands between it and {from}"), CALIBRATE)
+    }
+
+    /// Copies a node of the old graph with another type and other operands.
+    fn copy(
+        &mut self,
+        id: NodeId,
+        operator: TensorOp,
+        ty: TensorType,
+        operands: &[NodeId],
+    ) -> NodeId {
+        let node = &self.source[id];
+        let copied = Node::tensor(node.name.clone(), operator, ty).with_origins(&node.origins);
+        self.target.add(copied, operands)
+    }
+
+    /// Adds a node beside the copies of those of the old graph.
+    fn add_node(
+        &mut self,
+        name: &str,
+        operator: TensorOp,
+        ty: TensorType,
+        origins: &[Origin],
+        operands: &[NodeId],
+    ) -> NodeId {
+        let name = self.names.fresh(name);
+        self.target.add(Node::tensor(name, operator, ty).with_origins(origins), operands)
+    }
+
+    fn input(&mut self, id: NodeId) -> Value {
+        let mut ty = self.source[id].ty.clone();
+        if ty.dtype.is_float() {
+            return Value::Reals(self.copy(id, TensorOp::Input, ty, &[]));
+        }
+        // Codes given from outside mean what the first dequantiser behind them says.
+        let mut pending = vec![id];
+        while let Some(next) = pending.pop()
+            && ty.quantisation.is_none()
+        {
+            for user in self.source.users(next) {
+                match op(self.source, user) {
+                    Some(TensorOp::Dequantise(q)) if q.axis.is_none() => {
+                        ty.quantisation = Some(q.clone());
+                    }
+                    Some(other) if is_layout(other) => pending.push(user),
+                    _ => {}
+                }
+            }
+        }
+        Value::Codes(self.copy(id, TensorOp::Input, ty, &[]))
+    }
+
+    fn output(&mut self, id: NodeId, operand: &(NodeId, Value)) -> Value {
+        let value = match &operand.1 {
+            Value::Codes(codes) => Some(*codes),
+            _ => self.reals(id, operand),
+        };
+        let Some(value) = value else { return Value::Failed };
+        let ty = self.target[value].ty.clone();
+        Value::Reals(self.copy(id, TensorOp::Output, ty, &[value]))
+    }
+
+    fn quantisation(&self, id: NodeId) -> Option<&Quantisation> {
+        self.target[id].ty.quantisation.as_ref()
+    }
+
+    /// The value as reals computed in the new graph, as outputs and what leads to them need it.
+    fn reals(&mut self, id: NodeId, (operand, value): &(NodeId, Value)) -> Option<NodeId> {
+        let codes = match value {
+            Value::Reals(node) => return Some(*node),
+            Value::Dequantised(codes) => *codes,
+            Value::Sum(terms, _) if terms.len() == 1 => terms[0],
+            _ => {
+                self.unquantised(id, *operand);
+                return None;
+            }
+        };
+        let q = self.quantisation(codes)?.clone();
+        let ty = TensorType::new(DType::F32, self.target[codes].ty.shape.clone());
+        let node = &self.source[*operand];
+        let (name, origins) = (format!("{}.real", node.name), node.origins.clone());
+        Some(self.add_node(&name, TensorOp::Dequantise(q), ty, &origins, &[codes]))
+    }
+
+    fn quantise(&mut self, id: NodeId, q: &Quantisation, operand: &(NodeId, Value)) -> Value {
+        if q.axis.is_some() && !matches!(operand.1, Value::Constant) {
+            return self.obstacle(
+                id,
+                "quantises the channels of an activation with different scales",
+                "use one scale for the whole activation",
+            );
+        }
+        let dtype = self.source[id].ty.dtype;
+        let shape = self.source[id].ty.shape.clone();
+        let ty = TensorType::new(dtype, shape).quantised(q.clone());
+        match &operand.1 {
+            Value::Reals(node) => {
+                Value::Codes(self.copy(id, TensorOp::Quantise(q.clone()), ty, &[*node]))
+            }
+            Value::Sum(terms, origins) => {
+                let (terms, origins) = (terms.clone(), origins.clone());
+                let node = self.copy(id, TensorOp::Requantise, ty, &terms);
+                self.prepend_origins(node, &origins);
+                Value::Codes(node)
+            }
+            Value::Dequantised(codes) => {
+                let codes = *codes;
+                match self.function_of(codes, operand.0) {
+                    Some(function) => self.requantise_function(id, function, ty, q),
+                    None => self.unquantised(id, operand.0),
+                }
+            }
+            Value::Function(function) => self.requantise_function(id, function.clone(), ty, q),
+            _ => self.unquantised(id, operand.0),
+        }
+    }
+
+    fn prepend_origins(&mut self, node: NodeId, origins: &[Origin]) {
+        let own = std::mem::take(&mut self.target[node].origins);
+        let mut all = origins.to_vec();
+        all.extend(own.into_iter().filter(|o| !origins.contains(o)));
+        self.target[node].origins = all;
+    }
+
+    fn dequantise(&mut self, id: NodeId, q: &Quantisation, operand: &(NodeId, Value)) -> Value {
+        match operand.1 {
+            Value::Constant => Value::Constant,
+            Value::Codes(codes) => match self.quantisation(codes) {
+                Some(given) if same_scale(given, q) => Value::Dequantised(codes),
+                _ => self.relabelled(id, codes, q),
+            },
+            _ => self.obstacle(id, "dequantises what are no codes", "export the model again"),
+        }
+    }
+
+    /// The same codes with another meaning.
+    fn relabelled(&mut self, id: NodeId, codes: NodeId, q: &Quantisation) -> Value {
+        let ty = &self.target[codes].ty;
+        let range = ty.quantisation.as_ref().map(|given| (given.minimum, given.maximum));
+        let Some((minimum, maximum)) = range.or(ty.dtype.integer_range()) else {
+            return Value::Failed;
+        };
+        let Some(table) = function::levels(minimum, maximum) else {
+            return self.obstacle(id, "gives codes of many bits another meaning", CALIBRATE);
+        };
+        let q = Quantisation { minimum, maximum, ..q.clone() };
+        let ty = TensorType { quantisation: Some(q), ..ty.clone() };
+        let origins = self.source[id].origins.clone();
+        let name = self.source[id].name.clone();
+        let table = TensorOp::Lookup { minimum, table: table.collect() };
+        Value::Dequantised(self.add_node(&name, table, ty, &origins, &[codes]))
+    }
+
+    fn add(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
+        let mut sums = Vec::new();
+        for (operand, value) in operands {
+            sums.push(match value {
+                Value::Sum(terms, origins) => (terms.clone(), origins.clone()),
+                Value::Dequantised(codes) => (vec![*codes], Vec::new()),
+                Value::Function(_) | Value::Constant => return self.function(id, operands),
+                _ => return self.unquantised(id, *operand),
+            });
+        }
+        // A sum of two sums would be added in another order than the reals were.
+        let &[(ref a, ref first), (ref b, ref second)] = sums.as_slice() else {
+            return Value::Failed;
+        };
+        let (a, b) = if b.len() > 1 { (b, a) } else { (a, b) };
+        if b.len() > 1 {
+            return self.unquantised(id, operands[0].0);
+        }
+        let mut origins = [self.source[id].origins.clone(), first.clone(), second.clone()].concat();
+        let mut seen = std::collections::HashSet::new();
+        origins.retain(|o| seen.insert(o.clone()));
+        if a.iter().chain(b).any(|&t| self.target[t].ty.shape != self.source[id].ty.shape) {
+            return self.obstacle(id, "adds arrays of different shapes", "expand the smaller one");
+        }
+        Value::Sum([a.as_slice(), b.as_slice()].concat(), origins)
+    }
+
+    /// A mean over windows: the sum of the codes, in units of a part of their scale.
+    fn mean(&mut self, id: NodeId, pool: &Pool, operand: &(NodeId, Value)) -> Value {
+        let Value::Dequantised(codes) = operand.1 else {
+            return self.unquantised(id, operand.0);
+        };
+        let Some(q) = self.quantisation(codes).filter(|q| q.axis.is_none()).cloned() else {
+            return self.obstacle(id, "averages channels of different scales", CALIBRATE);
+        };
+        let map = &self.target[codes].ty.shape[2..];
+        if !function::uniform_windows(pool, map, &self.source[id].ty.shape[2..]) {
+            return self.obstacle(
+                id,
+                "the number of cells in a mean differs at the border",
+                "count the padding (count_include_pad), or do not pad",
+            );
+        }
+        let cells: usize = pool.window.kernel.iter().product();
+        let scale = q.scale_at(0) / cells as f32;
+        let accumulated = accumulator(vec![scale]);
+        let ty =
+            TensorType::new(DType::I32, self.source[id].ty.shape.clone()).quantised(accumulated);
+        let sum = TensorOp::Pool(Pool { kind: PoolKind::Sum, window: pool.window.clone() });
+        let node = self.copy(id, sum, ty, &[codes]);
+        Value::Sum(vec![node], self.source[id].origins.clone())
+    }
+
+    /// An operator that moves codes: the type says what they mean.
+    fn layout(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
+        let mut sources = Vec::with_capacity(operands.len());
+        let mut quantisation: Option<Quantisation> = None;
+        for (operand, value) in operands {
+            match value {
+                Value::Codes(node) => {
+                    let q = self.quantisation(*node).cloned();
+                    quantisation = match (quantisation, q) {
+                        (None, q) => q,
+                        (Some(a), Some(b)) if same_scale(&a, &b) => Some(Quantisation {
+                            minimum: a.minimum.min(b.minimum),
+                            maximum: a.maximum.max(b.maximum),
+                            ..a
+                        }),
+                        _ => {
+                            return self.obstacle(id, "joins codes of different scales", CALIBRATE);
+                        }
+                    };
+                    sources.push(*node);
+                }
+                Value::Constant if constant(self.source, *operand).is_some() => {
+                    let node = &self.source[*operand];
+                    let copied = match self.target.find(&node.name) {
+                        Some(found) => found,
+                        None => self.target.add(node.clone(), &[]),
+                    };
+                    sources.push(copied);
+                }
+                _ => return self.unquantised(id, *operand),
+            }
+        }
+        let own = &self.source[id].ty;
+        let quantisation = quantisation.or(own.quantisation.clone());
+        let ty = TensorType { quantisation, ..own.clone() };
+        match op(self.source, id).cloned() {
+            Some(operator) => Value::Codes(self.copy(id, operator, ty, &sources)),
+            None => Value::Failed,
+        }
+    }
+
+    /// An operator on reals behind the last layer or before the first.
+    fn on_reals(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
+        let mut sources = Vec::with_capacity(operands.len());
+        for operand in operands {
+            match self.reals(id, operand) {
+                Some(node) => sources.push(node),
+                None => return Value::Failed,
+            }
+        }
+        let ty = self.source[id].ty.clone();
+        match op(self.source, id).cloned() {
+            Some(operator) => Value::Reals(self.copy(id, operator, ty, &sources)),
+            None => Value::Failed,
+        }
+    }
+
+    /// The codes, quantisation and node of weights or of a bias.
+    fn parameter(&self, id: NodeId) -> Option<(&snnc_ir::Tensor, &Quantisation)> {
+        quantised_constant(self.source, id)
+    }
+}
+
+/// The quantisation of 32-bit accumulators with these scales, of channels if there are several.
+fn accumulator(scale: Vec<f32>) -> Quantisation {
+    let (minimum, maximum) = (i64::from(i32::MIN), i64::from(i32::MAX));
+    match scale[..] {
+        [one] => Quantisation::per_tensor(one, 0, minimum, maximum),
+        _ => Quantisation::per_axis(scale, 1, minimum, maximum),
+    }
+}

@@ -1,0 +1,93 @@
+//! The order of the passes, and why it is so.
+
+use snnc_ir::{Graph, verify};
+
+use super::{
+    Context, Pass, absorb_quantise, cancel_quantise, fold_batch_normalisation, fold_bias,
+    fold_constants, fold_pad, lower_to_codes, make_dense, merge_clip, reduce_to_pool,
+    remove_identities, sink_dequantise,
+};
+use crate::{Error, Problem};
+
+/// From what was imported to the canonical tensor form.
+pub const CANONICAL: &[&Pass] = &[
+    // Codes of weights behind shape operators come next to their constants, which then fold.
+    &sink_dequantise::PASS,
+    &fold_constants::PASS,
+    &remove_identities::PASS,
+    // Products become layers before anything looks for layers to fold into.
+    &make_dense::PASS,
+    &reduce_to_pool::PASS,
+    // A bias must be in place before a normalisation scales it; a normalisation whose shift was
+    // left over becomes a bias after.
+    &fold_bias::PASS,
+    &fold_batch_normalisation::PASS,
+    &fold_bias::PASS,
+    &fold_pad::PASS,
+    &fold_constants::PASS,
+    // Quantisers last: what stands between them is as short as it gets.
+    &merge_clip::PASS,
+    &cancel_quantise::PASS,
+];
+
+/// From the canonical tensor form to integer codes.
+pub const QUANTISED: &[&Pass] = &[
+    // Dequantisers down and quantisers up until they meet or stand at real arithmetic.
+    &sink_dequantise::PASS,
+    &absorb_quantise::PASS,
+    &cancel_quantise::PASS,
+    &lower_to_codes::PASS,
+];
+
+/// Brings an imported network into canonical form: constants evaluated, products as layers with
+/// their biases, normalisation folded, padding in windows, bounds of codes in their quantisation.
+/// Takes and gives a graph of the tensor stage.
+///
+/// # Errors
+/// What the passes refuse.
+pub fn canonicalise(graph: Graph, context: &mut Context) -> Result<Graph, Error> {
+    run(CANONICAL, graph, context)
+}
+
+/// Brings a canonical network with quantisers to the quantised stage.
+///
+/// # Errors
+/// [`Error::Unsupported`] with every node that computes reals where codes are needed.
+pub fn quantised(graph: Graph, context: &mut Context) -> Result<Graph, Error> {
+    run(QUANTISED, graph, context)
+}
+
+/// Runs passes in order. In builds with debug assertions the graph is verified after each.
+///
+/// # Errors
+/// The first that a pass gives.
+pub fn run(passes: &[&Pass], mut graph: Graph, context: &mut Context) -> Result<Graph, Error> {
+    for pass in passes {
+        let changed = (pass.run)(&mut graph, context)?;
+        if !changed {
+            continue;
+        }
+        graph.remove_dead();
+        tracing::debug!(pass = pass.name, nodes = graph.len(), "changed");
+        if cfg!(debug_assertions) {
+            graph = verified(pass.name, graph)?;
+        }
+        if let Some(after) = &mut context.after_pass {
+            after(pass.name, &graph);
+        }
+    }
+    if cfg!(debug_assertions) { Ok(graph) } else { verified("the last pass", graph) }
+}
+
+/// The graph, if it is verified; otherwise a pass is wrong, which is shown as what it is.
+fn verified(pass: &str, graph: Graph) -> Result<Graph, Error> {
+    match verify(graph) {
+        Ok(graph) => Ok(graph.into_inner()),
+        Err(errors) => {
+            let place = format!("the compiler, after {pass}");
+            let help = "this is a fault of the compiler: please report it with the model";
+            let problem = |e: &snnc_ir::VerifyError| Problem::new(&place, e.to_string(), help);
+            Err(Error::Unsupported(errors.iter().map(problem).collect()))
+        }
+    }
+}
