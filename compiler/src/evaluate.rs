@@ -28,7 +28,7 @@ pub struct Runner {
 }
 
 enum Body {
-    Spiking { network: Network, reference: Option<Reference> },
+    Spiking { network: Box<Network>, reference: Option<Box<Reference>> },
     Tensor { program: Program },
 }
 
@@ -149,18 +149,14 @@ impl Runner {
                 let values = comparisons.iter().map(|c| c.reference).collect();
                 let batched =
                     graph.inputs().first().map(|&i| graph[i].ty.shape.clone()).unwrap_or_default();
-                Some(Reference {
-                    program: Program::new(graph).map_err(run_fault)?,
-                    batched,
-                    comparisons,
-                    values,
-                })
+                let program = Program::new(graph).map_err(run_fault)?;
+                Some(Box::new(Reference { program, batched, comparisons, values }))
             }
             None => None,
         };
         let input_shape = network[input].ty.shape.clone();
         let network = Network::new(network).map_err(run_fault)?;
-        let body = Body::Spiking { network, reference };
+        let body = Body::Spiking { network: Box::new(network), reference };
         Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
     }
 
@@ -221,7 +217,7 @@ impl Runner {
                 })
             }
             Body::Spiking { network, reference } => {
-                self.spiking_answer(network, reference.as_ref(), data, index, observe)
+                self.spiking_answer(network, reference.as_deref(), data, index, observe)
             }
         }
     }

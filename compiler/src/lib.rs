@@ -6,11 +6,13 @@
 
 pub mod artefact;
 pub mod certificate;
+pub mod cli;
 pub mod data;
 pub mod evaluate;
 mod fold;
 pub mod import;
 pub mod passes;
+pub mod pipeline;
 mod problem;
 pub mod reference;
 

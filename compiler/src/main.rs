@@ -1,2 +1,7 @@
-//! The command line.
-fn main() {}
+//! The command line of `snnc`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    snnc::cli::main()
+}

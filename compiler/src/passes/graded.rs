@@ -57,7 +57,7 @@ enum Form {
     /// Payloads of a spiking node.
     Payloads(Payloads),
     /// Not yet spikes: the synapses onto a population still to come.
-    Sum(Synapses),
+    Sum(Box<Synapses>),
     /// A graph input before its quantiser.
     Raw,
     /// Real scores.
@@ -217,7 +217,7 @@ impl Converter<'_> {
             scale: q.scale.clone(),
             shape: unbatched(&node.ty.shape),
         };
-        Form::Sum(synapses)
+        Form::Sum(Box::new(synapses))
     }
 
     /// The integers of a constant, zero points subtracted.
@@ -261,7 +261,7 @@ impl Converter<'_> {
         let channels = source.shape[0];
         let cells: usize = window.kernel.iter().product();
         let weight_shape = [&[channels, 1], window.kernel.as_slice()].concat();
-        Form::Sum(Synapses {
+        Form::Sum(Box::new(Synapses {
             weights: vec![1; channels * cells],
             weight_shape,
             bias: Vec::new(),
@@ -269,7 +269,7 @@ impl Converter<'_> {
             shape: unbatched(&node.ty.shape),
             connectivity: Connectivity::Convolution { window, groups: channels },
             source,
-        })
+        }))
     }
 
     /// The operand as a map in its node's own order.
@@ -289,7 +289,7 @@ impl Converter<'_> {
         match self.form(id, 0) {
             Form::Payloads(p) => Form::Payloads(Payloads { shape, ..p }),
             Form::Sum(s) if s.scale.len() == 1 || shape.first() == s.shape.first() => {
-                Form::Sum(Synapses { shape, ..s })
+                Form::Sum(Box::new(Synapses { shape, ..*s }))
             }
             Form::Sum(_) => {
                 self.problem(id, "accumulators with a scale for each channel are reshaped", "")
@@ -402,7 +402,7 @@ impl Converter<'_> {
         let mut parts = Vec::new();
         for port in 0..self.quantised.sources(id).len() {
             match self.form(id, port) {
-                Form::Sum(s) => parts.push(s),
+                Form::Sum(s) => parts.push(*s),
                 Form::Payloads(p) => match self.one_to_one(id, port, p) {
                     Some(s) => parts.push(s),
                     None => return Form::Nothing,

@@ -1,0 +1,250 @@
+//! The arguments of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Compiles ONNX networks for neuromorphic hardware, and proves what it emits.
+#[derive(Debug, Parser)]
+#[command(name = "snnc", version, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Form of the answer on standard output; messages go to standard error
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// Number of threads [default: all]
+    #[arg(short = 'j', long = "jobs", global = true, value_name = "N", value_parser = positive)]
+    pub(super) threads: Option<usize>,
+    /// Only errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// More of what happens; twice for all of it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("it must be a number from 1 up".into()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Compile a model for one or more targets
+    Compile(CompileArgs),
+    /// Run an artefact or a model on samples and write what it answers
+    Run(RunArgs),
+    /// Run an artefact or a model on labelled samples and report accuracy and activity
+    Eval(EvalArgs),
+    /// Prove that an artefact computes what a model computes, or say where it does not
+    Verify(VerifyArgs),
+    /// Show what is in a model or an artefact, and what each target makes of it
+    Inspect(InspectArgs),
+    /// List the targets, or describe one
+    Targets(TargetsArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `compile`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc compile model.onnx --target loihi,akida2,spleat -o out")]
+pub(super) struct CompileArgs {
+    /// The ONNX file
+    #[arg(value_name = "MODEL.onnx")]
+    pub(super) model: PathBuf,
+    /// Targets, separated by commas
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAME")]
+    pub(super) target: Vec<String>,
+    /// Folder in which each target gets its own
+    #[arg(short, long, default_value = "out", value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// Samples on which the certificate is checked and lossy targets are measured
+    #[arg(long, value_name = "DATA.npz")]
+    pub(super) data: Option<PathBuf>,
+    /// Options in a file
+    #[arg(long, value_name = "snnc.yaml")]
+    pub(super) config: Option<PathBuf>,
+    /// How values become spikes [default: the target's]
+    #[arg(long, value_name = "CODE")]
+    pub(super) code: Option<String>,
+    /// Device of the target
+    #[arg(long, value_name = "NAME", conflicts_with = "hw")]
+    pub(super) device: Option<String>,
+    /// Hardware description of the target
+    #[arg(long, value_name = "FILE.yaml")]
+    pub(super) hw: Option<PathBuf>,
+    /// Bits of weights, where the target leaves a choice
+    #[arg(long, value_name = "BITS")]
+    pub(super) weight_bits: Option<u8>,
+    /// What the emitted network is held against
+    #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
+    pub(super) reference: String,
+    /// An option of the target alone, as KEY=VALUE
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) set: Vec<(String, String)>,
+    /// Write the network even where it does not fit, and say so
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Print the network after this pass
+    #[arg(long, value_name = "PASS")]
+    pub(super) print_after: Option<String>,
+    /// Print the network after every pass
+    #[arg(long)]
+    pub(super) print_after_all: bool,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// What import takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ImportArgs {
+    /// Size of a symbolic dimension, as NAME=N
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = key_value)]
+    pub(super) dims: Vec<(String, String)>,
+    /// Shape of an input, as NAME:1x3x32x32
+    #[arg(long = "input-shape", value_name = "NAME:SHAPE")]
+    pub(super) shapes: Vec<String>,
+    /// Read the model into memory instead of mapping it
+    #[arg(long)]
+    pub(super) no_mmap: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("it must be KEY=VALUE".into()),
+    }
+}
+
+/// How integer data becomes a real input.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct DataArgs {
+    /// At most this many samples
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(super) limit: Option<usize>,
+    /// Factor for integer data [default: the artefact's, or 1/255]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) input_scale: Option<f64>,
+    /// Added to integer data after the factor [default: the artefact's, or 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(super) input_offset: Option<f64>,
+    /// Options in a file
+    #[arg(long, value_name = "snnc.yaml")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  snnc run out/spleat --input samples.npz -o answers.npz --trace spikes.npz"
+)]
+pub(super) struct RunArgs {
+    /// An artefact's folder, a target's file, or an ONNX file
+    #[arg(value_name = "ARTEFACT|MODEL")]
+    pub(super) network: PathBuf,
+    /// Samples
+    #[arg(long, value_name = "X.npz|X.npy")]
+    pub(super) input: PathBuf,
+    /// Where the answers go
+    #[arg(short, long, value_name = "OUT.npz")]
+    pub(super) output: Option<PathBuf>,
+    /// Where the spikes of every population and timestep go
+    #[arg(long, value_name = "TRACE.npz")]
+    pub(super) trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc eval out/loihi --data test.npz --format json")]
+pub(super) struct EvalArgs {
+    /// An artefact's folder, a target's file, or an ONNX file
+    #[arg(value_name = "ARTEFACT|MODEL")]
+    pub(super) network: PathBuf,
+    /// Samples `x` and labels `y`
+    #[arg(long = "data", value_name = "D.npz")]
+    pub(super) samples: PathBuf,
+    /// Do not run the quantised network beside the artefact
+    #[arg(long)]
+    pub(super) no_reference: bool,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc verify out/akida1 --against model.onnx --data test.npz")]
+pub(super) struct VerifyArgs {
+    /// An artefact's folder
+    #[arg(value_name = "ARTEFACT")]
+    pub(super) artefact: PathBuf,
+    /// The ONNX file
+    #[arg(long, value_name = "MODEL.onnx")]
+    pub(super) against: PathBuf,
+    /// Samples for the cross-check
+    #[arg(long = "data", value_name = "D.npz")]
+    pub(super) samples: Option<PathBuf>,
+    /// Accept populations that differ or are approximate
+    #[arg(long)]
+    pub(super) allow_approximate: bool,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc inspect model.onnx")]
+pub(super) struct InspectArgs {
+    /// An artefact's folder, a target's file, or an ONNX file
+    #[arg(value_name = "ARTEFACT|MODEL")]
+    pub(super) network: PathBuf,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `targets`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc targets spleat")]
+pub(super) struct TargetsArgs {
+    /// One target
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<String>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc completions bash > /etc/bash_completion.d/snnc")]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: Shell,
+}
+
+/// Prints completions for a shell.
+pub(super) fn completions(shell: Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "snnc", &mut std::io::stdout());
+}

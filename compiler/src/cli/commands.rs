@@ -1,0 +1,578 @@
+//! The commands but `inspect`.
+
+use std::path::Path;
+
+use serde::Serialize;
+use snnc_backends::format::npy::NpyArray;
+use snnc_backends::format::npz::{Compression, NpzWriter};
+use snnc_backends::{TARGETS, Target, TargetOptions, target};
+use snnc_ir::{Coding, PrintOptions};
+
+use super::args::{
+    Common, CompileArgs, DataArgs, EvalArgs, Format, ImportArgs, RunArgs, TargetsArgs, VerifyArgs,
+};
+use super::config::{Config, import_options, scaling};
+use super::{render, tables};
+use crate::artefact::{self, Manifest, write_all};
+use crate::certificate::{Certificate, Verdict, certify};
+use crate::data::{Dataset, Scaling};
+use crate::evaluate::{Evaluation, Runner, prediction, takes_reals};
+use crate::passes::{self, Context};
+use crate::pipeline::{self, CompileOptions, Compiled, Model};
+use crate::{Error, Problem, import};
+
+/// Resolves names of targets; all unknown ones at once.
+pub(super) fn resolve_targets(names: &[String]) -> Result<Vec<&'static dyn Target>, Error> {
+    let known = || TARGETS.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for name in names {
+        match target(name) {
+            Some(t) if found.iter().any(|f: &&dyn Target| f.name() == t.name()) => {}
+            Some(t) => found.push(t),
+            None => problems.push(Problem::new(
+                "--target",
+                format!("there is no target `{name}`"),
+                format!("there are {}", known()),
+            )),
+        }
+    }
+    if problems.is_empty() { Ok(found) } else { Err(Error::Usage(problems)) }
+}
+
+fn compile_options(
+    args: &CompileArgs,
+    config: &Config,
+    target: &dyn Target,
+) -> Result<CompileOptions, Error> {
+    let coding = match &args.code {
+        Some(name) => Some(Coding::from_name(name).ok_or_else(|| {
+            let all: Vec<&str> = Coding::ALL.iter().map(|c| c.name()).collect();
+            Error::usage(
+                "--code",
+                format!("there is no coding `{name}`"),
+                format!("there are {}", all.join(", ")),
+            )
+        })?),
+        None => None,
+    };
+    if args.reference != "ort" {
+        let reason = format!("the reference `{}` is not available", args.reference);
+        return Err(Error::usage("--reference", reason, "use `ort`"));
+    }
+    if let Some(device) = &args.device
+        && !target.devices().contains(device)
+    {
+        let devices = target.devices();
+        let help = if devices.is_empty() {
+            "it has no devices".into()
+        } else {
+            format!("it has {}", devices.join(", "))
+        };
+        return Err(Error::usage(
+            "--device",
+            format!("{} has no device `{device}`", target.name()),
+            help,
+        ));
+    }
+    let hardware = match &args.hw {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|e| {
+            Error::input(
+                format!("`{}`", path.display()),
+                format!("cannot be read: {e}"),
+                "check the path",
+            )
+        })?),
+        None => None,
+    };
+    let mut extra = config.target(target.name());
+    extra.extend(args.set.iter().cloned());
+    let default = Scaling::default();
+    Ok(CompileOptions {
+        coding,
+        target: TargetOptions {
+            device: args.device.clone(),
+            hardware,
+            force: args.force,
+            weight_bits: args.weight_bits,
+            extra,
+        },
+        scaling: Scaling {
+            scale: config.input.scale.unwrap_or(default.scale),
+            offset: config.input.offset.unwrap_or(default.offset),
+        },
+        data: args.data.clone(),
+        import: import_options(&args.import)?,
+    })
+}
+
+/// `compile`
+pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> {
+    let targets = resolve_targets(&args.target)?;
+    let config = Config::load(args.config.as_deref())?;
+    let options: Vec<CompileOptions> =
+        targets.iter().map(|t| compile_options(args, &config, *t)).collect::<Result<_, _>>()?;
+    let mut context = Context::default();
+    if args.print_after_all || args.print_after.is_some() {
+        let wanted = args.print_after.clone();
+        context.after_pass = Some(Box::new(move |pass, graph| {
+            if wanted.as_deref().is_none_or(|w| w == pass) {
+                let text = graph.to_text(PrintOptions { elide_above: Some(64) });
+                eprint_text(&format!("// after {pass}\n{text}"));
+            }
+        }));
+    }
+    let model = Model::load(&args.model, &import_options(&args.import)?, &mut context)?;
+    let (mut compiled, mut problems) = (Vec::new(), Vec::new());
+    for (target, options) in targets.iter().zip(&options) {
+        match pipeline::compile(&model, *target, options) {
+            Ok(done) => compiled.push(done),
+            Err(Error::Unsupported(p)) => problems.extend(p),
+            Err(other) => return Err(other),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Error::Unsupported(problems));
+    }
+    let folders: Vec<(String, Vec<snnc_backends::File>)> = compiled
+        .iter_mut()
+        .map(|c| (c.target.name().to_owned(), std::mem::take(&mut c.files)))
+        .collect();
+    write_all(&args.output, &folders)?;
+    report_compiled(&compiled, args, common)
+}
+
+fn eprint_text(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[derive(Serialize)]
+struct CompiledRow<'a> {
+    target: &'a str,
+    folder: String,
+    manifest: &'a Manifest,
+    evaluation: Option<&'a Evaluation>,
+}
+
+fn report_compiled(
+    compiled: &[Compiled],
+    args: &CompileArgs,
+    common: &Common,
+) -> Result<(), Error> {
+    if common.format == Format::Json {
+        let rows: Vec<CompiledRow<'_>> = compiled
+            .iter()
+            .map(|c| CompiledRow {
+                target: c.target.name(),
+                folder: args.output.join(c.target.name()).display().to_string(),
+                manifest: &c.manifest,
+                evaluation: c.evaluation.as_ref(),
+            })
+            .collect();
+        return render::json(&rows);
+    }
+    if !common.quiet {
+        let mut shown = std::collections::BTreeSet::new();
+        for c in compiled {
+            for note in &c.manifest.notes {
+                if shown.insert((note.node.clone(), note.text.clone())) {
+                    render::note(&format!("{} on {}", note.node, c.target.name()), &note.text);
+                }
+            }
+        }
+    }
+    let mut header =
+        vec!["target", "code", "certificate", "proved", "differs", "approx.", "steps", "bytes"];
+    if args.data.is_some() {
+        header.extend(["top-1 %", "other codes", "spikes/neuron"]);
+    }
+    let rows: Vec<Vec<String>> = compiled.iter().map(compiled_row).collect();
+    render::line(tables::table(&header, &rows, 3));
+    render::line(format_args!("written to {}", args.output.display()));
+    Ok(())
+}
+
+fn compiled_row(c: &Compiled) -> Vec<String> {
+    let summary = &c.manifest.certificate;
+    let bytes: u64 = c.manifest.files.iter().map(|f| f.bytes).sum();
+    let mut row = vec![
+        c.target.name().to_owned(),
+        c.manifest.options.get("code").cloned().unwrap_or_default(),
+        summary.verdict.to_string(),
+        summary.proved.to_string(),
+        summary.differs.to_string(),
+        summary.approximate.to_string(),
+        c.manifest.latency.to_string(),
+        bytes.to_string(),
+    ];
+    if let Some(e) = &c.evaluation {
+        row.push(e.top1.map_or("-".into(), |t| format!("{t:.2}")));
+        row.push(match (e.mismatches_vs_reference, e.activations_compared) {
+            (Some(m), Some(n)) => format!("{m} of {n}"),
+            _ => "-".into(),
+        });
+        row.push(format!("{:.3}", e.spikes_per_neuron));
+    }
+    row
+}
+
+/// A network that a command runs.
+pub(super) enum Loaded {
+    /// An artefact.
+    Artefact(Box<artefact::Opened>),
+    /// A model: its runner, and whether it could be brought to integer codes.
+    Model(Box<snnc_ir::Graph>),
+}
+
+/// Opens an artefact or a model; the content decides which it is.
+pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
+    if !path.exists() {
+        return Err(Error::input(
+            format!("`{}`", path.display()),
+            "does not exist",
+            "check the path",
+        ));
+    }
+    if let Some(opened) = artefact::open(path)? {
+        return Ok(Loaded::Artefact(Box::new(opened)));
+    }
+    let imported = import::load(path, &import_options(import)?)?;
+    let mut context = Context::default();
+    let tensor = passes::canonicalise(imported.graph, &mut context)?;
+    // A network that is not quantised runs as ONNX states it.
+    let graph = passes::quantised(tensor.clone(), &mut context).unwrap_or(tensor);
+    Ok(Loaded::Model(Box::new(graph)))
+}
+
+fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, Error> {
+    match loaded {
+        Loaded::Model(graph) => {
+            let default = if takes_reals(graph) {
+                Scaling::default()
+            } else {
+                Scaling { scale: 1.0, offset: 0.0 }
+            };
+            Runner::tensor(graph, scaling(data, default)?)
+        }
+        Loaded::Artefact(opened) => {
+            let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
+            let (reals, default) = match input {
+                Some(i) => (
+                    i.dtype.starts_with('f'),
+                    Scaling { scale: i.data_scale, offset: i.data_offset },
+                ),
+                None => (false, Scaling { scale: 1.0, offset: 0.0 }),
+            };
+            let default = if reals { default } else { Scaling { scale: 1.0, offset: 0.0 } };
+            let source = opened.source.as_ref().filter(|_| reference);
+            Runner::spiking(&opened.network, source, reals, scaling(data, default)?)
+        }
+    }
+}
+
+/// `eval`
+pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
+    let loaded = load(&args.network, &args.import)?;
+    let runner = runner(&loaded, &args.data, !args.no_reference)?;
+    let data = Dataset::load(&args.samples, args.data.limit)?;
+    let evaluation = runner.evaluate(&data, &args.samples)?;
+    if common.format == Format::Json {
+        return render::json(&evaluation);
+    }
+    let percent = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.2} %"));
+    render::line(format_args!(
+        "{} samples: top-1 {}, top-5 {}, {} timesteps, {:.3} spikes per neuron, {:.0} synaptic operations, {:.0} samples/s",
+        evaluation.samples,
+        percent(evaluation.top1),
+        percent(evaluation.top5),
+        evaluation.latency,
+        evaluation.spikes_per_neuron,
+        evaluation.synaptic_operations,
+        evaluation.samples_per_second,
+    ));
+    if let (Some(m), Some(n)) =
+        (evaluation.mismatches_vs_reference, evaluation.activations_compared)
+    {
+        render::line(format_args!(
+            "{m} of {n} activations have another code than the quantised network"
+        ));
+    }
+    if !evaluation.per_layer.is_empty() {
+        let rows: Vec<Vec<String>> = evaluation
+            .per_layer
+            .iter()
+            .map(|r| {
+                vec![
+                    r.name.clone(),
+                    r.neurons.to_string(),
+                    format!("{:.3}", r.spikes_per_neuron),
+                    format!("{:.2}", r.mean_payload),
+                    format!("{:.0}", r.synaptic_operations),
+                    r.mismatches_vs_reference.map_or("-".into(), |m| m.to_string()),
+                ]
+            })
+            .collect();
+        let header =
+            ["population", "neurons", "spikes/neuron", "payload", "synaptic ops", "other codes"];
+        render::line(tables::table(&header, &rows, 1));
+    }
+    Ok(())
+}
+
+/// `run`
+pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
+    let loaded = load(&args.network, &args.import)?;
+    let runner = runner(&loaded, &args.data, false)?;
+    let data = Dataset::load(&args.input, args.data.limit)?;
+    data.fits(&runner.input_shape, &args.input)?;
+    let (answers, trace) = if args.trace.is_some() {
+        traced(&runner, &loaded, &data)?
+    } else {
+        (runner.answers(&data, &args.input)?, Vec::new())
+    };
+    let n = answers.len();
+    let Some(first) = answers.first() else { return Ok(()) };
+    let shape =
+        [&[n], first.shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>().as_slice()]
+            .concat();
+    let vector = shape.len() == 2;
+    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores) as i64).collect();
+    if let Some(path) = &args.output {
+        let mut arrays = vec![(
+            "output".to_owned(),
+            reals(&shape, answers.iter().flat_map(|a| a.scores.clone()))?,
+        )];
+        let codes: Vec<i64> = answers.iter().flat_map(|a| a.codes.clone()).collect();
+        if codes.len() == shape.iter().product::<usize>() {
+            arrays.push(("codes".into(), integers(&shape, &codes)?));
+        }
+        if vector {
+            arrays.push(("prediction".into(), integers(&[n], &predictions)?));
+        }
+        write_npz(path, &arrays)?;
+    }
+    if let Some(path) = &args.trace {
+        write_npz(path, &trace)?;
+    }
+    if common.format == Format::Json {
+        return render::json(
+            &serde_json::json!({ "samples": n, "prediction": if vector { Some(predictions) } else { None } }),
+        );
+    }
+    if args.output.is_none() && vector {
+        for (i, p) in predictions.iter().enumerate() {
+            render::line(format_args!("{i}\t{p}"));
+        }
+    }
+    Ok(())
+}
+
+type Arrays = Vec<(String, NpyArray)>;
+
+/// Runs sample by sample and keeps what every population sent, shaped (N, T, ..).
+fn traced(
+    runner: &Runner,
+    loaded: &Loaded,
+    data: &Dataset,
+) -> Result<(Vec<crate::evaluate::Answer>, Arrays), Error> {
+    let Loaded::Artefact(opened) = loaded else {
+        return Err(Error::usage(
+            "--trace",
+            "only spiking networks have spikes to trace",
+            "compile the model first",
+        ));
+    };
+    let graph = &opened.network;
+    let mut sent: std::collections::BTreeMap<snnc_ir::NodeId, Vec<i64>> = Default::default();
+    let mut answers = Vec::with_capacity(data.len());
+    for i in 0..data.len() {
+        answers.push(runner.answer(data, i, &mut |id, _, value| {
+            if matches!(
+                graph[id].as_spiking(),
+                Some(snnc_ir::SpikingOp::Encoder(_) | snnc_ir::SpikingOp::Population(_))
+            ) {
+                sent.entry(id).or_default().extend_from_slice(value);
+            }
+        })?);
+    }
+    let mut arrays = Vec::with_capacity(sent.len());
+    for (id, values) in sent {
+        let neurons = graph[id].ty.len().max(1);
+        let steps = values.len() / neurons / data.len().max(1);
+        let shape = [&[data.len(), steps], graph[id].ty.shape.as_slice()].concat();
+        if values.len() != shape.iter().product::<usize>() {
+            let reason = "samples took different numbers of timesteps";
+            return Err(Error::usage("--trace", reason, "trace one sample with --limit 1"));
+        }
+        arrays.push((graph[id].name.clone(), integers(&shape, &values)?));
+    }
+    Ok((answers, arrays))
+}
+
+fn array_fault(e: impl std::fmt::Display) -> Error {
+    Error::input("answer", e.to_string(), "")
+}
+
+fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
+    NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
+}
+
+fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
+    NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
+}
+
+fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
+    let mut npz = NpzWriter::new(Compression::Stored);
+    for (name, array) in arrays {
+        npz.add(name, array).map_err(array_fault)?;
+    }
+    let bytes = npz.finish().map_err(array_fault)?;
+    let fail = |e: &dyn std::fmt::Display| {
+        Error::input(
+            format!("`{}`", path.display()),
+            format!("cannot be written: {e}"),
+            "choose another path",
+        )
+    };
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(|e| fail(&e))?;
+    std::io::Write::write_all(&mut file, &bytes).map_err(|e| fail(&e))?;
+    file.persist(path).map_err(|e| fail(&e))?;
+    Ok(())
+}
+
+/// `verify`
+pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
+    let Loaded::Artefact(opened) = load(&args.artefact, &args.import)? else {
+        let place = format!("`{}`", args.artefact.display());
+        return Err(Error::usage(
+            place,
+            "is a model, not an artefact",
+            "compile it, then verify the folder",
+        ));
+    };
+    let mut context = Context::default();
+    let model = Model::load(&args.against, &import_options(&args.import)?, &mut context)?;
+    let mut certificate = certify(&model.quantised, &model.conversion, &opened.network);
+    let mut other_predictions = None;
+    if let Some(path) = &args.samples {
+        let data = Dataset::load(path, args.data.limit)?;
+        let loaded = Loaded::Artefact(Box::new(artefact::Opened {
+            source: Some(model.quantised.clone()),
+            ..*opened.clone()
+        }));
+        let emitted = runner(&loaded, &args.data, true)?.evaluate(&data, path)?;
+        let reference =
+            runner(&Loaded::Model(Box::new(model.quantised.clone())), &args.data, false)?
+                .evaluate(&data, path)?;
+        let pairs = emitted.predictions.iter().zip(&reference.predictions);
+        other_predictions = Some((pairs.filter(|(a, b)| a != b).count(), data.len()));
+        for (name, measured) in emitted.measured {
+            if let Some(p) = certificate.populations.iter_mut().find(|p| p.population == name) {
+                // What is proved cannot differ on data: if it does, the proof is wrong.
+                if p.verdict == Verdict::Proved && measured.differing > 0 {
+                    p.verdict = Verdict::Failed;
+                    p.method =
+                        format!("proved, but {} activations differ on data", measured.differing);
+                    certificate.verdict = Verdict::Failed;
+                }
+                p.measured = Some(measured);
+            }
+        }
+    }
+    if common.format == Format::Json {
+        render::json(&certificate)?;
+    } else {
+        print_certificate(&certificate);
+        if let Some((other, n)) = other_predictions {
+            render::line(format_args!(
+                "{other} of {n} predictions are not those of the quantised network"
+            ));
+        }
+    }
+    conclude(&certificate, args.allow_approximate)
+}
+
+fn print_certificate(certificate: &Certificate) {
+    let rows: Vec<Vec<String>> = certificate
+        .populations
+        .iter()
+        .map(|p| {
+            let seen =
+                p.measured.map_or("-".into(), |m| format!("{} of {}", m.differing, m.activations));
+            vec![
+                p.population.clone(),
+                p.node.clone(),
+                p.verdict.to_string(),
+                format!("{} of {}", p.differing, p.reachable),
+                seen,
+                p.method.clone(),
+            ]
+        })
+        .collect();
+    let header = ["population", "ONNX node", "verdict", "differing accumulators", "seen", "how"];
+    render::line(tables::table(&header, &rows, 6));
+    for o in certificate.obligations.iter().filter(|o| !o.holds) {
+        render::line(format_args!("does not hold: {}: {}", o.subject, o.claim));
+    }
+    render::line(format_args!("certificate: {}", certificate.verdict));
+}
+
+/// An error unless everything is proved, or is only approximate and that is allowed.
+fn conclude(certificate: &Certificate, allow_approximate: bool) -> Result<(), Error> {
+    if certificate.verdict == Verdict::Proved
+        || (allow_approximate && certificate.verdict != Verdict::Failed)
+    {
+        return Ok(());
+    }
+    let populations =
+        certificate.populations.iter().filter(|p| p.verdict != Verdict::Proved).map(|p| {
+            let detail = match p.verdict {
+                Verdict::Differs => {
+                    format!("{} of {} accumulator values differ", p.differing, p.reachable)
+                }
+                _ => p.method.clone(),
+            };
+            let help =
+                if p.verdict == Verdict::Failed { "" } else { "--allow-approximate accepts it" };
+            Problem::new(
+                format!("{} (population `{}`)", p.node, p.population),
+                format!("{}: {detail}", p.verdict),
+                help,
+            )
+        });
+    let obligations = certificate.obligations.iter().filter(|o| !o.holds);
+    let obligations = obligations.map(|o| {
+        Problem::new(format!("`{}`", o.subject), format!("does not hold: {}", o.claim), "")
+    });
+    Err(Error::Check(populations.chain(obligations).collect()))
+}
+
+/// `targets`
+pub(super) fn targets(args: &TargetsArgs, common: &Common) -> Result<(), Error> {
+    let chosen = match &args.name {
+        Some(name) => resolve_targets(std::slice::from_ref(name))?,
+        None => TARGETS.to_vec(),
+    };
+    let codings = |t: &dyn Target| t.codings().iter().map(|c| c.name()).collect::<Vec<_>>();
+    if common.format == Format::Json {
+        let row = |t: &&dyn Target| serde_json::json!({ "name": t.name(), "summary": t.summary(), "codings": codings(*t), "devices": t.devices(), "description": t.description() });
+        return render::json(&chosen.iter().map(row).collect::<Vec<_>>());
+    }
+    if args.name.is_some() {
+        for t in chosen {
+            render::line(format_args!("{}: {}\n\n{}", t.name(), t.summary(), t.description()));
+            render::line(format_args!("\ncodings: {}", codings(t).join(", ")));
+            if !t.devices().is_empty() {
+                render::line(format_args!("devices: {}", t.devices().join(", ")));
+            }
+        }
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = chosen
+        .iter()
+        .map(|t| vec![t.name().to_owned(), t.summary().to_owned(), codings(*t).join(", ")])
+        .collect();
+    render::line(tables::table(&["target", "what it is", "codings, the default first"], &rows, 3));
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The command line: what users type, and how they are answered.
+
+mod args;
+mod commands;
+mod config;
+mod inspect;
+mod render;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+use crate::Error;
+
+/// Parses the arguments, runs the command and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are answers, not faults.
+            let code = if e.use_stderr() { 2 } else { 0 };
+            let _ = e.print();
+            return ExitCode::from(code);
+        }
+    };
+    start_log(&cli);
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            render::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start_log(cli: &Cli) {
+    let level = match cli.common.verbose {
+        _ if cli.common.quiet => tracing::Level::ERROR,
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    let log =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time();
+    let _ = log.with_ansi(false).with_target(false).try_init();
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    if let Some(threads) = cli.common.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.map_err(|e| Error::usage("-j", e.to_string(), ""))?;
+    }
+    match &cli.command {
+        Command::Compile(args) => commands::compile(args, &cli.common),
+        Command::Run(args) => commands::run(args, &cli.common),
+        Command::Eval(args) => commands::eval(args, &cli.common),
+        Command::Verify(args) => commands::verify(args, &cli.common),
+        Command::Inspect(args) => inspect::inspect(args, &cli.common),
+        Command::Targets(args) => commands::targets(args, &cli.common),
+        Command::Completions(args) => {
+            args::completions(args.shell);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From a model file to the artefacts of all targets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use snnc_backends::{File, MemoryFiles, Note, Target, TargetOptions, Violation};
+use snnc_ir::{Coding, Graph, Verified};
+
+use crate::artefact::{
+    CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
+    PopulationRow, SOURCE, Source, same_network, sha256_hex,
+};
+use crate::certificate::{Certificate, certify};
+use crate::data::{Dataset, Scaling};
+use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
+use crate::import::{self, ImportOptions};
+use crate::passes::graded::{self, Conversion};
+use crate::passes::{self, Context};
+use crate::{Error, Problem};
+
+/// A model at each stage up to the canonical spiking network.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// File name without folders, and digest of the content.
+    pub source: Source,
+    /// The network in tensor operators.
+    pub tensor: Graph,
+    /// The network on integer codes.
+    pub quantised: Graph,
+    /// The canonical graded network.
+    pub conversion: Conversion,
+    /// Notes of import and passes.
+    pub notes: Vec<Note>,
+}
+
+/// Everything that shapes a compilation besides the model and the targets.
+#[derive(Clone, Debug, Default)]
+pub struct CompileOptions {
+    /// The coding; `None` takes each target's default.
+    pub coding: Option<Coding>,
+    /// Options for targets.
+    pub target: TargetOptions,
+    /// How integer data becomes the input.
+    pub scaling: Scaling,
+    /// Data on which the certificate is checked and lossy networks are measured.
+    pub data: Option<PathBuf>,
+    /// Options for import.
+    pub import: ImportOptions,
+}
+
+/// What was made for one target.
+pub struct Compiled {
+    /// The target.
+    pub target: &'static dyn Target,
+    /// All files of the artefact's folder.
+    pub files: Vec<File>,
+    /// The manifest among them.
+    pub manifest: Manifest,
+    /// The certificate among them.
+    pub certificate: Certificate,
+    /// The network as read back from the files.
+    pub network: Graph,
+    /// What was seen on data, if any was given.
+    pub evaluation: Option<Evaluation>,
+}
+
+fn verified(graph: Graph) -> Result<Verified, Error> {
+    snnc_ir::verify(graph).map_err(|errors| {
+        let problem = |e: &snnc_ir::VerifyError| {
+            Problem::new(
+                "network",
+                e.to_string(),
+                "this is a fault of snnc: report it with the model",
+            )
+        };
+        Error::Unsupported(errors.iter().map(problem).collect())
+    })
+}
+
+impl Model {
+    /// Imports a model and brings it to the canonical spiking network; `observe` sees the graph after
+    /// each pass.
+    ///
+    /// # Errors
+    /// When the file is malformed, or the network cannot be converted.
+    pub fn load(
+        path: &Path,
+        options: &ImportOptions,
+        context: &mut Context,
+    ) -> Result<Model, Error> {
+        let imported = import::load(path, options)?;
+        let (notes, sha256) = (imported.notes.clone(), imported.sha256());
+        let tensor = passes::canonicalise(imported.graph, context)?;
+        let quantised = verified(passes::quantised(tensor.clone(), context)?)?.into_inner();
+        let conversion = graded::convert(&quantised)?;
+        let conversion =
+            Conversion { network: verified(conversion.network)?.into_inner(), ..conversion };
+        let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let source = Source { file, sha256 };
+        let notes = notes.into_iter().chain(context.notes.clone());
+        let notes = notes.map(|(node, text)| Note { node, text }).collect();
+        Ok(Model { source, tensor, quantised, conversion, notes })
+    }
+}
+
+fn unsupported(target: &dyn Target, violations: Vec<Violation>) -> Error {
+    let problem =
+        |v: Violation| Problem::new(format!("{} on {}", v.node, target.name()), v.reason, v.remedy);
+    Error::Unsupported(violations.into_iter().map(problem).collect())
+}
+
+/// Compiles a model for one target.
+///
+/// # Errors
+/// When the target cannot hold the network; all reasons at once.
+pub fn compile(
+    model: &Model,
+    target: &'static dyn Target,
+    options: &CompileOptions,
+) -> Result<Compiled, Error> {
+    let coding = options.coding.unwrap_or(target.codings()[0]);
+    if !target.codings().contains(&coding) {
+        let known: Vec<&str> = target.codings().iter().map(|c| c.name()).collect();
+        let reason = format!("{} does not carry `{coding}`", target.name());
+        return Err(Error::usage("--code", reason, format!("it carries {}", known.join(", "))));
+    }
+    let canonical = verified(model.conversion.network.clone())?;
+    let legalised =
+        target.legalise(&canonical, &options.target).map_err(|v| unsupported(target, v))?;
+    let emitted = target.emit(&legalised, &options.target).map_err(|e| {
+        Error::Unsupported(vec![Problem::new(
+            target.name(),
+            e.to_string(),
+            "this is a fault of snnc: report it",
+        )])
+    })?;
+    let entry = emitted.files.first().map(|f| f.path.clone()).unwrap_or_default();
+    let back = target.read(&MemoryFiles::from(&emitted), &entry);
+    let mut network =
+        back.map_err(|e| fault(target, &format!("what was written cannot be read: {e}")))?;
+    let mut manifest = manifest(model, target, options, &legalised.network, entry);
+    manifest.apply(&mut network, MANIFEST)?;
+    let network = verified(network)?.into_inner();
+    same_network(&network, &legalised.network).map_err(|e| {
+        fault(target, &format!("what was written reads back as another network: {e}"))
+    })?;
+    let mut certificate = certify(&model.quantised, &model.conversion, &network);
+    let evaluation = match &options.data {
+        Some(path) => Some(measure(&mut certificate, model, &network, options, path)?),
+        None => None,
+    };
+    manifest.certificate = CertificateSummary::of(&certificate);
+    manifest.fit = legalised.fit;
+    manifest.notes = model.notes.iter().cloned().chain(legalised.notes).collect();
+    let mut files = emitted.files;
+    let json =
+        serde_json::to_string_pretty(&certificate).map_err(|e| fault(target, &e.to_string()))?;
+    files.push(File::new(CERTIFICATE, json + "\n"));
+    files.push(File::new(SOURCE, model.quantised.to_wire()));
+    manifest.files = files.iter().map(file_row).collect();
+    let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
+    files.insert(0, File::new(MANIFEST, yaml));
+    Ok(Compiled { target, files, manifest, certificate, network, evaluation })
+}
+
+fn fault(target: &dyn Target, reason: &str) -> Error {
+    Error::Unsupported(vec![Problem::new(
+        target.name(),
+        reason,
+        "this is a fault of snnc: report it with the model",
+    )])
+}
+
+fn file_row(file: &File) -> FileRow {
+    FileRow {
+        path: file.path.clone(),
+        bytes: file.content.len() as u64,
+        sha256: sha256_hex(&file.content),
+    }
+}
+
+fn manifest(
+    model: &Model,
+    target: &dyn Target,
+    options: &CompileOptions,
+    network: &Graph,
+    entry: String,
+) -> Manifest {
+    let coding = options.coding.unwrap_or(target.codings()[0]);
+    let mut chosen = BTreeMap::from([
+        ("code".to_owned(), coding.name().to_owned()),
+        ("reference".to_owned(), "ort".to_owned()),
+    ]);
+    if let Some(device) =
+        options.target.device.clone().or_else(|| target.devices().into_iter().next())
+    {
+        chosen.insert("device".to_owned(), device);
+    }
+    if let Some(bits) = options.target.weight_bits {
+        chosen.insert("weight-bits".to_owned(), bits.to_string());
+    }
+    if options.target.force {
+        chosen.insert("force".to_owned(), "true".to_owned());
+    }
+    chosen.extend(options.target.extra.iter().map(|(k, v)| (k.clone(), v.clone())));
+    let dtypes: Vec<String> = model
+        .tensor
+        .inputs()
+        .into_iter()
+        .map(|i| model.tensor[i].ty.dtype.name().to_owned())
+        .collect();
+    let empty = Certificate {
+        verdict: crate::certificate::Verdict::Failed,
+        reference: "ort".into(),
+        populations: Vec::new(),
+        obligations: Vec::new(),
+    };
+    Manifest {
+        format: "snnc-artefact".into(),
+        version: 1,
+        compiler: env!("CARGO_PKG_VERSION").into(),
+        target: target.name().into(),
+        source: model.source.clone(),
+        options: chosen,
+        timesteps: network.timing.timesteps,
+        latency: latency(network),
+        schedule: network.timing.schedule,
+        inputs: InputRow::all(network, &dtypes, (options.scaling.scale, options.scaling.offset)),
+        outputs: OutputRow::all(network),
+        populations: PopulationRow::all(network),
+        entry,
+        files: Vec::new(),
+        fit: Vec::new(),
+        certificate: CertificateSummary::of(&empty),
+        notes: Vec::new(),
+    }
+}
+
+/// Fills in what is seen on data.
+fn measure(
+    certificate: &mut Certificate,
+    model: &Model,
+    network: &Graph,
+    options: &CompileOptions,
+    path: &Path,
+) -> Result<Evaluation, Error> {
+    let data = Dataset::load(path, None)?;
+    let reals = takes_reals(&model.quantised);
+    let runner = Runner::spiking(network, Some(&model.quantised), reals, options.scaling)?;
+    let evaluation = runner.evaluate(&data, path)?;
+    for (name, measured) in &evaluation.measured {
+        if let Some(p) = certificate.populations.iter_mut().find(|p| p.population == *name) {
+            p.measured = Some(*measured);
+        }
+    }
+    Ok(evaluation)
+}
