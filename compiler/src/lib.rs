@@ -8,6 +8,7 @@ pub mod artefact;
 pub mod certificate;
 pub mod cli;
 pub mod data;
+pub mod energy;
 pub mod evaluate;
 mod fold;
 pub mod import;
