@@ -274,7 +274,7 @@ fn infer_spiking(
             }
             with_shape(operands[0].shape.clone())
         }
-        SpikingOp::MaxPool { window } => {
+        SpikingOp::MaxPool { window } | SpikingOp::RunningMaxPool { window } => {
             arity(operands, 1, 1, "1")?;
             let shape = &operands[0].shape;
             let Some((&channels, spatial)) = shape.split_first() else {

@@ -36,8 +36,8 @@ pub use graph::{Graph, GraphError, Node, NodeId, Operand, Origin, Schedule, Stag
 pub use infer::{InferError, infer_output, infer_tensor_output, window_outputs};
 pub use neuron::{
     AkidaTwoNeuron, BiasPlacement, Comparison, CurrentBasedNeuron, GradedNeuron, IntegrateAndFire,
-    Leak, Neuron, PeriodicReset, Reset, SigmaDeltaNeuron, SigmaDeltaRole, ThresholdTable,
-    TimeTable, rounding_shift, saturate,
+    Leak, NegativeSpikes, Neuron, PeriodicReset, Reset, SigmaDeltaNeuron, SigmaDeltaRole,
+    ThresholdTable, TimeTable, rounding_shift, saturate,
 };
 pub use op::{Binary, Op, Pool, PoolKind, TensorOp, Unary, Window};
 pub use quantisation::{Quantisation, Rounding};

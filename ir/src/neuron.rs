@@ -197,6 +197,24 @@ pub enum Leak {
     },
 }
 
+/// When a spiking neuron sends negative spikes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NegativeSpikes {
+    /// What was sent too much is taken back: the level is `floor(v / threshold)`, at most the
+    /// neuron's maximum in either direction, as far as the total of all that was sent stays in
+    /// `minimum..=maximum` (QFFS, Li et al. 2022; ST-BIF, You et al. 2024).
+    Retracting {
+        /// Smallest total.
+        minimum: i64,
+        /// Largest total.
+        maximum: i64,
+    },
+    /// -1 is sent where the potential is at most this threshold (ternary spikes); the reset then adds
+    /// what it would subtract for a positive spike.
+    Below(TimeTable),
+}
+
 /// Integrate and fire: `v += input`; fires `z = clamp(floor(v / threshold), 0, maximum)`; resets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegrateAndFire {
@@ -214,10 +232,9 @@ pub struct IntegrateAndFire {
     /// How potential and threshold are compared.
     #[serde(default)]
     pub comparison: Comparison,
-    /// Negative spikes: -1 is sent while the potential is negative and more has been sent than
-    /// taken back; the running total stays in `0..=limit` (QFFS, Li et al. 2022; ST-BIF).
+    /// Whether and when negative spikes are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signed_limit: Option<i64>,
+    pub signed_limit: Option<NegativeSpikes>,
     /// Value of a spike at each timestep, times the level; none means 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode: Option<TimeTable>,
@@ -238,11 +255,31 @@ impl IntegrateAndFire {
         v.div_euclid(threshold.max(1)).clamp(0, self.maximum)
     }
 
+    /// The level sent at potential `v` when `sent` is the total of the levels sent before.
+    pub fn signed_level(&self, channel: usize, timestep: usize, v: i64, sent: i64) -> i64 {
+        match &self.signed_limit {
+            None => self.level(channel, timestep, v),
+            Some(NegativeSpikes::Below(below)) => match self.level(channel, timestep, v) {
+                0 => -i64::from(v <= below.at(channel, timestep)),
+                level => level,
+            },
+            Some(NegativeSpikes::Retracting { minimum, maximum }) => {
+                let threshold = self.threshold.at(channel, timestep).max(1);
+                let level = match self.comparison {
+                    Comparison::AtLeast => v.div_euclid(threshold),
+                    Comparison::Above => v.saturating_sub(1).div_euclid(threshold),
+                };
+                let level = level.max(-self.maximum).min(self.maximum);
+                level.min(maximum - sent).max(minimum - sent)
+            }
+        }
+    }
+
     fn single_shot(&self, channel: usize, v: i64) -> Option<i64> {
-        if self.leak != Leak::None || self.signed_limit.is_some() || self.decode.is_some() {
+        if self.leak != Leak::None || self.decode.is_some() {
             return None;
         }
-        Some(self.level(channel, 0, at(&self.initial, channel) + v))
+        Some(self.signed_level(channel, 0, at(&self.initial, channel) + v, 0))
     }
 }
 
@@ -432,5 +469,26 @@ mod tests {
         assert_eq!([9, 10, 29, 30, 99, -1].map(|v| n.level(0, 0, v)), [0, 1, 2, 3, 3, 0]);
         n.comparison = Comparison::Above;
         assert_eq!([9, 10, 11, 20, 21].map(|v| n.level(0, 0, v)), [0, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn negative_spikes_take_back_or_lie_below() {
+        let mut n = IntegrateAndFire {
+            threshold: TimeTable::constant(10),
+            reset: Reset::Soft,
+            initial: vec![0],
+            leak: Leak::None,
+            maximum: 1,
+            comparison: Comparison::AtLeast,
+            signed_limit: Some(NegativeSpikes::Retracting { minimum: 0, maximum: 3 }),
+            decode: None,
+        };
+        let at = |n: &IntegrateAndFire, v, sent| n.signed_level(0, 0, v, sent);
+        assert_eq!([at(&n, 10, 2), at(&n, 10, 3), at(&n, -1, 1), at(&n, -1, 0)], [1, 0, -1, 0]);
+        n.maximum = 3;
+        assert_eq!([at(&n, 25, 0), at(&n, 25, 2), at(&n, -15, 3), at(&n, -15, 1)], [2, 1, -2, -1]);
+        n.maximum = 1;
+        n.signed_limit = Some(NegativeSpikes::Below(TimeTable::constant(-4)));
+        assert_eq!([10, 9, -3, -4].map(|v| at(&n, v, 0)), [1, 0, 0, -1]);
     }
 }

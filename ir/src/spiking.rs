@@ -19,6 +19,13 @@ pub enum SpikingOp {
         /// Geometry.
         window: Window,
     },
+    /// Maximum, in each window of a (C, H, W) map, of all that was sent so far: each timestep sends
+    /// by how much it has changed. Summed over time this is the maximum of the sums, whatever the
+    /// coding; of numbers sent digit by digit, most significant first, it sends the maximum's digits.
+    RunningMaxPool {
+        /// Geometry.
+        window: Window,
+    },
     /// Joins the populations' maps along dimension `axis` of (C, H, W).
     Concatenate {
         /// The dimension.

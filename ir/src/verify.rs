@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    Connectivity, DType, Graph, GraphError, InferError, Neuron, NodeId, Op, Overflow, Population,
-    Projection, Schedule, SpikingOp, Stage, TensorOp, infer_output,
+    Connectivity, DType, Graph, GraphError, InferError, NegativeSpikes, Neuron, NodeId, Op,
+    Overflow, Population, Projection, Reset, Schedule, SpikingOp, Stage, TensorOp, infer_output,
 };
 
 /// A graph that [`verify`] accepted. Only the verifier makes one, so whoever takes it need not ask.
@@ -297,15 +297,34 @@ fn population(
         Neuron::IntegrateAndFire(n) => {
             lengths("threshold", n.threshold.0.len(), channels, false, reasons);
             lengths("initial potential", n.initial.len(), channels, false, reasons);
-            let tables = [Some(&n.threshold), n.decode.as_ref()];
+            let below = match &n.signed_limit {
+                Some(NegativeSpikes::Below(below)) => Some(below),
+                _ => None,
+            };
+            let amount = match &n.reset {
+                Reset::SoftBy(amount) => Some(amount),
+                _ => None,
+            };
+            for (what, table) in [
+                ("decoded value", n.decode.as_ref()),
+                ("reset", amount),
+                ("negative threshold", below),
+            ] {
+                if let Some(table) = table {
+                    lengths(what, table.0.len(), channels, false, reasons);
+                }
+            }
+            let tables = [Some(&n.threshold), n.decode.as_ref(), amount, below];
             if tables.into_iter().flatten().any(|t| t.0.iter().any(Vec::is_empty)) {
                 reasons.push("a time table has no timestep".into());
             }
             if n.maximum > 1 && n.threshold.0.iter().flatten().any(|&t| t <= 0) {
                 reasons.push("a multi-level threshold must be positive".into());
             }
-            if n.signed_limit.is_some() && graph.timing.schedule == Schedule::LayerSynchronous {
-                reasons.push("negative spikes have no use behind a barrier".into());
+            if matches!(n.signed_limit, Some(NegativeSpikes::Retracting { .. }))
+                && graph.timing.schedule == Schedule::LayerSynchronous
+            {
+                reasons.push("there is nothing to take back behind a barrier".into());
             }
         }
         Neuron::CurrentBased(n) => {

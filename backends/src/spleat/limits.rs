@@ -43,11 +43,13 @@ pub fn canonical(graph: &Graph, hardware: &Hardware) -> Found {
             SpikingOp::Projection(projection) => {
                 synapses(graph, id, projection, hardware, &mut found)
             }
-            SpikingOp::MaxPool { .. } => found.structure.push(Violation::new(
-                node,
-                "takes the maximum of graded spikes, which an event-driven layer does not have",
-                "use a stride of the convolution before, or an average pool",
-            )),
+            SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. } => {
+                found.structure.push(Violation::new(
+                    node,
+                    "takes the maximum of graded spikes, which an event-driven layer does not have",
+                    "use a stride of the convolution before, or an average pool",
+                ))
+            }
             SpikingOp::Concatenate { .. } => found.structure.push(Violation::new(
                 node,
                 "joins maps, which an event-driven layer does not have",

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    Connectivity, Graph, GraphError, NodeId, Op, Population, Presentation, Projection, SpikingOp,
-    Tensor,
+    Connectivity, Graph, GraphError, Neuron, NodeId, Op, Population, Presentation, Projection,
+    SpikingOp, Tensor,
 };
 
 /// All integers from `low` to `high`.
@@ -120,11 +120,20 @@ pub fn intervals(graph: &Graph) -> Result<Intervals, GraphError> {
                     let bias = p.bias_at(channel);
                     *sum = sum.plus(Interval::new(bias, bias));
                 }
-                let sent = sent(p, &total);
+                let sent = sent(p, &total, graph.timing.timesteps);
                 result.potentials.insert(id, total);
                 sent
             }
             SpikingOp::MaxPool { .. } => of(0),
+            // Between the smallest and the largest total lies a change of up to their distance.
+            SpikingOp::RunningMaxPool { .. } => of(0)
+                .into_iter()
+                .map(|i| {
+                    let reach =
+                        (i.magnitude() as i64).saturating_mul(graph.timing.timesteps as i64);
+                    if i.low >= 0 { Interval::new(0, reach) } else { Interval::new(-reach, reach) }
+                })
+                .collect(),
             SpikingOp::Concatenate { axis: 0 } => (0..sources.len()).flat_map(of).collect(),
             SpikingOp::Concatenate { .. } => {
                 let mut joined = of(0);
@@ -158,17 +167,19 @@ fn spread(channels: &[Interval], neurons: usize) -> Vec<Interval> {
     channels.iter().flat_map(|&i| std::iter::repeat_n(i, each)).collect()
 }
 
-fn sent(population: &Population, potentials: &[Interval]) -> Vec<Interval> {
+fn sent(population: &Population, potentials: &[Interval], timesteps: usize) -> Vec<Interval> {
     let bound = Interval::new(population.minimum, population.maximum);
+    if timesteps > 1 && matches!(population.neuron, Neuron::IntegrateAndFire(_)) {
+        // The potential is what many timesteps brought.
+        return vec![bound; potentials.len()];
+    }
     potentials
         .iter()
         .enumerate()
         .map(|(channel, v)| {
             let answer = |v| population.neuron.single_shot(channel, v);
             match (answer(v.low), answer(v.high)) {
-                (Some(low), Some(high))
-                    if !matches!(population.neuron, crate::Neuron::Lookup { .. }) =>
-                {
+                (Some(low), Some(high)) if !matches!(population.neuron, Neuron::Lookup { .. }) => {
                     Interval::new(low, high).with_zero()
                 }
                 _ => bound,

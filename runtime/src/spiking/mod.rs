@@ -7,6 +7,8 @@ mod boundary;
 mod network;
 mod neurons;
 mod projections;
+#[cfg(test)]
+mod tests;
 
 pub use boundary::{Sample, decode, encode};
 pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};

@@ -196,6 +196,8 @@ struct Run<'a> {
     /// What is still on the way through delayed synapses: `[timesteps to go][target]`.
     arrivals: HashMap<NodeId, Vec<Vec<i64>>>,
     sums: HashMap<NodeId, Vec<i64>>,
+    /// Totals of what has gone into and out of pools on running totals.
+    totals: HashMap<NodeId, (Vec<i64>, Vec<i64>)>,
     activity: HashMap<NodeId, Activity>,
 }
 
@@ -212,8 +214,8 @@ impl<'a> Run<'a> {
                 arrivals.insert(id, vec![vec![0; node.ty.len()]; s.max_delay() + 1]);
             }
         }
-        let (history, sums, activity) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Run { network, states, history, arrivals, sums, activity }
+        let (history, sums, totals) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Run { network, states, history, arrivals, sums, totals, activity: HashMap::new() }
     }
 
     /// The value of an operand at this timestep (its source may have been computed already or, on a
@@ -270,6 +272,9 @@ impl<'a> Run<'a> {
                 }
                 SpikingOp::MaxPool { window } => {
                     max_pool(window, &operands[0], self.shape(id), &node.ty)
+                }
+                SpikingOp::RunningMaxPool { window } => {
+                    self.running_max_pool(id, window, &operands[0])
                 }
                 SpikingOp::Concatenate { axis } => self.concatenate(id, *axis, &operands),
                 SpikingOp::Decoder(d) => {
@@ -347,6 +352,11 @@ impl<'a> Run<'a> {
                         (0..steps).map(|t| max_pool(window, &at(t)[0], self.shape(id), &node.ty)),
                     );
                 }
+                SpikingOp::RunningMaxPool { window } => {
+                    for t in 0..steps {
+                        sent.push(self.running_max_pool(id, window, &at(t)[0]));
+                    }
+                }
                 SpikingOp::Concatenate { axis } => {
                     sent.extend((0..steps).map(|t| self.concatenate(id, *axis, &at(t))));
                 }
@@ -413,6 +423,18 @@ impl<'a> Run<'a> {
             .collect()
     }
 
+    /// By how much the maximum of the running totals has changed in each window.
+    fn running_max_pool(&mut self, id: NodeId, window: &Window, value: &[i64]) -> Vec<i64> {
+        let (shape, ty) = (self.shape(id), &self.network.graph[id].ty);
+        let (taken, sent) =
+            self.totals.entry(id).or_insert_with(|| (vec![0; value.len()], vec![0; ty.len()]));
+        taken.iter_mut().zip(value).for_each(|(total, v)| *total += v);
+        let reached = max_pool(window, taken, shape, ty);
+        let change = reached.iter().zip(sent.iter()).map(|(now, before)| now - before).collect();
+        *sent = reached;
+        change
+    }
+
     fn concatenate(&self, id: NodeId, axis: usize, operands: &[Vec<i64>]) -> Vec<i64> {
         let graph = &self.network.graph;
         let shapes: Vec<&[usize]> =
@@ -439,7 +461,10 @@ impl<'a> Run<'a> {
         if matches!(
             self.network.graph[id].op,
             Op::Spiking(
-                SpikingOp::Encoder(_) | SpikingOp::Population(_) | SpikingOp::MaxPool { .. }
+                SpikingOp::Encoder(_)
+                    | SpikingOp::Population(_)
+                    | SpikingOp::MaxPool { .. }
+                    | SpikingOp::RunningMaxPool { .. }
             )
         ) {
             let activity = self.activity.entry(id).or_default();

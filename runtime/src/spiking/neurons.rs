@@ -105,14 +105,8 @@ impl State {
         if let Leak::Averaging { shift, .. } = n.leak {
             u >>= shift;
         }
-        let mut level = n.level(channel, timestep, u);
-        if let Some(limit) = n.signed_limit {
-            level = level.min(limit - self.second[i]);
-            if u < 0 && self.second[i] > 0 {
-                level = -1;
-            }
-            self.second[i] += level;
-        }
+        let level = n.signed_level(channel, timestep, u, self.second[i]);
+        self.second[i] += level;
         let threshold = n.threshold.at(channel, timestep);
         if level != 0 {
             match &n.reset {

@@ -1,0 +1,41 @@
+use snnc_ir::{Graph, verify};
+
+use super::{Network, Sample};
+
+/// Payloads of `node` timestep by timestep, for a sample given in time.
+fn sent(text: &str, node: &str, sample: Vec<Vec<i64>>) -> Vec<Vec<i64>> {
+    let graph = verify(Graph::from_text(text).unwrap()).unwrap().into_inner();
+    let network = Network::new(&graph).unwrap();
+    let wanted = graph.find(node).unwrap();
+    let mut seen = Vec::new();
+    let observe = &mut |id, _, value: &[i64]| {
+        if id == wanted {
+            seen.push(value.to_vec());
+        }
+    };
+    network.run_with(&[Sample::InTime(sample)], observe).unwrap();
+    seen
+}
+
+const POOL: &str = r#"snnir 1 spiking "pool" {"timesteps":3,"schedule":"streaming"}
+%x = encoder {"scale":1.0,"zero_point":0,"minimum":-9,"maximum":9,"presentation":"in-time"} () : i64[1,2]
+%max = running-max-pool {"window":{"kernel":[2],"strides":[2],"dilations":[1],"before":[0],"after":[0]}} (%x) : i64[1,1]
+%o = decoder {"readout":"sum","scale":[1.0]} (%max) : f32[1,1]
+"#;
+
+#[test]
+fn a_running_maximum_takes_back_what_was_too_much() {
+    // Totals 2, 0, 1 and 1, 1, 1.
+    let steps = sent(POOL, "max", vec![vec![2, 1], vec![-2, 0], vec![1, 0]]);
+    assert_eq!(steps, [[2], [-1], [0]]);
+}
+
+#[test]
+fn a_running_maximum_of_digits_has_the_digits_of_the_maximum() {
+    for (a, b) in (0..8).flat_map(|a| (0..8).map(move |b| (a, b))) {
+        let digit = |x: i64, t: i64| x & (4 >> t);
+        let steps = (0..3).map(|t| vec![digit(a, t), digit(b, t)]).collect();
+        let expected: Vec<Vec<i64>> = (0..3).map(|t| vec![digit(a.max(b), t)]).collect();
+        assert_eq!(sent(POOL, "max", steps), expected, "{a} and {b}");
+    }
+}
