@@ -275,6 +275,43 @@ impl IntegrateAndFire {
         }
     }
 
+    /// One timestep at potential `v`, its input included, when `sent` is the total of the levels sent
+    /// before: the level sent, and the potential that is left.
+    pub fn step(&self, channel: usize, timestep: usize, v: i64, sent: i64) -> (i64, i64) {
+        let mut u = match self.leak {
+            Leak::Averaging { shift, .. } => v >> shift,
+            _ => v,
+        };
+        let level = self.signed_level(channel, timestep, u, sent);
+        if level != 0 {
+            match &self.reset {
+                Reset::Soft => u -= level * self.threshold.at(channel, timestep),
+                Reset::SoftBy(amount) => u -= level * amount.at(channel, timestep),
+                Reset::Hard(value) => u = *value,
+            }
+        }
+        let left = match self.leak {
+            Leak::None => u,
+            Leak::Averaging { kept, .. } => kept * u,
+            Leak::Subtracting { shift } => u - (u >> shift),
+        };
+        (level, left)
+    }
+
+    /// What is sent in each of `timesteps` without further input, the whole of a frame having brought
+    /// `v` behind a barrier (initial potential not included): levels times their decoded value.
+    pub fn fire(&self, channel: usize, v: i64, timesteps: usize) -> Vec<i64> {
+        let (mut potential, mut sent) = (v.saturating_add(at(&self.initial, channel)), 0);
+        (0..timesteps)
+            .map(|t| {
+                let (level, left) = self.step(channel, t, potential, sent);
+                potential = left;
+                sent += level;
+                level * self.decode.as_ref().map_or(1, |d| d.at(channel, t))
+            })
+            .collect()
+    }
+
     fn single_shot(&self, channel: usize, v: i64) -> Option<i64> {
         if self.leak != Leak::None || self.decode.is_some() {
             return None;

@@ -119,7 +119,7 @@ impl<'a> Legaliser<'a> {
                 Version::V2 => self.population_two(id, p),
             },
             SpikingOp::MaxPool { .. } if self.absorbed.contains(&id) => {}
-            SpikingOp::MaxPool { .. } => {
+            SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. } => {
                 self.violation(
                     id,
                     "Akida pools only behind a convolution that nothing else reads, in its padding mode",

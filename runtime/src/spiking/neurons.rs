@@ -101,25 +101,9 @@ impl State {
         input: i64,
     ) -> i64 {
         let channel = i / self.plane;
-        let mut u = self.potential[i] + input;
-        if let Leak::Averaging { shift, .. } = n.leak {
-            u >>= shift;
-        }
-        let level = n.signed_level(channel, timestep, u, self.second[i]);
+        let (level, left) = n.step(channel, timestep, self.potential[i] + input, self.second[i]);
         self.second[i] += level;
-        let threshold = n.threshold.at(channel, timestep);
-        if level != 0 {
-            match &n.reset {
-                Reset::Soft => u -= level * threshold,
-                Reset::SoftBy(amount) => u -= level * amount.at(channel, timestep),
-                Reset::Hard(value) => u = *value,
-            }
-        }
-        self.potential[i] = match n.leak {
-            Leak::None => u,
-            Leak::Averaging { kept, .. } => kept * u,
-            Leak::Subtracting { shift } => u - (u >> shift),
-        };
+        self.potential[i] = left;
         level * n.decode.as_ref().map_or(1, |d| d.at(channel, timestep))
     }
 
