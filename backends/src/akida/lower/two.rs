@@ -216,6 +216,12 @@ impl Lowering<'_> {
             self.populate(name, &[drive], Population { bias, ..stage(biased, wide) })
         };
         inner = if global {
+            let half = 1i64 << (post_bits - 1);
+            let table = layer.variables.get("lut_values").filter(|_| activation == 2);
+            let table = table.and_then(|t| t.to_i64().ok()).unwrap_or_default();
+            if table.iter().any(|v| !(-half..half).contains(v)) {
+                return Err(layer.unsupported("a sum of table entries beyond the buffer's bits"));
+            }
             self.global_sum(layer, inner, post_bits)?
         } else {
             self.relay(layer, "level", inner, channels)?
