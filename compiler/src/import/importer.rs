@@ -169,10 +169,23 @@ impl Importer {
     }
 
     /// Adds an operator; the shape of `ty` counts where the operator does not give it by itself.
-    /// Integer arithmetic on constants is evaluated.
+    /// Arithmetic on constants is evaluated if it is on integers or has a small result.
     pub(crate) fn emit_typed(
         &mut self,
         call: &Call,
+        op: TensorOp,
+        operands: &[NodeId],
+        ty: TensorType,
+    ) -> Result<NodeId, Failure> {
+        self.emit_part(call, "", op, operands, ty)
+    }
+
+    /// As [`Importer::emit_typed`], for an operator that is only a part of the call and is named
+    /// after it and `part`.
+    pub(crate) fn emit_part(
+        &mut self,
+        call: &Call,
+        part: &str,
         op: TensorOp,
         operands: &[NodeId],
         ty: TensorType,
@@ -181,7 +194,10 @@ impl Importer {
             Failure::malformed(format!("a value of shape {shape:?} is too large"))
         };
         limits::elements(&ty.shape).ok_or_else(|| too_large(&ty.shape))?;
-        let name = self.unique(&call.origin.node);
+        let name = match part {
+            "" => self.unique(&call.origin.node),
+            part => self.unique(&format!("{}.{part}", call.origin.node)),
+        };
         let node = Node::tensor(name.clone(), op, ty);
         let node = node.with_origins(std::slice::from_ref(&call.origin));
         let id = self.graph.add(node, operands);
@@ -210,11 +226,15 @@ impl Importer {
         }
     }
 
-    /// The value of a node that computes integers from constants. Reals wait for the passes, which
-    /// know weights from shapes.
+    /// The value of a node that computes integers, or a few reals such as a scale, from constants.
+    /// Weights wait for the passes, which know what they are.
     fn evaluated(&self, id: NodeId) -> Option<Tensor> {
         let ty = &self.graph[id].ty;
-        if ty.dtype.is_float() || ty.quantisation.is_some() {
+        let quantiser = matches!(
+            self.graph[id].as_tensor(),
+            Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_))
+        );
+        if quantiser || (ty.dtype.is_float() && ty.len() > limits::SMALL) {
             return None;
         }
         let sources = self.graph.sources(id);

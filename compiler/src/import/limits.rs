@@ -13,6 +13,9 @@ pub const RANK: usize = 64;
 /// Bytes of constants that evaluation may make beyond the size of the file.
 pub const FOLDED_BYTES: usize = 4 << 20;
 
+/// Elements up to which reals computed from constants are evaluated during import.
+pub const SMALL: usize = 1024;
+
 /// Nesting of calls of functions.
 pub const CALLS: usize = 32;
 

@@ -11,7 +11,8 @@ use snnc_ir::NodeId;
 use super::call::{Call, Failure};
 use super::importer::Importer;
 use super::ops::{
-    activation, arithmetic, layout, linear, normalise, quantise, reduce, shape, window,
+    activation, arithmetic, contrib, layout, linear, normalise, qonnx, qoperator, quantise, reduce,
+    shape, window,
 };
 
 /// Imports one node: the nodes that its outputs become, in their order; outputs beyond those
@@ -44,6 +45,10 @@ const fn microsoft(name: &'static str, build: Build) -> Operator {
     Operator { domain: MICROSOFT, name, since: &[1], build }
 }
 
+const fn qonnx(name: &'static str, since: &'static [i64], build: Build) -> Operator {
+    Operator { domain: QONNX, name, since, build }
+}
+
 const MICROSOFT: &str = "com.microsoft";
 
 #[rustfmt::skip]
@@ -61,6 +66,7 @@ static OPERATORS: &[Operator] = &[
     onnx("Constant", &[1, 9, 11, 12, 13, 19, 21, 23, 24, 25, 28], shape::constant),
     onnx("ConstantOfShape", &[9, 20, 21, 23, 24, 25], shape::constant_of_shape),
     onnx("Conv", &[1, 11, 22], window::convolution),
+    onnx("ConvInteger", &[10], qoperator::convolution_of_integers),
     onnx("ConvTranspose", &[1, 11, 22], window::transposed_convolution),
     onnx("DepthToSpace", &[1, 11, 13], layout::depth_to_space),
     onnx("DequantizeLinear", &[10, 13, 19, 21, 23, 24, 25, 28], quantise::dequantise_linear),
@@ -87,6 +93,7 @@ static OPERATORS: &[Operator] = &[
     onnx("Log", &[1, 6, 13], activation::log),
     onnx("LogSoftmax", &[1, 11, 13], reduce::log_softmax),
     onnx("MatMul", &[1, 9, 13], linear::mat_mul),
+    onnx("MatMulInteger", &[10], qoperator::product_of_integers),
     onnx("Max", &[1, 6, 8, 12, 13], arithmetic::max),
     onnx("MaxPool", &[1, 8, 10, 11, 12, 22], window::max_pool),
     onnx("Mean", &[1, 6, 8, 13], arithmetic::mean),
@@ -98,6 +105,8 @@ static OPERATORS: &[Operator] = &[
     onnx("PRelu", &[1, 6, 7, 9, 16], arithmetic::p_relu),
     onnx("Pad", &[1, 2, 11, 13, 18, 19, 21, 23, 24, 25], layout::pad),
     onnx("Pow", &[1, 7, 12, 13, 15], arithmetic::pow),
+    onnx("QLinearConv", &[10], qoperator::convolution),
+    onnx("QLinearMatMul", &[10, 21], qoperator::product),
     onnx("QuantizeLinear", &[10, 13, 19, 21, 23, 24, 25, 28], quantise::quantise_linear),
     onnx("Reciprocal", &[1, 6, 13], activation::reciprocal),
     onnx("ReduceMean", &[1, 11, 13, 18], reduce::reduce_mean),
@@ -125,7 +134,25 @@ static OPERATORS: &[Operator] = &[
     onnx("Upsample", &[7, 9, 10], layout::upsample),
     onnx("Where", &[9, 16], arithmetic::select),
     microsoft("DequantizeLinear", quantise::dequantise_linear),
+    microsoft("MatMulIntegerToFloat", contrib::mat_mul_integer_to_float),
+    microsoft("QGemm", contrib::gemm),
+    microsoft("QLinearAdd", contrib::add),
+    microsoft("QLinearAveragePool", contrib::average_pool),
+    microsoft("QLinearConcat", contrib::concat),
+    microsoft("QLinearConv", qoperator::convolution),
+    microsoft("QLinearGlobalAveragePool", contrib::global_average_pool),
+    microsoft("QLinearLeakyRelu", contrib::leaky_relu),
+    microsoft("QLinearMul", contrib::mul),
+    microsoft("QLinearReduceMean", contrib::reduce_mean),
+    microsoft("QLinearSigmoid", contrib::sigmoid),
+    microsoft("QLinearSoftmax", contrib::softmax),
+    microsoft("QLinearWhere", contrib::select),
     microsoft("QuantizeLinear", quantise::quantise_linear),
+    qonnx("BipolarQuant", &[1], qonnx::bipolar_quant),
+    qonnx("IntQuant", &[1, 2], qonnx::quant),
+    qonnx("MultiThreshold", &[1], qonnx::multi_threshold),
+    qonnx("Quant", &[1, 2], qonnx::quant),
+    qonnx("Trunc", &[1, 2], qonnx::trunc),
 ];
 
 /// Operators that have no counterpart here, with what may help.

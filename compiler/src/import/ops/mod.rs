@@ -3,9 +3,12 @@
 
 pub(crate) mod activation;
 pub(crate) mod arithmetic;
+pub(crate) mod contrib;
 pub(crate) mod layout;
 pub(crate) mod linear;
 pub(crate) mod normalise;
+pub(crate) mod qonnx;
+pub(crate) mod qoperator;
 pub(crate) mod quantise;
 pub(crate) mod reduce;
 pub(crate) mod shape;

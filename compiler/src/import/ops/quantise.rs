@@ -20,14 +20,14 @@ pub(crate) fn quantise_linear(importer: &mut Importer, call: &Call) -> Outputs {
     }
     let rank = importer.ty(x).shape.len();
     let quantisation = parameters(importer, call, (1, 2), dtype, rank)?;
-    Ok(vec![quantise(importer, call, x, dtype, quantisation)?])
+    Ok(vec![quantise(importer, call, "", x, dtype, quantisation)?])
 }
 
 pub(crate) fn dequantise_linear(importer: &mut Importer, call: &Call) -> Outputs {
     let x = call.input(0)?;
     let ty = importer.ty(x).clone();
     let quantisation = parameters(importer, call, (1, 2), ty.dtype, ty.shape.len())?;
-    let real = dequantise(importer, call, x, quantisation)?;
+    let real = dequantise(importer, call, "", x, quantisation)?;
     let scale = importer.ty(call.input(1)?).dtype;
     if scale == DType::F32 {
         return Ok(vec![real]);
@@ -35,30 +35,29 @@ pub(crate) fn dequantise_linear(importer: &mut Importer, call: &Call) -> Outputs
     Ok(vec![importer.emit_typed(call, TensorOp::Cast, &[real], TensorType::new(scale, []))?])
 }
 
-/// Adds a quantiser.
+/// Adds a quantiser, as a part of a call that is more than that.
 pub(crate) fn quantise(
     importer: &mut Importer,
     call: &Call,
+    part: &str,
     x: NodeId,
     dtype: DType,
     quantisation: Quantisation,
 ) -> Result<NodeId, Failure> {
-    importer.emit_typed(call, TensorOp::Quantise(quantisation), &[x], TensorType::new(dtype, []))
+    let ty = TensorType::new(dtype, []);
+    importer.emit_part(call, part, TensorOp::Quantise(quantisation), &[x], ty)
 }
 
-/// Adds a dequantiser.
+/// Adds a dequantiser, as a part of a call that is more than that.
 pub(crate) fn dequantise(
     importer: &mut Importer,
     call: &Call,
+    part: &str,
     x: NodeId,
     quantisation: Quantisation,
 ) -> Result<NodeId, Failure> {
-    importer.emit_typed(
-        call,
-        TensorOp::Dequantise(quantisation),
-        &[x],
-        TensorType::new(DType::F32, []),
-    )
+    let ty = TensorType::new(DType::F32, []);
+    importer.emit_part(call, part, TensorOp::Dequantise(quantisation), &[x], ty)
 }
 
 /// The quantisation given by the operands at `(scale, zero point)` for codes of type `dtype` in a

@@ -39,7 +39,7 @@ fn reduce(importer: &mut Importer, call: &Call, mean: bool, operand: bool) -> Ou
     Ok(vec![importer.emit_shaped(call, TensorOp::Reduce { axes, mean }, &[x], target)?])
 }
 
-fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
+pub(super) fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
     let dims = shape.iter().enumerate();
     dims.filter_map(|(i, &d)| match (axes.contains(&i), keep) {
         (false, _) => Some(d),
