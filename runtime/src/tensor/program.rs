@@ -56,11 +56,12 @@ impl Outcome {
 }
 
 impl Program {
-    /// Orders the nodes, unpacks the constants and checks that every operator can be applied.
+    /// Orders the nodes, unpacks the constants, computes what depends on them alone, and checks that
+    /// every operator can be applied.
     ///
     /// # Errors
     /// When there is a cycle, an operator of the spiking family, an operand with a delay, or an
-    /// operator that does not fit its operands.
+    /// operator that does not fit its operands or has no result on constants.
     pub fn new(graph: &Graph) -> Result<Self, RunError> {
         let order = graph.order()?;
         let positions: HashMap<NodeId, usize> =
@@ -68,7 +69,7 @@ impl Program {
         let inputs = graph.inputs();
         let mut steps = Vec::with_capacity(order.len());
         for &id in &order {
-            let step = step(graph, id, &inputs, &positions);
+            let step = step(graph, id, &inputs, &positions).and_then(|step| folded(step, &steps));
             steps.push(step.map_err(|source| RunError::Node {
                 node: graph[id].describe(),
                 source: Box::new(source),
@@ -189,6 +190,23 @@ fn step(
         ty: node.ty.clone(),
         last_uses: Vec::new(),
     })
+}
+
+/// A step whose operands are all constants as the constant that it computes, so that weights are
+/// dequantised once and not for every sample.
+fn folded(step: Step, before: &[Step]) -> Result<Step, RunError> {
+    let Action::Apply(op) = &step.action else { return Ok(step) };
+    let constant = |&position: &usize| match &before[position] {
+        Step { action: Action::Constant(value), ty, .. } => Some((value, ty)),
+        _ => None,
+    };
+    match step.operands.iter().map(constant).collect::<Option<Vec<_>>>() {
+        Some(operands) => {
+            let value = apply(op, &operands, &step.ty)?;
+            Ok(Step { action: Action::Constant(value), operands: Vec::new(), ..step })
+        }
+        None => Ok(step),
+    }
 }
 
 /// Notes at each step the values that no later step and no output needs.

@@ -80,3 +80,31 @@ fn an_overflowing_accumulator_names_its_node() {
     let overflow = run(i64::from(i32::MAX)).unwrap_err().to_string();
     assert!(overflow.starts_with("Gemm `fc1`: an accumulator of i32"), "{overflow}");
 }
+
+#[test]
+fn what_depends_on_constants_alone_is_computed_once_and_still_shown() {
+    let text = r#"snnir 1 tensor "c" {"timesteps":1,"schedule":"streaming"}
+%x = input () : f32[2]
+%a = constant () : i32[2]
+  data i32[2] 1 2
+%cast = cast (%a) : f32[2]
+%bad = lookup {"minimum":0,"table":[7,7]} (%a) : i32[2]
+%sum = binary "add" (%x, %cast) : f32[2]
+%y = output (%sum) : f32[2]
+"#;
+    let fault = Program::new(&Graph::from_text(text).unwrap()).unwrap_err().to_string();
+    assert!(
+        fault.contains("`bad`"),
+        "a constant without a result is found before any run: {fault}"
+    );
+    let good: String =
+        text.lines().filter(|l| !l.starts_with("%bad")).fold(String::new(), |t, l| t + l + "\n");
+    let graph = Graph::from_text(&good).unwrap();
+    let program = Program::new(&graph).unwrap();
+    let mut shown = Vec::new();
+    let x = reals(&[2], &[0.5, 0.5]).0;
+    let mut observe = |id, value: &Value| shown.push((id, value.clone()));
+    program.run_with(&[x], &mut observe).unwrap();
+    let cast = shown.iter().find(|(id, _)| *id == graph.find("cast").unwrap()).unwrap();
+    assert_eq!(cast.1.as_f32().unwrap(), [1.0, 2.0]);
+}
