@@ -177,6 +177,9 @@ impl Pair<'_> {
         if a.ports.len() != b.ports.len() || a.ports.iter().zip(&b.ports).any(|(x, y)| x.2 != y.2) {
             return says(Verdict::Approximate, "its inputs come from other populations");
         }
+        if !matches!(own.neuron, Neuron::Accumulate) && other_unit(own, theirs) {
+            return says(Verdict::Approximate, "its payloads count in another unit");
+        }
         let channels = self.canonical[self.reference].ty.shape.first().copied().unwrap_or(1);
         let mut factors = Vec::with_capacity(channels);
         for c in 0..channels {
@@ -320,6 +323,11 @@ impl Pair<'_> {
             ..base
         }
     }
+}
+
+/// Whether one unit of payload stands for another real value than in the canonical network.
+pub(super) fn other_unit(own: &Population, theirs: &Population) -> bool {
+    !theirs.scale.is_empty() && theirs.scale.iter().any(|s| *s != own.scale[0])
 }
 
 /// Largest distance, in units of payload, between the potential on the common scale and the reference's

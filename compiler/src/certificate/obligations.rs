@@ -6,6 +6,7 @@ use snnc_ir::analysis::intervals;
 use snnc_ir::{BiasPlacement, Graph, Neuron, NodeId, Overflow, Presentation, Schedule, SpikingOp};
 
 use super::Obligation;
+use super::compare::other_unit;
 
 /// Checks all obligations of `emitted`; `canonical` says which populations there must be.
 pub(super) fn check(canonical: &Graph, emitted: &Graph) -> Vec<Obligation> {
@@ -55,6 +56,7 @@ pub(super) fn check(canonical: &Graph, emitted: &Graph) -> Vec<Obligation> {
                     && let Some(SpikingOp::Population(own)) = canonical[own].as_spiking()
                     && single
                     && !matches!(own.neuron, Neuron::Accumulate)
+                    && !other_unit(own, p)
                 {
                     let bits = own.payload_bits();
                     let fits = p.minimum <= own.minimum && p.maximum >= own.maximum;
