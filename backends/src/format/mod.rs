@@ -9,6 +9,7 @@
 //! * [`npz`]: named arrays in a zip archive (`.npz`)
 //! * [`read_array_file`]: either of the two
 
+pub mod hdf5;
 mod limits;
 pub mod npy;
 pub mod npz;
