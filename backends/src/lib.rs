@@ -16,6 +16,7 @@
 
 pub mod akida;
 pub mod format;
+pub mod loihi;
 pub mod reference;
 mod registry;
 pub mod spleat;

@@ -1,10 +1,10 @@
 //! The list of targets.
 
-use crate::{Target, akida, reference, spleat};
+use crate::{Target, akida, loihi, reference, spleat};
 
 /// Every target, in the order of the documentation.
 pub static TARGETS: &[&dyn Target] =
-    &[&akida::Akida1, &akida::Akida2, &spleat::Spleat, &reference::Reference];
+    &[&loihi::Loihi, &akida::Akida1, &akida::Akida2, &spleat::Spleat, &reference::Reference];
 
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static dyn Target> {

@@ -1,0 +1,224 @@
+//! A legalised spiking graph as the layers of a `.net` file.
+
+use snnc_ir::{
+    Connectivity, Graph, Neuron, Node, NodeId, Op, Population, Projection, SigmaDeltaRole,
+    SpikingOp,
+};
+
+use super::net::{
+    BIASES, Conv, DECAY_ONE, DEFAULT_INPUT_WEIGHT, DELAY_LIMIT, Dense, HostEncoding, Layer, Net,
+    Neurons, THRESHOLDS, WEIGHTS,
+};
+use super::weights;
+use crate::EmitError;
+
+/// The layers that NetX needs to run `graph`.
+///
+/// # Errors
+/// What does not fit the format, or would be changed by the loader without a word.
+pub(super) fn net(graph: &Graph) -> Result<Net, EmitError> {
+    let order = graph.order().map_err(|e| EmitError::Container(e.to_string()))?;
+    let mut layers = Vec::new();
+    for id in order {
+        let node = &graph[id];
+        let Op::Spiking(op) = &node.op else { continue };
+        match op {
+            SpikingOp::Encoder(_) if drives_neurons(graph, id) => {}
+            SpikingOp::Encoder(_) => {
+                layers.push(Layer::Input { shape: node.ty.shape.clone(), neuron: None });
+            }
+            SpikingOp::Population(p) if is_input(graph, id) => {
+                layers.push(input(graph, node, p, id)?);
+            }
+            SpikingOp::Population(p) => synaptic(graph, id, p, &mut layers)?,
+            SpikingOp::Projection(_) | SpikingOp::Decoder(_) => {}
+            SpikingOp::MaxPool { .. } | SpikingOp::Concatenate { .. } => {
+                return Err(fault(node, "there is no such layer in NetX"));
+            }
+        }
+    }
+    Ok(Net { layers, timesteps: Some(graph.timing.timesteps) })
+}
+
+fn fault(node: &Node, reason: impl Into<String>) -> EmitError {
+    EmitError::Node { node: node.describe(), reason: reason.into() }
+}
+
+fn within(node: &Node, what: &str, value: i64, (low, high): (i64, i64)) -> Result<i64, EmitError> {
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        Err(fault(node, format!("{what} is {value}, outside {low}..={high}")))
+    }
+}
+
+fn is_input(graph: &Graph, population: NodeId) -> bool {
+    graph
+        .source(population, 0)
+        .is_some_and(|s| matches!(graph[s].as_spiking(), Some(SpikingOp::Encoder(_))))
+}
+
+fn drives_neurons(graph: &Graph, encoder: NodeId) -> bool {
+    graph
+        .users(encoder)
+        .iter()
+        .any(|&u| matches!(graph[u].as_spiking(), Some(SpikingOp::Population(_))))
+}
+
+fn input(graph: &Graph, node: &Node, p: &Population, id: NodeId) -> Result<Layer, EmitError> {
+    let neurons = neurons(node, &p.neuron)?;
+    let encoder = graph.source(id, 0).and_then(|s| graph[s].as_spiking());
+    let (weight, bias) = match (&p.neuron, encoder) {
+        (Neuron::CurrentBased(n), Some(SpikingOp::Encoder(e))) => {
+            let bias = n.bias.first().copied().unwrap_or(0);
+            (1.0 / f64::from(e.scale), within(node, "the input's bias", bias, BIASES)? as f64)
+        }
+        _ => (DEFAULT_INPUT_WEIGHT, 0.0),
+    };
+    let host = HostEncoding { weight, bias };
+    Ok(Layer::Input { shape: node.ty.shape.clone(), neuron: Some((neurons, host)) })
+}
+
+/// The layer of one population and its projections.
+fn synaptic(
+    graph: &Graph,
+    id: NodeId,
+    p: &Population,
+    layers: &mut Vec<Layer>,
+) -> Result<(), EmitError> {
+    let node = &graph[id];
+    let (mut forward, mut recurrent) = (None, None);
+    for projection in graph.sources(id) {
+        let own = graph.source(projection, 0) == Some(id);
+        let slot = if own { &mut recurrent } else { &mut forward };
+        if slot.replace(projection).is_some() {
+            return Err(fault(node, "NetX has one projection to each population"));
+        }
+    }
+    let Some(forward) = forward else { return Err(fault(node, "nothing projects to it")) };
+    let Some(SpikingOp::Projection(projection)) = graph[forward].as_spiking() else {
+        return Err(fault(node, "its input is no projection"));
+    };
+    if !(projection.gain.is_empty() && projection.input_shift.is_empty()) {
+        return Err(fault(node, "NetX has no gain between synapses and neurons"));
+    }
+    let source = graph.source(forward, 0).map(|s| graph[s].ty.shape.clone()).unwrap_or_default();
+    match &projection.connectivity {
+        Connectivity::Dense => {
+            let from_map = source.len() > 1;
+            if from_map {
+                layers.push(Layer::Flatten);
+            }
+            let dense = dense(graph, forward, recurrent, projection, p, node)?;
+            layers.push(Layer::Dense(dense));
+        }
+        Connectivity::Convolution { window, groups } => {
+            if recurrent.is_some() {
+                return Err(fault(node, "NetX has no recurrent convolution"));
+            }
+            let conv = conv(&graph[forward], window, *groups, p, node)?;
+            layers.push(Layer::Conv(conv));
+        }
+        Connectivity::OneToOne => return Err(fault(node, "NetX has no such synapses")),
+    }
+    Ok(())
+}
+
+/// The weights of a projection, refused where the loader would change them.
+fn dense_weights(node: &Node) -> Result<Vec<i64>, EmitError> {
+    let weights = integers(node)?;
+    match weights::loaded(&weights) {
+        Ok(loaded) if loaded == weights => Ok(weights),
+        Ok(_) => Err(fault(node, "NetX would change its weights when loading them")),
+        Err(e) => Err(fault(node, e.to_string())),
+    }
+}
+
+fn integers(node: &Node) -> Result<Vec<i64>, EmitError> {
+    let data = node.data.as_ref().ok_or_else(|| fault(node, "it has no weights"))?;
+    data.to_i64().map_err(|e| fault(node, e.to_string()))
+}
+
+fn dense(
+    graph: &Graph,
+    forward: NodeId,
+    recurrent: Option<NodeId>,
+    projection: &Projection,
+    p: &Population,
+    node: &Node,
+) -> Result<Dense, EmitError> {
+    let weights = dense_weights(&graph[forward])?;
+    let targets = node.ty.len();
+    for &delay in &projection.delays {
+        within(node, "a delay", delay.into(), (0, DELAY_LIMIT))?;
+    }
+    Ok(Dense {
+        shape: node.ty.shape.clone(),
+        sources: weights.len() / targets.max(1),
+        weights,
+        recurrent: recurrent.map(|r| dense_weights(&graph[r])).transpose()?,
+        bias: bias(node, &p.neuron)?,
+        delays: projection.delays.clone(),
+        neuron: match &p.neuron {
+            Neuron::Accumulate => None,
+            neuron => Some(neurons(node, neuron)?),
+        },
+    })
+}
+
+fn conv(
+    projection: &Node,
+    window: &snnc_ir::Window,
+    groups: usize,
+    p: &Population,
+    node: &Node,
+) -> Result<Conv, EmitError> {
+    let weights = integers(projection)?;
+    for &w in &weights {
+        within(projection, "a weight", w, WEIGHTS)?;
+    }
+    let map = || fault(node, "NetX convolves maps of two dimensions");
+    let pair = |v: &[usize]| <[usize; 2]>::try_from(v).map_err(|_| map());
+    if window.before != window.after {
+        return Err(fault(node, "NetX pads both sides alike"));
+    }
+    let shape = projection.data.as_ref().map(|d| d.shape()).unwrap_or_default();
+    Ok(Conv {
+        shape: node.ty.shape.as_slice().try_into().map_err(|_| map())?,
+        weight_shape: shape.try_into().map_err(|_| map())?,
+        weights,
+        bias: bias(node, &p.neuron)?,
+        stride: pair(&window.strides)?,
+        padding: pair(&window.before)?,
+        dilation: pair(&window.dilations)?,
+        groups,
+        neuron: neurons(node, &p.neuron)?,
+    })
+}
+
+fn bias(node: &Node, neuron: &Neuron) -> Result<Vec<i64>, EmitError> {
+    let bias = match neuron {
+        Neuron::CurrentBased(n) => &n.bias,
+        Neuron::SigmaDelta(n) => &n.bias,
+        _ => return Ok(Vec::new()),
+    };
+    for &b in bias {
+        within(node, "a bias", b, BIASES)?;
+    }
+    Ok(bias.clone())
+}
+
+fn neurons(node: &Node, neuron: &Neuron) -> Result<Neurons, EmitError> {
+    Ok(match neuron {
+        Neuron::CurrentBased(n) => Neurons::CurrentBased {
+            current_decay: within(node, "the current's decay", n.current_decay, (0, DECAY_ONE))?,
+            voltage_decay: within(node, "the voltage's decay", n.voltage_decay, (0, DECAY_ONE))?,
+            threshold: within(node, "the threshold", n.threshold, THRESHOLDS)?,
+        },
+        Neuron::SigmaDelta(n) => Neurons::SigmaDelta {
+            threshold: within(node, "the threshold", n.threshold, THRESHOLDS)?,
+            output: n.role == SigmaDeltaRole::Sigma,
+        },
+        _ => return Err(fault(node, "NetX has no such neurons")),
+    })
+}
