@@ -59,6 +59,82 @@ fn reference_is_exact() {
 }
 
 #[test]
+fn spleat_is_exact() {
+    for name in [
+        "digits_cnn_w4a4_qcdq.onnx",
+        "digits_cnn_w4a4_qdq_int4.onnx",
+        "digits_cnn_w8a8_qdq.onnx",
+        "digits_mlp_w4a4_qcdq.onnx",
+    ] {
+        check_exact(name, "spleat");
+    }
+}
+
+/// Accuracy in points below onnxruntime's, and the verdict.
+fn loss(name: &str, target: &str) -> (f64, Compiled) {
+    let compiled =
+        compiled(&model(name), target).unwrap_or_else(|e| panic!("{name} on {target}: {e}"));
+    let top1 = compiled.evaluation.as_ref().and_then(|e| e.top1).expect("labels were given");
+    (onnxruntime_hits(name) / 3.6 - top1, compiled)
+}
+
+#[test]
+fn akida_lists_every_differing_accumulator() {
+    for target in ["akida1", "akida2"] {
+        for name in ["digits_cnn_w4a4_qcdq.onnx", "digits_cnn_w4a4_qdq_int4.onnx"] {
+            let (loss, compiled) = loss(name, target);
+            assert!(loss <= 0.6, "{name} on {target} loses {loss} points");
+            for p in &compiled.certificate.populations {
+                assert!(p.verdict <= Verdict::Differs, "{name} on {target}: {p:?}");
+                let listed: i64 = p.differences.iter().map(|d| d.to - d.from + 1).sum();
+                assert_eq!(listed as u64, p.differing, "every differing value is listed");
+            }
+        }
+    }
+}
+
+#[test]
+fn loihi_is_approximate_and_says_so() {
+    for name in [
+        "digits_cnn_w4a4_qcdq.onnx",
+        "digits_cnn_w4a4_qdq_int4.onnx",
+        "digits_cnn_w8a8_qdq.onnx",
+        "digits_mlp_w4a4_qcdq.onnx",
+    ] {
+        let (loss, compiled) = loss(name, "loihi");
+        assert!(loss <= 1.0, "{name} loses {loss} points");
+        assert_eq!(compiled.certificate.verdict, Verdict::Approximate, "{name}");
+        let measured = compiled.certificate.populations.iter().filter(|p| p.measured.is_some());
+        assert!(measured.count() > 0, "{name}: the error is stated");
+    }
+}
+
+#[test]
+fn what_a_target_cannot_hold_is_refused_with_node_and_limit() {
+    for (name, target, node, limit) in [
+        ("digits_cnn_w8a8_qdq.onnx", "akida1", "Conv `conv1`", "payloads 0 to 255"),
+        (
+            "digits_mlp_w4a4_qcdq.onnx",
+            "akida1",
+            "QuantizeLinear `input_QuantizeLinear`",
+            "codes 0 to 255",
+        ),
+        (
+            "digits_mlp_w4a4_qcdq.onnx",
+            "akida2",
+            "QuantizeLinear `input_QuantizeLinear`",
+            "codes 0 to 255",
+        ),
+    ] {
+        let error = compiled(&model(name), target).map(|_| ()).expect_err("it does not fit");
+        assert_eq!(error.exit_code(), 3);
+        let found =
+            error.problems().iter().any(|p| p.place.contains(node) && p.reason.contains(limit));
+        assert!(found && error.problems().iter().all(|p| !p.remedy.is_empty()), "{error}");
+    }
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes() {
     for target in snnc_backends::TARGETS {
         let once = compiled(&model("digits_cnn_w4a4_qcdq.onnx"), target.name());

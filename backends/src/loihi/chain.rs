@@ -72,7 +72,7 @@ fn refused(network: &Graph, id: NodeId) -> Option<Violation> {
     let node = &network[id];
     let Op::Spiking(op) = &node.op else { return None };
     let (reason, remedy) = match op {
-        SpikingOp::MaxPool { .. } => (
+        SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. } => (
             "NetX has no max-pooling layer".to_owned(),
             "use an average pool or a strided convolution, or another target",
         ),

@@ -32,7 +32,9 @@ pub(super) fn net(graph: &Graph) -> Result<Net, EmitError> {
             }
             SpikingOp::Population(p) => synaptic(graph, id, p, &mut layers)?,
             SpikingOp::Projection(_) | SpikingOp::Decoder(_) => {}
-            SpikingOp::MaxPool { .. } | SpikingOp::Concatenate { .. } => {
+            SpikingOp::MaxPool { .. }
+            | SpikingOp::RunningMaxPool { .. }
+            | SpikingOp::Concatenate { .. } => {
                 return Err(fault(node, "there is no such layer in NetX"));
             }
         }

@@ -243,6 +243,7 @@ fn kind(op: &SpikingOp) -> &'static str {
         SpikingOp::Population(_) => "population",
         SpikingOp::Decoder(_) => "decoder",
         SpikingOp::MaxPool { .. } => "max-pool",
+        SpikingOp::RunningMaxPool { .. } => "running-max-pool",
         SpikingOp::Concatenate { .. } => "concatenate",
     }
 }

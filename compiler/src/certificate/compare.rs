@@ -2,7 +2,8 @@
 
 use snnc_ir::analysis::{Interval, bisect_thresholds, intervals};
 use snnc_ir::{
-    Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SpikingOp, TensorOp,
+    Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SigmaDeltaRole, SpikingOp,
+    TensorOp,
 };
 
 use super::{Certificate, Difference, PopulationCertificate, Verdict, obligations};
@@ -118,6 +119,10 @@ fn origin(graph: &Graph, id: NodeId) -> Option<String> {
             let names: Option<Vec<_>> =
                 graph.sources(id).into_iter().map(|s| origin(graph, s)).collect();
             Some(names?.join("+"))
+        }
+        // A population that only turns the input into changes stands for the encoder.
+        SpikingOp::Population(p) if matches!(&p.neuron, Neuron::SigmaDelta(n) if n.role == SigmaDeltaRole::Delta) => {
+            origin(graph, graph.source(id, 0)?)
         }
         _ => Some(graph[id].name.clone()),
     }

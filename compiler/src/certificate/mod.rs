@@ -112,7 +112,9 @@ impl Certificate {
     /// The network's verdict from its parts.
     fn concluded(populations: Vec<PopulationCertificate>, obligations: Vec<Obligation>) -> Self {
         let worst = populations.iter().map(|p| p.verdict).max().unwrap_or(Verdict::Failed);
-        let verdict = if obligations.iter().all(|o| o.holds) { worst } else { Verdict::Failed };
+        // What is approximate claims nothing for all inputs that an open obligation could refute.
+        let kept = worst == Verdict::Approximate || obligations.iter().all(|o| o.holds);
+        let verdict = if kept { worst } else { Verdict::Failed };
         Certificate { verdict, reference: "ort".into(), populations, obligations }
     }
 

@@ -513,7 +513,7 @@ fn print_certificate(certificate: &Certificate) {
     let header = ["population", "ONNX node", "verdict", "differing accumulators", "seen", "how"];
     render::line(tables::table(&header, &rows, 6));
     for o in certificate.obligations.iter().filter(|o| !o.holds) {
-        render::line(format_args!("does not hold: {}: {}", o.subject, o.claim));
+        render::line(format_args!("not shown: {}: {}", o.subject, o.claim));
     }
     render::line(format_args!("certificate: {}", certificate.verdict));
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     Connectivity, Graph, GraphError, Neuron, NodeId, Op, Population, Presentation, Projection,
-    SpikingOp, Tensor,
+    SigmaDeltaNeuron, SigmaDeltaRole, SpikingOp, Tensor,
 };
 
 /// All integers from `low` to `high`.
@@ -173,19 +173,40 @@ fn sent(population: &Population, potentials: &[Interval], timesteps: usize) -> V
         // The potential is what many timesteps brought.
         return vec![bound; potentials.len()];
     }
-    potentials
-        .iter()
-        .enumerate()
-        .map(|(channel, v)| {
-            let answer = |v| population.neuron.single_shot(channel, v);
-            match (answer(v.low), answer(v.high)) {
-                (Some(low), Some(high)) if !matches!(population.neuron, Neuron::Lookup { .. }) => {
-                    Interval::new(low, high).with_zero()
-                }
-                _ => bound,
-            }
-        })
-        .collect()
+    let each = potentials.iter().enumerate();
+    each.map(|(channel, v)| match &population.neuron {
+        Neuron::SigmaDelta(n) => sent_changes(n, channel, *v),
+        Neuron::Lookup { .. } => bound,
+        neuron => match (neuron.single_shot(channel, v.low), neuron.single_shot(channel, v.high)) {
+            (Some(low), Some(high)) => Interval::new(low, high).with_zero(),
+            _ => bound,
+        },
+    })
+    .collect()
+}
+
+/// What a sigma-delta neuron sends when its input changes once, from silence: the whole activation.
+/// That is so for a constant input where all ways from the input to a neuron take equally long, as
+/// in a chain of layers.
+fn sent_changes(n: &SigmaDeltaNeuron, channel: usize, sigma: Interval) -> Interval {
+    let shift = n.spike_exponent + n.state_exponent;
+    let scaled = |x: i64, by: u8| x.saturating_mul(1 << by);
+    let bias = match n.bias.as_slice() {
+        [] => 0,
+        [bias] => *bias,
+        biases => biases[channel],
+    };
+    match n.role {
+        SigmaDeltaRole::Delta => {
+            Interval::new(scaled(sigma.low, n.spike_exponent), scaled(sigma.high, n.spike_exponent))
+        }
+        SigmaDeltaRole::Sigma => sigma,
+        SigmaDeltaRole::SigmaDelta => {
+            let activation =
+                |x: i64| x.saturating_add(scaled(bias, shift)).max(0) >> n.state_exponent;
+            Interval::new(activation(sigma.low), activation(sigma.high)).with_zero()
+        }
+    }
 }
 
 /// Interval of `sum(weight * x)` over one row of weights with one interval for each weight; every

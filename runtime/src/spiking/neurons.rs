@@ -1,8 +1,7 @@
 //! What the neurons of one population do in a timestep.
 
 use snnc_ir::{
-    CurrentBasedNeuron, IntegrateAndFire, Leak, Neuron, Population, Reset, SigmaDeltaNeuron,
-    SigmaDeltaRole,
+    CurrentBasedNeuron, IntegrateAndFire, Neuron, Population, SigmaDeltaNeuron, SigmaDeltaRole,
 };
 
 /// The state of a population's neurons at the end of a timestep, one entry for each neuron.
