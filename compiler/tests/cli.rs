@@ -1,0 +1,196 @@
+//! The command line as users meet it: answers, exit codes, and one clear error for each fault.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn digits(name: &str) -> String {
+    repository().join("examples/digits").join(name).display().to_string()
+}
+
+fn snnc(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_snnc")).args(arguments).output().expect("snnc starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs a command that must fail with `code`, in one or more `error:` lines, one of which holds all
+/// of `words`; nothing may be written into `folder`.
+fn fails(arguments: &[&str], code: i32, words: &[&str], folder: &Path) {
+    let output = snnc(arguments);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    let line = text.lines().find(|l| l.starts_with("error") && words.iter().all(|w| l.contains(w)));
+    assert!(line.is_some(), "{arguments:?} says no error with {words:?}: {text}");
+    let left: Vec<_> = std::fs::read_dir(folder).expect("the folder is there").collect();
+    assert!(left.is_empty(), "{arguments:?} left {left:?}");
+}
+
+#[test]
+fn faulty_models_are_one_clear_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let good = std::fs::read(digits("digits_cnn_w4a4_qcdq.onnx")).expect("reads");
+    let random: Vec<u8> =
+        (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for (name, content) in
+        [("truncated.onnx", &good[..good.len() / 2]), ("random.onnx", &random), ("empty.onnx", &[])]
+    {
+        let path = input.path().join(name);
+        std::fs::write(&path, content).expect("writes");
+        let path = path.display().to_string();
+        let compile = ["compile", &path, "--target", "reference", "-o", &out];
+        fails(&compile, 4, &[name], folder.path());
+        for command in [["run", &path, "--input"], ["eval", &path, "--data"]] {
+            let data = digits("digits-test-360.npz");
+            fails(&[&command[..], &[&data]].concat(), 4, &[name], folder.path());
+        }
+        fails(&["inspect", &path], 4, &[name], folder.path());
+    }
+}
+
+#[test]
+fn wrong_usage_is_told_from_wrong_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_cnn_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let compile = |target: &'static str| {
+        ["compile", &model, "--target", target, "-o", &out].map(str::to_owned)
+    };
+    let with = |target: &'static str, more: &[&str]| {
+        compile(target).into_iter().chain(more.iter().map(|s| (*s).to_owned())).collect::<Vec<_>>()
+    };
+    let check = |arguments: Vec<String>, code: i32, words: &[&str]| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        fails(&arguments, code, words, folder.path());
+    };
+    check(with("nothing,reference,neither", &[]), 2, &["--target", "nothing"]);
+    check(with("nothing,reference,neither", &[]), 2, &["--target", "neither"]);
+    check(with("reference", &["--code", "morse"]), 2, &["--code", "morse"]);
+    check(with("reference", &["--device", "x"]), 2, &["--device"]);
+    check(with("reference", &["--data", "nowhere.npz"]), 4, &["nowhere.npz"]);
+    check(with("reference", &["--config", "nowhere.yaml"]), 4, &["nowhere.yaml"]);
+    check(with("spleat", &["--hw", "nowhere.yaml"]), 4, &["nowhere.yaml"]);
+    fails(
+        &["compile", "nowhere.onnx", "--target", "reference", "-o", &out],
+        4,
+        &["nowhere.onnx"],
+        folder.path(),
+    );
+    fails(&["eval", "nowhere", "--data", &data], 4, &["nowhere"], folder.path());
+    fails(&["run", &model, "--input", &model], 4, &["digits_cnn"], folder.path());
+    fails(&["compile", &model, "-o", &out], 2, &[], folder.path());
+    fails(&["unknown-command"], 2, &["unknown-command"], folder.path());
+    fails(&["eval", &model, "--data", &data, "-j", "0"], 2, &["-j"], folder.path());
+}
+
+#[test]
+fn foreign_folders_are_not_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("reference")).expect("creates");
+    std::fs::write(folder.path().join("reference/thesis.tex"), "years of work").expect("writes");
+    let out = folder.path().display().to_string();
+    let output = snnc(&[
+        "compile",
+        &digits("digits_mlp_w4a4_qcdq.onnx"),
+        "--target",
+        "reference",
+        "-o",
+        &out,
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(folder.path().join("reference/thesis.tex").is_file());
+}
+
+#[test]
+fn eval_and_verify_agree_on_what_compile_wrote() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_mlp_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let output = snnc(&["compile", &model, "--target", "reference,spleat,loihi", "-o", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for (target, proved) in [("reference", true), ("spleat", true), ("loihi", false)] {
+        let artefact = format!("{out}/{target}");
+        let output = snnc(&["eval", &artefact, "--data", &data, "--format", "json"]);
+        let answer: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("JSON alone on stdout");
+        assert_eq!(answer["samples"], 360);
+        assert_eq!(answer["mismatches_vs_reference"] == 0, proved, "{target}: {answer}");
+        for key in ["top1", "top5", "timesteps", "latency", "spikes_per_neuron", "sparsity"] {
+            assert!(answer[key].is_number(), "{key}");
+        }
+        let verify = ["verify", &artefact, "--against", &model, "--data", &data, "--limit", "50"];
+        assert_eq!(snnc(&verify).status.code(), Some(i32::from(!proved)), "{target}");
+        let allowed = [&verify[..], &["--allow-approximate"]].concat();
+        assert_eq!(snnc(&allowed).status.code(), Some(0), "{target}");
+    }
+    // Another network than the one compiled is no equal of it.
+    let other = digits("digits_cnn_w4a4_qcdq.onnx");
+    let output = snnc(&["verify", &format!("{out}/reference"), "--against", &other]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn run_writes_answers_and_traces_that_numpy_reads() {
+    use snnc_backends::format::npz::Npz;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, data) = (digits("digits_mlp_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let out = folder.path().join("out").display().to_string();
+    assert!(snnc(&["compile", &model, "--target", "reference", "-o", &out]).status.success());
+    let (answers, trace) = (folder.path().join("a.npz"), folder.path().join("t.npz"));
+    let output = snnc(&[
+        "run",
+        &format!("{out}/reference"),
+        "--input",
+        &data,
+        "--limit",
+        "7",
+        "-o",
+        &answers.display().to_string(),
+        "--trace",
+        &trace.display().to_string(),
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let read = |path: &Path| Npz::open(std::fs::read(path).expect("reads")).expect("opens");
+    let array = |npz: &Npz, name: &str| npz.get(name).expect("decodes").expect(name);
+    let answers = read(&answers);
+    assert_eq!(array(&answers, "output").shape, [7, 10]);
+    assert_eq!(array(&answers, "codes").shape, [7, 10]);
+    assert_eq!(array(&answers, "prediction").shape, [7]);
+    let trace = read(&trace);
+    assert_eq!(array(&trace, "fc1").shape, [7, 1, 64]);
+    let largest = array(&trace, "fc1").to_i64().expect("integers").into_iter().max();
+    assert!(largest.is_some_and(|m| (1..=15).contains(&m)), "4-bit payloads: {largest:?}");
+}
+
+#[test]
+fn the_first_command_of_the_readme_works_as_printed() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("reads");
+    let prefix = "cargo run --release --bin snnc -- ";
+    let command =
+        readme.lines().find_map(|l| l.strip_prefix(prefix)).expect("the README has the command");
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let mut arguments: Vec<&str> = command.split_whitespace().collect();
+    let last = arguments.len() - 1;
+    assert_eq!(arguments[last - 1], "-o");
+    arguments[last] = &out;
+    let output = Command::new(env!("CARGO_BIN_EXE_snnc"))
+        .args(&arguments)
+        .current_dir(repository())
+        .output();
+    let output = output.expect("snnc starts");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    for target in snnc_backends::TARGETS {
+        let row = table.lines().find(|l| l.trim_start().starts_with(target.name()));
+        assert!(row.is_some_and(|r| r.contains("99.44")), "{}: {table}", target.name());
+    }
+}
