@@ -56,3 +56,41 @@ impl Target for Reference {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use snnc_ir::{PrintOptions, verify};
+
+    use super::*;
+    use crate::MemoryFiles;
+
+    const NETWORK: &str = r#"snnir 1 spiking "tiny" {"timesteps":1,"schedule":"streaming"}
+%image = encoder {"scale":0.5,"zero_point":0,"minimum":0,"maximum":15,"presentation":"once"} () : i64[2] from [{"node":"q","op":"QuantizeLinear"}]
+%fc.synapses = projection {"connectivity":"dense","accumulator":{"bits":64,"overflow":"error"}} (%image) : i64[2]
+  data i8[2,2] 3 -4 0 7
+%fc = population {"coding":"graded","bias":[1,-2],"neuron":{"graded":{"multiplier":[5,3],"offset":[8,8],"divisor":[16,16],"minimum":0,"maximum":15}},"minimum":0,"maximum":15,"scale":[0.25]} (%fc.synapses) : i64[2]
+%scores = decoder {"readout":"last","scale":[0.25]} (%fc) : f32[2]
+"#;
+
+    fn emitted() -> Artefact {
+        let network = verify(Graph::from_text(NETWORK).unwrap()).unwrap();
+        let options = TargetOptions::default();
+        Reference.emit(&Reference.legalise(&network, &options).unwrap(), &options).unwrap()
+    }
+
+    #[test]
+    fn what_is_emitted_reads_back_as_printed() {
+        let artefact = emitted();
+        assert_eq!(artefact.files, emitted().files, "emitted twice, the same bytes");
+        let read = Reference.read(&MemoryFiles::from(&artefact), ENTRY).unwrap();
+        insta::assert_snapshot!(read.to_text(PrintOptions::default()));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let mut artefact = emitted();
+        artefact.files[0].content.truncate(40);
+        assert!(Reference.read(&MemoryFiles::from(&artefact), ENTRY).is_err());
+        assert!(!Reference.recognises(ENTRY, b"other"));
+    }
+}
