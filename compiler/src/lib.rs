@@ -5,6 +5,7 @@
 //! compares what was emitted with what was imported.
 
 pub mod artefact;
+pub mod calibration;
 pub mod certificate;
 pub mod cli;
 pub mod data;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use snnc_backends::{File, MemoryFiles, Note, Target, TargetOptions, Violation};
-use snnc_ir::{Coding, Graph, Verified};
+use snnc_ir::{Coding, Graph, TensorOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
     PopulationRow, SOURCE, Source, same_network, sha256_hex,
 };
+use crate::calibration::{self, QuantiseOptions, Site, Statistics};
 use crate::certificate::{Certificate, certify};
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
@@ -77,9 +78,26 @@ fn verified(graph: Graph) -> Result<Verified, Error> {
     })
 }
 
+/// What a float network needs to become a quantised one.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    /// The calibration set.
+    pub data: Option<PathBuf>,
+    /// Statistics gathered earlier; the data is then not run.
+    pub statistics: Option<PathBuf>,
+    /// How to quantise.
+    pub options: QuantiseOptions,
+}
+
+/// Whether a canonical network is on reals throughout.
+pub fn is_float(tensor: &Graph) -> bool {
+    !tensor.ids().any(|id| {
+        matches!(tensor[id].as_tensor(), Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_)))
+    })
+}
+
 impl Model {
-    /// Imports a model and brings it to the canonical spiking network; `observe` sees the graph after
-    /// each pass.
+    /// Imports a quantised model and brings it to the canonical spiking network.
     ///
     /// # Errors
     /// When the file is malformed, or the network cannot be converted.
@@ -88,10 +106,37 @@ impl Model {
         options: &ImportOptions,
         context: &mut Context,
     ) -> Result<Model, Error> {
+        Model::load_calibrated(path, options, None, context)
+    }
+
+    /// Imports a model and brings it to the canonical spiking network; a float network is quantised
+    /// on the way, by what a calibration set shows.
+    ///
+    /// # Errors
+    /// When the file is malformed, the network cannot be converted, or calibration data is missing.
+    pub fn load_calibrated(
+        path: &Path,
+        options: &ImportOptions,
+        calibration: Option<&Calibration>,
+        context: &mut Context,
+    ) -> Result<Model, Error> {
         let imported = import::load(path, options)?;
         let (notes, sha256) = (imported.notes.clone(), imported.sha256());
         let tensor = passes::canonicalise(imported.graph, context)?;
-        let quantised = verified(passes::quantised(tensor.clone(), context)?)?.into_inner();
+        let mut coded = tensor.clone();
+        if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
+            let sites = calibration::sites(&tensor);
+            let statistics = statistics(&tensor, &sites, &sha256, calibration)?;
+            calibration::quantise(&mut coded, &sites, &statistics, &calibration.options)?;
+            let text = format!(
+                "is on reals: quantised to {}-bit payloads and {}-bit weights by {} samples",
+                calibration.options.payload_bits,
+                calibration.options.weight_bits,
+                statistics.samples
+            );
+            context.notes.push(("the network".into(), text));
+        }
+        let quantised = verified(passes::quantised(coded, context)?)?.into_inner();
         let conversion = graded::convert(&quantised)?;
         let conversion =
             Conversion { network: verified(conversion.network)?.into_inner(), ..conversion };
@@ -101,6 +146,43 @@ impl Model {
         let notes = notes.map(|(node, text)| Note { node, text }).collect();
         Ok(Model { source, tensor, quantised, conversion, notes })
     }
+}
+
+/// The statistics of a file, or of the calibration set.
+fn statistics(
+    tensor: &Graph,
+    sites: &[Site],
+    sha256: &str,
+    calibration: &Calibration,
+) -> Result<Statistics, Error> {
+    if let Some(path) = &calibration.statistics {
+        return read_statistics(path, sha256);
+    }
+    let Some(path) = &calibration.data else {
+        return Err(Error::Unsupported(vec![Problem::new(
+            "the network",
+            "is on reals, and there is nothing to choose thresholds by",
+            "give calibration data with --data, or statistics with --statistics",
+        )]));
+    };
+    let data = Dataset::load(path, None)?;
+    let scaling = calibration.options.scaling;
+    Statistics::gather(tensor, sites, (&data, path), 0..data.len(), scaling)
+}
+
+/// Reads statistics that must be of the model with that digest.
+///
+/// # Errors
+/// When the file cannot be read, or belongs to another model.
+pub fn read_statistics(path: &Path, sha256: &str) -> Result<Statistics, Error> {
+    let place = format!("`{}`", path.display());
+    let fail = |reason: String| Error::input(&place, reason, "gather them with `snnc calibrate`");
+    let bytes = std::fs::read(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
+    let statistics = Statistics::from_bytes(&bytes).map_err(|e| fail(e.to_string()))?;
+    if statistics.model != sha256 {
+        return Err(fail("belongs to another model".into()));
+    }
+    Ok(statistics)
 }
 
 fn unsupported(target: &dyn Target, violations: Vec<Violation>) -> Error {

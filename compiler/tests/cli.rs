@@ -194,3 +194,38 @@ fn the_first_command_of_the_readme_works_as_printed() {
         assert!(row.is_some_and(|r| r.contains("99.44")), "{}: {table}", target.name());
     }
 }
+
+#[test]
+fn shards_of_a_calibration_set_merge_to_the_last_bit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, data) = (digits("digits_cnn_bn_float.onnx"), digits("digits-test-360.npz"));
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let whole = at("whole");
+    assert!(snnc(&["calibrate", &model, "--data", &data, "-o", &whole]).status.success());
+    let parts: Vec<String> = (1..=4).map(|i| at(&format!("part{i}"))).collect();
+    for (i, part) in parts.iter().enumerate() {
+        let shard = format!("{}/4", i + 1);
+        let output = snnc(&["calibrate", &model, "--data", &data, "--shard", &shard, "-o", part]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let merged = at("merged");
+    let merge = ["calibrate", "--merge", &parts[3], &parts[0], &parts[2], &parts[1], "-o", &merged];
+    assert!(snnc(&merge).status.success());
+    let read = |path: &str| std::fs::read(path).expect("reads");
+    assert!(read(&whole) == read(&merged), "four shards give what one pass gives");
+    assert!(read(&whole) != read(&parts[0]));
+    // What was gathered serves in place of the data; statistics of another model do not.
+    let out = at("out");
+    let compile = |model: &str| {
+        snnc(&["compile", model, "--target", "reference", "--statistics", &merged, "-o", &out])
+    };
+    assert!(compile(&model).status.success());
+    let other = folder.path().join("other.onnx");
+    let mut bytes = read(&model);
+    bytes.extend_from_slice(&[0x2a, 0]); // an empty producer version: another file, the same network
+    std::fs::write(&other, bytes).expect("writes");
+    assert_eq!(compile(&other.display().to_string()).status.code(), Some(4));
+    let without = snnc(&["compile", &model, "--target", "reference", "-o", &out]);
+    assert_eq!(without.status.code(), Some(3), "{}", stderr(&without));
+    assert!(stderr(&without).contains("--data"));
+}

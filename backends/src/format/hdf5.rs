@@ -6,11 +6,16 @@
 //! written: every dataset is contiguous, without compression and without dates.
 //!
 //! A dataset of any other type stays in the tree as [`Hdf5Value::Unreadable`], since most files
-//! hold some that nobody asks for; to ask for it is the error. A known gap: the library cannot list
-//! a group in the oldest format that has a soft link, so such a file is refused.
+//! hold some that nobody asks for; to ask for it is the error.
+//!
+//! Known gaps of the library in use: a file is refused when a group in the oldest format has a soft
+//! link, and a dataset is unreadable when it can grow along one dimension in the newest format.
+//! When the library panics on a damaged file, the caller gets an error and the panic hook a report
+//! from a thread called `hdf5`.
 //!
 //! This module is the only one that knows which library does the work.
 
+mod metered;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -33,7 +38,7 @@ const MAX_DEPTH: usize = 64;
 type LibraryError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why bytes are not a readable HDF5 file, why a tree cannot be written, or why it does not hold
-/// what is asked for. Paths are given from the root, without a leading slash.
+/// what is asked for. Paths are as they were asked for, or from the root without a leading slash.
 #[derive(Debug, Error)]
 pub enum Hdf5Error {
     /// The bytes do not start with the signature of the format.

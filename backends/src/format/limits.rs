@@ -55,9 +55,7 @@ pub enum LimitExceeded {
         limit: u64,
     },
     /// The expansion is larger than [`Limits::max_ratio`].
-    #[error(
-        "expands from {stored} to {expanded} bytes, more than {limit} times: this is not honest data"
-    )]
+    #[error("expands from {stored} to {expanded} bytes, more than the limit of {limit} times")]
     Ratio {
         /// Bytes in the container.
         stored: u64,

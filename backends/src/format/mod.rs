@@ -8,6 +8,7 @@
 //! * [`npy`]: one array (`.npy`)
 //! * [`npz`]: named arrays in a zip archive (`.npz`)
 //! * [`read_array_file`]: either of the two
+//! * [`hdf5`]: a tree of named datasets (`.net` of Lava NetX, `.nir`)
 
 pub mod hdf5;
 mod limits;

@@ -53,6 +53,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run an artefact or a model on labelled samples and report accuracy and activity
     Eval(EvalArgs),
+    /// Gather the statistics by which a float model is quantised, or merge those of shards
+    Calibrate(CalibrateArgs),
     /// Prove that an artefact computes what a model computes, or say where it does not
     Verify(VerifyArgs),
     /// Show what is in a model or an artefact, and what each target makes of it
@@ -91,9 +93,8 @@ pub(super) struct CompileArgs {
     /// Hardware description of the target
     #[arg(long, value_name = "FILE.yaml")]
     pub(super) hw: Option<PathBuf>,
-    /// Bits of weights, where the target leaves a choice
-    #[arg(long, value_name = "BITS")]
-    pub(super) weight_bits: Option<u8>,
+    #[command(flatten)]
+    pub(super) quantise: QuantiseArgs,
     /// What the emitted network is held against
     #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
     pub(super) reference: String,
@@ -111,6 +112,23 @@ pub(super) struct CompileArgs {
     pub(super) print_after_all: bool,
     #[command(flatten)]
     pub(super) import: ImportArgs,
+}
+
+/// How a float model is quantised.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct QuantiseArgs {
+    /// Bits of payloads of a float model [default: 8; 4 for Akida]
+    #[arg(long, value_name = "BITS")]
+    pub(super) payload_bits: Option<u8>,
+    /// Bits of weights of a float model [default: 8; 4 for Akida 1], or where the target leaves a choice
+    #[arg(long, value_name = "BITS")]
+    pub(super) weight_bits: Option<u8>,
+    /// How thresholds of a float model are chosen: mmse, max, percentile or percentile:P
+    #[arg(long, value_name = "METHOD", default_value = "mmse")]
+    pub(super) threshold: String,
+    /// Statistics of a float model, from `snnc calibrate`
+    #[arg(long, value_name = "STATS")]
+    pub(super) statistics: Option<PathBuf>,
 }
 
 /// What import takes.
@@ -188,6 +206,33 @@ pub(super) struct EvalArgs {
     /// Do not run the quantised network beside the artefact
     #[arg(long)]
     pub(super) no_reference: bool,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `calibrate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  snnc calibrate model.onnx --data train.npz --shard 1/4 -o part1.stats\n  snnc calibrate --merge part1.stats part2.stats -o all.stats"
+)]
+pub(super) struct CalibrateArgs {
+    /// The ONNX file
+    #[arg(value_name = "MODEL.onnx", required_unless_present = "merge")]
+    pub(super) model: Option<PathBuf>,
+    /// The calibration set
+    #[arg(long = "data", value_name = "D.npz", required_unless_present = "merge")]
+    pub(super) samples: Option<PathBuf>,
+    /// Only this part of the samples, as I/N with I from 1
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<String>,
+    /// Statistics to be merged
+    #[arg(long, value_name = "STATS", num_args = 1.., conflicts_with_all = ["model", "samples", "shard"])]
+    pub(super) merge: Vec<PathBuf>,
+    /// Where the statistics go
+    #[arg(short, long, value_name = "STATS")]
+    pub(super) output: PathBuf,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

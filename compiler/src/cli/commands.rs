@@ -11,6 +11,7 @@ use snnc_ir::{Coding, PrintOptions};
 use super::args::{
     Common, CompileArgs, DataArgs, EvalArgs, Format, ImportArgs, RunArgs, TargetsArgs, VerifyArgs,
 };
+use super::calibrate;
 use super::config::{Config, import_options, scaling};
 use super::{render, tables};
 use crate::artefact::{self, Manifest, write_all};
@@ -93,7 +94,7 @@ fn compile_options(
             device: args.device.clone(),
             hardware,
             force: args.force,
-            weight_bits: args.weight_bits,
+            weight_bits: args.quantise.weight_bits,
             extra,
         },
         scaling: Scaling {
@@ -121,10 +122,30 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
             }
         }));
     }
-    let model = Model::load(&args.model, &import_options(&args.import)?, &mut context)?;
+    // Targets differ in the bits that suit them; quantised models have theirs already.
+    let mut models: Vec<((u8, u8), Model)> = Vec::new();
     let (mut compiled, mut problems) = (Vec::new(), Vec::new());
     for (target, options) in targets.iter().zip(&options) {
-        match pipeline::compile(&model, *target, options) {
+        let calibration = calibrate::calibration(
+            &args.quantise,
+            args.data.clone(),
+            options.scaling,
+            target.name(),
+        )?;
+        let bits = (calibration.options.payload_bits, calibration.options.weight_bits);
+        let known = models.iter().position(|(b, m)| *b == bits || !pipeline::is_float(&m.tensor));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let import = import_options(&args.import)?;
+                context.notes.clear();
+                let model =
+                    Model::load_calibrated(&args.model, &import, Some(&calibration), &mut context)?;
+                models.push((bits, model));
+                models.len() - 1
+            }
+        };
+        match pipeline::compile(&models[index].1, *target, options) {
             Ok(done) => compiled.push(done),
             Err(Error::Unsupported(p)) => problems.extend(p),
             Err(other) => return Err(other),
@@ -421,12 +442,8 @@ fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
     NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
 }
 
-fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
-    let mut npz = NpzWriter::new(Compression::Stored);
-    for (name, array) in arrays {
-        npz.add(name, array).map_err(array_fault)?;
-    }
-    let bytes = npz.finish().map_err(array_fault)?;
+/// Writes a file beside, then renames it: a failed run leaves nothing half written.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let fail = |e: &dyn std::fmt::Display| {
         Error::input(
             format!("`{}`", path.display()),
@@ -436,9 +453,17 @@ fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
     };
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(parent).map_err(|e| fail(&e))?;
-    std::io::Write::write_all(&mut file, &bytes).map_err(|e| fail(&e))?;
+    std::io::Write::write_all(&mut file, bytes).map_err(|e| fail(&e))?;
     file.persist(path).map_err(|e| fail(&e))?;
     Ok(())
+}
+
+fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
+    let mut npz = NpzWriter::new(Compression::Stored);
+    for (name, array) in arrays {
+        npz.add(name, array).map_err(array_fault)?;
+    }
+    write_file(path, &npz.finish().map_err(array_fault)?)
 }
 
 /// `verify`

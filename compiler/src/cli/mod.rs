@@ -1,6 +1,7 @@
 //! The command line: what users type, and how they are answered.
 
 mod args;
+mod calibrate;
 mod commands;
 mod config;
 mod inspect;
@@ -57,6 +58,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Command::Compile(args) => commands::compile(args, &cli.common),
         Command::Run(args) => commands::run(args, &cli.common),
         Command::Eval(args) => commands::eval(args, &cli.common),
+        Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
         Command::Verify(args) => commands::verify(args, &cli.common),
         Command::Inspect(args) => inspect::inspect(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),

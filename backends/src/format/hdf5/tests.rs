@@ -135,6 +135,7 @@ fn what_is_not_understood_is_an_error_only_when_asked_for() {
         ("latin1", "UTF-8"),
         ("latin1_vlen", "UTF-8"),
         ("f128", "IEEE 754"),
+        ("twelve_bits", "whole bytes"),
     ] {
         let path = format!("strange/{name}");
         for error in [tree.array(&path).unwrap_err(), tree.strings(&path).unwrap_err()] {

@@ -291,9 +291,9 @@ proptest! {
 
     #[test]
     fn fortran_order_read_twice_is_the_transpose(array in any_array()) {
-        let tuple = |dims: &[usize]| match dims {
-            [only] => format!("({only},)"),
-            dims => format!("({})", dims.iter().map(usize::to_string).collect::<Vec<_>>().join(",")),
+        let tuple = |dims: &[usize]| {
+            let dims: String = dims.iter().map(|dim| format!("{dim},")).collect();
+            if dims.is_empty() { "()".to_owned() } else { format!("({dims})") }
         };
         let descr = format!("'<{}'", array.dtype.code());
         let text = dict(&descr, "True", &tuple(&array.shape));

@@ -21,8 +21,10 @@ pub enum Compression {
     Deflated,
 }
 
-/// Writer of an NPZ file in memory: members in the order in which they are added, all dated 1 January
-/// 1980, so that the same arrays give the same bytes.
+/// Writer of an NPZ file in memory.
+///
+/// Members come in the order in which they are added and are all dated 1 January 1980, so that the
+/// same arrays give the same bytes.
 pub struct NpzWriter {
     zip: ZipWriter<Cursor<Vec<u8>>>,
     names: BTreeSet<String>,

@@ -41,6 +41,9 @@ put("strange/ragged", data=[np.arange(2), np.arange(3)], dtype=h5py.vlen_dtype("
 put("strange/opaque", data=np.void(b"abc"))
 put("strange/latin1", data=np.bytes_(b"\xe4"))
 put("strange/latin1_vlen", data=b"\xe4", dtype=h5py.string_dtype())
+twelve_bits = h5py.h5t.STD_I16LE.copy()
+twelve_bits.set_precision(12)
+put("strange/twelve_bits", shape=(1,), dtype=h5py.Datatype(twelve_bits))
 put("strange/f128", data=np.longdouble(1))
 f["hard"] = f["scalar/i64"]
 f["type"] = np.dtype("f4")
@@ -60,7 +63,7 @@ f.create_group("a")["b"] = f["/"]
 f.close()
 
 # Every group has the next one as two members.
-f, put = file("branching", libver="latest")
+f, put = file("branching", libver="v110")
 group = f
 for level in range(16):
     group["b"] = group.create_group("a")
@@ -79,6 +82,11 @@ f.close()
 
 f, put = file("many_chunks")
 put("x", shape=(1 << 20,), dtype="u1", chunks=(1,))
+f.close()
+
+f, put = file("growing", libver="v110")
+put("x", data=np.arange(5), maxshape=(None,), chunks=(2,))
+put("fixed", data=np.arange(5), chunks=(2,), compression="gzip")
 f.close()
 
 f, put = file("large_chunk")

@@ -3,6 +3,7 @@
 use super::*;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Once;
 
 /// The folder of shared inputs: `SNNC_SHARED`, or `shared` beside the repository.
 fn shared() -> Option<PathBuf> {
@@ -14,7 +15,10 @@ fn shared() -> Option<PathBuf> {
         return Some(folder);
     }
     // Straight to the stream, since the output of tests that pass is swallowed.
-    let _ = writeln!(std::io::stderr(), "skipped: ../shared not found");
+    static SAY_ONCE: Once = Once::new();
+    SAY_ONCE.call_once(|| {
+        let _ = writeln!(std::io::stderr(), "skipped: ../shared not found");
+    });
     None
 }
 

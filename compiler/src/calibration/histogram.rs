@@ -1,0 +1,135 @@
+//! Histograms of activations that merge exactly.
+
+use std::collections::BTreeMap;
+
+/// Counts of real numbers by the upper 16 bits of their f32 form: 128 bins to an octave, whatever the
+/// range, so no range need be known beforehand, and adding counts in any order gives the same
+/// histogram to the last bit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    bins: BTreeMap<u16, u64>,
+    minimum: Option<f32>,
+    maximum: Option<f32>,
+}
+
+impl Histogram {
+    /// Counts every number; NaN is left out.
+    pub fn extend(&mut self, values: &[f32]) {
+        for &x in values.iter().filter(|x| !x.is_nan()) {
+            *self.bins.entry((x.to_bits() >> 16) as u16).or_insert(0) += 1;
+            self.minimum = Some(self.minimum.map_or(x, |m| m.min(x)));
+            self.maximum = Some(self.maximum.map_or(x, |m| m.max(x)));
+        }
+    }
+
+    /// Adds another histogram's counts.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (&bin, &count) in &other.bins {
+            *self.bins.entry(bin).or_insert(0) += count;
+        }
+        let join = |a: Option<f32>, b: Option<f32>, f: fn(f32, f32) -> f32| match (a, b) {
+            (Some(a), Some(b)) => Some(f(a, b)),
+            (a, b) => a.or(b),
+        };
+        self.minimum = join(self.minimum, other.minimum, f32::min);
+        self.maximum = join(self.maximum, other.maximum, f32::max);
+    }
+
+    /// From stored parts.
+    pub(super) fn from_parts(
+        bins: BTreeMap<u16, u64>,
+        minimum: Option<f32>,
+        maximum: Option<f32>,
+    ) -> Self {
+        Histogram { bins, minimum, maximum }
+    }
+
+    /// The stored parts.
+    pub(super) fn parts(&self) -> (&BTreeMap<u16, u64>, Option<f32>, Option<f32>) {
+        (&self.bins, self.minimum, self.maximum)
+    }
+
+    /// Numbers counted.
+    pub fn count(&self) -> u64 {
+        self.bins.values().sum()
+    }
+
+    /// Smallest number, 0 if there is none.
+    pub fn minimum(&self) -> f32 {
+        self.minimum.unwrap_or(0.0)
+    }
+
+    /// Largest number, 0 if there is none.
+    pub fn maximum(&self) -> f32 {
+        self.maximum.unwrap_or(0.0)
+    }
+
+    /// The middle of each bin and its count, ascending by bin.
+    pub fn points(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.bins.iter().map(|(&bin, &count)| {
+            // The lowest bin is 0 and numbers too small to matter.
+            let bits = if bin & 0x7fff == 0 { 0 } else { (u32::from(bin) << 16) | 0x8000 };
+            (f64::from(f32::from_bits(bits)), count)
+        })
+    }
+
+    /// Magnitude below which a share of the numbers lies that are not 0.
+    pub fn percentile(&self, share: f64) -> f64 {
+        let mut magnitudes: BTreeMap<u16, u64> = BTreeMap::new();
+        for (&bin, &count) in &self.bins {
+            if bin & 0x7fff != 0 {
+                *magnitudes.entry(bin & 0x7fff).or_insert(0) += count;
+            }
+        }
+        let total: u64 = magnitudes.values().sum();
+        let wanted = (share * total as f64).ceil() as u64;
+        let mut below = 0;
+        for (bin, count) in magnitudes {
+            below += count;
+            if below >= wanted {
+                let upper = f64::from(f32::from_bits((u32::from(bin) << 16) | 0xffff));
+                return upper.min(f64::from(self.maximum().max(-self.minimum())));
+            }
+        }
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_and_split_do_not_matter() {
+        let values: Vec<f32> =
+            (0..5000).map(|i| ((i * 7919) % 1000) as f32 * 0.013 - 2.0).collect();
+        let mut whole = Histogram::default();
+        whole.extend(&values);
+        let mut parts = Histogram::default();
+        for chunk in values.chunks(777).rev() {
+            let mut part = Histogram::default();
+            part.extend(chunk);
+            parts.merge(&part);
+        }
+        assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn percentiles_leave_zeros_out() {
+        let mut h = Histogram::default();
+        h.extend(&[0.0; 900]);
+        h.extend(&(1..=100).map(|i| i as f32).collect::<Vec<_>>());
+        assert!((h.percentile(0.5) - 50.0).abs() < 0.6, "{}", h.percentile(0.5));
+        assert_eq!(h.percentile(1.0), 100.0);
+    }
+
+    #[test]
+    fn bins_are_finer_than_a_hundredth() {
+        for x in [1e-3f32, 0.7, 5.3, 1234.5, -0.02] {
+            let mut h = Histogram::default();
+            h.extend(&[x]);
+            let (middle, count) = h.points().next().unwrap();
+            assert!(count == 1 && ((middle - f64::from(x)) / f64::from(x)).abs() < 0.004);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Post-training quantisation: what a float network needs before it can become spikes.
+//!
+//! The network runs on a calibration set and keeps a histogram of every activation that will be
+//! sent as a payload ([`Statistics`]); a [`ThresholdMethod`] turns each into a threshold; quantisers
+//! with that range are inserted, and weights are rounded to the target's bits. From there on the way
+//! is that of a quantised model: the certificate holds against the network so quantised.
+
+mod histogram;
+mod insert;
+mod sites;
+mod statistics;
+mod threshold;
+mod weights;
+
+pub use histogram::Histogram;
+pub use insert::{QuantiseOptions, quantise};
+pub use sites::{Site, sites};
+pub use statistics::{SiteStatistics, Statistics, StatisticsError};
+pub use threshold::{ThresholdMethod, quantised_error};

@@ -1,0 +1,173 @@
+//! Statistics of all sites, gathered by running the network, kept in a file, and merged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use prost::Message;
+use rayon::prelude::*;
+use snnc_ir::Graph;
+use snnc_runtime::tensor::{Program, Value};
+
+use super::{Histogram, Site};
+use crate::Error;
+use crate::data::{Dataset, Scaling};
+
+/// First bytes of a statistics file.
+const MAGIC: &[u8; 8] = b"snnc.st\x01";
+
+/// Why bytes are not statistics, or two statistics do not merge.
+#[derive(Debug, thiserror::Error)]
+pub enum StatisticsError {
+    /// Another kind of file.
+    #[error("is no file of calibration statistics")]
+    Magic,
+    /// Damaged.
+    #[error("is damaged: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// A bin is out of range.
+    #[error("is damaged: site `{0}`")]
+    Site(String),
+    /// Of another model.
+    #[error("belongs to another model")]
+    Model,
+}
+
+/// What is known of one site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SiteStatistics {
+    /// All its activations.
+    pub histogram: Histogram,
+}
+
+/// What a calibration set showed, site by site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// SHA-256 of the model file.
+    pub model: String,
+    /// Samples seen.
+    pub samples: u64,
+    /// By name of the site.
+    pub sites: BTreeMap<String, SiteStatistics>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireStatistics {
+    #[prost(string, tag = "1")]
+    model: String,
+    #[prost(uint64, tag = "2")]
+    samples: u64,
+    #[prost(message, repeated, tag = "3")]
+    sites: Vec<WireSite>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireSite {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint32, repeated, tag = "2")]
+    bins: Vec<u32>,
+    #[prost(uint64, repeated, tag = "3")]
+    counts: Vec<u64>,
+    #[prost(float, optional, tag = "4")]
+    minimum: Option<f32>,
+    #[prost(float, optional, tag = "5")]
+    maximum: Option<f32>,
+}
+
+impl Statistics {
+    /// Runs the network on samples `from..to` of the data and counts the values of all sites.
+    ///
+    /// # Errors
+    /// When a sample does not fit, or the network cannot be run.
+    pub fn gather(
+        graph: &Graph,
+        sites: &[Site],
+        (data, path): (&Dataset, &Path),
+        range: std::ops::Range<usize>,
+        scaling: Scaling,
+    ) -> Result<Statistics, Error> {
+        let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
+        let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
+        let shape = graph[input].ty.shape.clone();
+        data.fits(shape.get(1..).unwrap_or(&shape), path)?;
+        let program = Program::new(graph).map_err(|e| fault(&e))?;
+        let names: HashMap<_, _> = sites.iter().map(|s| (s.node, s.name.clone())).collect();
+        let merged = |mut a: Statistics, b: Statistics| {
+            a.add(&b);
+            Ok(a)
+        };
+        range
+            .into_par_iter()
+            .try_fold(Statistics::default, |mut all, index| {
+                let value =
+                    Value::from_f32(&shape, data.reals(index, scaling)).map_err(|e| fault(&e))?;
+                let count = &mut |id, value: &Value| {
+                    if let Some(name) = names.get(&id) {
+                        let site = all.sites.entry(name.clone()).or_default();
+                        site.histogram.extend(&value.to_f32());
+                    }
+                };
+                program.run_with(&[value], count).map_err(|e| fault(&e))?;
+                all.samples += 1;
+                Ok(all)
+            })
+            .try_reduce(Statistics::default, merged)
+    }
+
+    fn add(&mut self, other: &Statistics) {
+        self.samples += other.samples;
+        for (name, site) in &other.sites {
+            self.sites.entry(name.clone()).or_default().histogram.merge(&site.histogram);
+        }
+    }
+
+    /// Adds what another part of the calibration set showed. The order of merging does not matter.
+    ///
+    /// # Errors
+    /// When the other statistics are of another model.
+    pub fn merge(&mut self, other: &Statistics) -> Result<(), StatisticsError> {
+        if self.model != other.model {
+            return Err(StatisticsError::Model);
+        }
+        self.add(other);
+        Ok(())
+    }
+
+    /// The file form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let sites = self.sites.iter().map(|(name, site)| {
+            let (bins, minimum, maximum) = site.histogram.parts();
+            let (bins, counts) = bins.iter().map(|(&b, &c)| (u32::from(b), c)).unzip();
+            WireSite { name: name.clone(), bins, counts, minimum, maximum }
+        });
+        let wire = WireStatistics {
+            model: self.model.clone(),
+            samples: self.samples,
+            sites: sites.collect(),
+        };
+        [MAGIC.as_slice(), &wire.encode_to_vec()].concat()
+    }
+
+    /// Reads the file form.
+    ///
+    /// # Errors
+    /// When the bytes are not those of statistics.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Statistics, StatisticsError> {
+        let wire =
+            WireStatistics::decode(bytes.strip_prefix(MAGIC).ok_or(StatisticsError::Magic)?)?;
+        let mut sites = BTreeMap::new();
+        for site in wire.sites {
+            let bins: Option<BTreeMap<u16, u64>> = site
+                .bins
+                .iter()
+                .zip(&site.counts)
+                .map(|(&b, &c)| Some((u16::try_from(b).ok()?, c)))
+                .collect();
+            let bins = bins.filter(|_| site.bins.len() == site.counts.len());
+            let bins = bins.ok_or_else(|| StatisticsError::Site(site.name.clone()))?;
+            let histogram = Histogram::from_parts(bins, site.minimum, site.maximum);
+            sites.insert(site.name, SiteStatistics { histogram });
+        }
+        Ok(Statistics { model: wire.model, samples: wire.samples, sites })
+    }
+}

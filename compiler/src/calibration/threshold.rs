@@ -1,0 +1,173 @@
+//! From a histogram to a threshold: the largest value that payloads can stand for.
+
+use super::Histogram;
+
+/// How thresholds are chosen. A threshold `t` with `n` levels gives the step `t / n`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ThresholdMethod {
+    /// The largest activation (Diehl et al. 2015, data-based normalisation).
+    Max,
+    /// The share of the activations that are not 0 (Rueckauer et al. 2017; 0.999 in snntoolbox).
+    Percentile(f64),
+    /// Least mean squared error of the quantised activations, by the fixed point
+    /// `t <- sum(x q(x)) / sum(q(x)^2)` in units of the step (the stationarity condition of the error
+    /// in the step; cf. Li et al. 2021, "A free lunch from ANN", section 4.1).
+    LeastSquares,
+}
+
+impl ThresholdMethod {
+    /// The method of that name: `max`, `mmse`, `percentile` or `percentile:99.9`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name.split_once(':') {
+            None if name == "max" => ThresholdMethod::Max,
+            None if name == "mmse" => ThresholdMethod::LeastSquares,
+            None if name == "percentile" => ThresholdMethod::Percentile(0.999),
+            Some(("percentile", share)) => {
+                let share: f64 = share.parse().ok()?;
+                if !(share > 0.0 && share <= 100.0) {
+                    return None;
+                }
+                ThresholdMethod::Percentile(share / 100.0)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The threshold for `levels` positive levels; `signed` codes have as many negative ones.
+    /// A histogram of nothing but zeros gives 1, so that scales stay positive.
+    pub fn threshold(self, histogram: &Histogram, levels: i64, signed: bool) -> f64 {
+        let reach = if signed {
+            histogram.maximum().max(-histogram.minimum())
+        } else {
+            histogram.maximum()
+        };
+        let reach = f64::from(reach);
+        if reach <= 0.0 || !reach.is_finite() {
+            return 1.0;
+        }
+        match self {
+            ThresholdMethod::Max => reach,
+            ThresholdMethod::Percentile(share) => match histogram.percentile(share) {
+                t if t > 0.0 => t,
+                _ => reach,
+            },
+            ThresholdMethod::LeastSquares => least_squares(histogram, levels, signed, reach),
+        }
+    }
+}
+
+/// Sum of `count * (x - step * code(x))^2` over the histogram.
+pub fn quantised_error(histogram: &Histogram, step: f64, levels: i64, signed: bool) -> f64 {
+    histogram
+        .points()
+        .map(|(x, count)| count as f64 * (x - step * code(x, step, levels, signed)).powi(2))
+        .sum()
+}
+
+fn code(x: f64, step: f64, levels: i64, signed: bool) -> f64 {
+    let low = if signed { -(levels as f64) } else { 0.0 };
+    (x / step).round_ties_even().clamp(low, levels as f64)
+}
+
+/// The error has many local minima in the step, so the fixed points are those near the best of a
+/// grid.
+fn least_squares(histogram: &Histogram, levels: i64, signed: bool, reach: f64) -> f64 {
+    const GRID: u32 = 200;
+    let error = |step: f64| quantised_error(histogram, step, levels, signed);
+    let mut candidates: Vec<(f64, f64)> = (1..=GRID)
+        .map(|i| reach * f64::from(i) / f64::from(GRID) / levels as f64)
+        .map(|step| (error(step), step))
+        .collect();
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut best = candidates[0];
+    for &(_, start) in candidates.iter().take(4) {
+        let step = fixed_point(histogram, start, levels, signed);
+        let found = (error(step), step);
+        if found.0 < best.0 {
+            best = found;
+        }
+    }
+    best.1 * levels as f64
+}
+
+/// Iterates `step <- sum(x q(x)) / sum(q(x)^2)` until it stands.
+fn fixed_point(histogram: &Histogram, start: f64, levels: i64, signed: bool) -> f64 {
+    let mut step = start;
+    for _ in 0..100 {
+        let (mut product, mut square) = (0.0, 0.0);
+        for (x, count) in histogram.points() {
+            let q = code(x, step, levels, signed);
+            product += count as f64 * x * q;
+            square += count as f64 * q * q;
+        }
+        if square <= 0.0 || product <= 0.0 {
+            break;
+        }
+        let next = product / square;
+        let settled = (next - step).abs() <= 1e-9 * step;
+        step = next;
+        if settled {
+            break;
+        }
+    }
+    step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rectified, roughly normal numbers.
+    fn sample() -> Histogram {
+        let mut state = 1u64;
+        let mut uniform = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        let values: Vec<f32> =
+            (0..20_000).map(|_| ((0..12).map(|_| uniform()).sum::<f32>() - 6.0).max(0.0)).collect();
+        let mut h = Histogram::default();
+        h.extend(&values);
+        h
+    }
+
+    #[test]
+    fn least_squares_is_no_worse_than_a_grid() {
+        let h = sample();
+        for levels in [1, 3, 4, 15, 255] {
+            let t = ThresholdMethod::LeastSquares.threshold(&h, levels, false);
+            let own = quantised_error(&h, t / levels as f64, levels, false);
+            let reach = f64::from(h.maximum());
+            let grid = (1..400).map(|i| reach * f64::from(i) / 400.0);
+            let best = grid.map(|t| quantised_error(&h, t / levels as f64, levels, false));
+            let best = best.fold(f64::INFINITY, f64::min);
+            assert!(own <= best * 1.002, "{levels} levels: {own} against {best}");
+        }
+    }
+
+    #[test]
+    fn methods_order_as_they_should() {
+        let h = sample();
+        let at = |m: ThresholdMethod| m.threshold(&h, 4, false);
+        let (max, percentile, mmse) = (
+            at(ThresholdMethod::Max),
+            at(ThresholdMethod::Percentile(0.999)),
+            at(ThresholdMethod::LeastSquares),
+        );
+        assert!(mmse < percentile && percentile < max);
+        assert_eq!(ThresholdMethod::Max.threshold(&Histogram::default(), 4, false), 1.0);
+    }
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!(
+            ThresholdMethod::from_name("percentile:99"),
+            Some(ThresholdMethod::Percentile(0.99))
+        );
+        for wrong in ["percentile:0", "percentile:x", "percentile:101", "median"] {
+            assert_eq!(ThresholdMethod::from_name(wrong), None);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `calibrate`, and the options by which a float model is quantised.
+
+use std::path::PathBuf;
+
+use super::args::{CalibrateArgs, Common, Format, QuantiseArgs};
+use super::commands::write_file;
+use super::config::{import_options, scaling};
+use super::render;
+use crate::calibration::{QuantiseOptions, Statistics, ThresholdMethod, sites};
+use crate::data::{Dataset, Scaling};
+use crate::passes::{self, Context};
+use crate::pipeline::{Calibration, is_float};
+use crate::{Error, import};
+
+/// The calibration that the arguments ask for; bits default to what suits the target.
+pub(super) fn calibration(
+    args: &QuantiseArgs,
+    data: Option<PathBuf>,
+    scaling: Scaling,
+    target: &str,
+) -> Result<Calibration, Error> {
+    let method = ThresholdMethod::from_name(&args.threshold).ok_or_else(|| {
+        let reason = format!("there is no method `{}`", args.threshold);
+        Error::usage(
+            "--threshold",
+            reason,
+            "there are mmse, max, percentile and percentile:P with P up to 100",
+        )
+    })?;
+    let payload_bits = args.payload_bits.unwrap_or(if target.starts_with("akida") { 4 } else { 8 });
+    let weight_bits = args.weight_bits.unwrap_or(if target == "akida1" { 4 } else { 8 });
+    let options = QuantiseOptions {
+        method,
+        payload_bits,
+        weight_bits,
+        scaling,
+        ..QuantiseOptions::default()
+    };
+    Ok(Calibration { data, statistics: args.statistics.clone(), options })
+}
+
+/// `calibrate`
+pub(super) fn calibrate(args: &CalibrateArgs, common: &Common) -> Result<(), Error> {
+    let statistics = if args.merge.is_empty() { gather(args)? } else { merge(args)? };
+    write_file(&args.output, &statistics.to_bytes())?;
+    if common.format == Format::Json {
+        return render::json(&serde_json::json!({
+            "model": statistics.model, "samples": statistics.samples, "sites": statistics.sites.len(),
+        }));
+    }
+    render::line(format_args!(
+        "{} sites over {} samples, written to {}",
+        statistics.sites.len(),
+        statistics.samples,
+        args.output.display()
+    ));
+    Ok(())
+}
+
+fn gather(args: &CalibrateArgs) -> Result<Statistics, Error> {
+    let (Some(model), Some(path)) = (&args.model, &args.samples) else {
+        return Err(Error::usage("calibrate", "a model and --data, or --merge is needed", ""));
+    };
+    let imported = import::load(model, &import_options(&args.import)?)?;
+    let sha256 = imported.sha256();
+    let tensor = passes::canonicalise(imported.graph, &mut Context::default())?;
+    if !is_float(&tensor) {
+        let place = format!("`{}`", model.display());
+        return Err(Error::usage(place, "is quantised already", "compile it without calibration"));
+    }
+    let data = Dataset::load(path, args.data.limit)?;
+    let range = match &args.shard {
+        None => 0..data.len(),
+        Some(text) => shard(text, data.len())?,
+    };
+    let scaling = scaling(&args.data, Scaling::default())?;
+    let mut statistics =
+        Statistics::gather(&tensor, &sites(&tensor), (&data, path), range, scaling)?;
+    statistics.model = sha256;
+    Ok(statistics)
+}
+
+/// Samples of shard `I/N`.
+fn shard(text: &str, samples: usize) -> Result<std::ops::Range<usize>, Error> {
+    let number = |s: &str| s.parse::<usize>().ok();
+    let parts = text.split_once('/').and_then(|(i, n)| Some((number(i)?, number(n)?)));
+    match parts {
+        Some((i, n)) if (1..=n).contains(&i) => Ok(samples * (i - 1) / n..samples * i / n),
+        _ => Err(Error::usage(
+            "--shard",
+            format!("`{text}` is no I/N"),
+            "write --shard 1/4 to --shard 4/4",
+        )),
+    }
+}
+
+fn merge(args: &CalibrateArgs) -> Result<Statistics, Error> {
+    let mut merged: Option<Statistics> = None;
+    for path in &args.merge {
+        let place = format!("`{}`", path.display());
+        let bytes = std::fs::read(path)
+            .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
+        let fail = |e: crate::calibration::StatisticsError| Error::input(&place, e.to_string(), "");
+        let part = Statistics::from_bytes(&bytes).map_err(fail)?;
+        match &mut merged {
+            None => merged = Some(part),
+            Some(all) => all.merge(&part).map_err(fail)?,
+        }
+    }
+    merged.ok_or_else(|| Error::usage("--merge", "no statistics are named", ""))
+}
