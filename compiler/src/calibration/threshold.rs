@@ -72,7 +72,7 @@ fn code(x: f64, step: f64, levels: i64, signed: bool) -> f64 {
 /// The error has many local minima in the step, so the fixed points are those near the best of a
 /// grid.
 fn least_squares(histogram: &Histogram, levels: i64, signed: bool, reach: f64) -> f64 {
-    const GRID: u32 = 200;
+    const GRID: u32 = 400;
     let error = |step: f64| quantised_error(histogram, step, levels, signed);
     let mut candidates: Vec<(f64, f64)> = (1..=GRID)
         .map(|i| reach * f64::from(i) / f64::from(GRID) / levels as f64)
@@ -134,16 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn least_squares_is_no_worse_than_a_grid() {
+    fn least_squares_is_as_good_as_a_finer_grid() {
         let h = sample();
         for levels in [1, 3, 4, 15, 255] {
             let t = ThresholdMethod::LeastSquares.threshold(&h, levels, false);
             let own = quantised_error(&h, t / levels as f64, levels, false);
             let reach = f64::from(h.maximum());
-            let grid = (1..400).map(|i| reach * f64::from(i) / 400.0);
+            let grid = (1..1500).map(|i| reach * f64::from(i) / 1500.0);
             let best = grid.map(|t| quantised_error(&h, t / levels as f64, levels, false));
             let best = best.fold(f64::INFINITY, f64::min);
-            assert!(own <= best * 1.002, "{levels} levels: {own} against {best}");
+            assert!(own <= best * 1.01, "{levels} levels: {own} against {best}");
         }
     }
 
