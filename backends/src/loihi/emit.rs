@@ -126,11 +126,10 @@ fn synaptic(
     Ok(())
 }
 
-/// The weights of a projection, refused where the loader would change them.
-fn dense_weights(node: &Node) -> Result<Vec<i64>, EmitError> {
-    let weights = integers(node)?;
-    match weights::loaded(&weights) {
-        Ok(loaded) if loaded == weights => Ok(weights),
+/// Refuses weights that the loader would change.
+fn check_weights(node: &Node, matrices: &[&[i64]]) -> Result<(), EmitError> {
+    match weights::loaded_together(matrices) {
+        Ok(loaded) if loaded == matrices => Ok(()),
         Ok(_) => Err(fault(node, "NetX would change its weights when loading them")),
         Err(e) => Err(fault(node, e.to_string())),
     }
@@ -149,7 +148,11 @@ fn dense(
     p: &Population,
     node: &Node,
 ) -> Result<Dense, EmitError> {
-    let weights = dense_weights(&graph[forward])?;
+    let weights = integers(&graph[forward])?;
+    let recurrent = recurrent.map(|r| integers(&graph[r])).transpose()?;
+    let matrices: Vec<&[i64]> =
+        std::iter::once(weights.as_slice()).chain(recurrent.as_deref()).collect();
+    check_weights(&graph[forward], &matrices)?;
     let targets = node.ty.len();
     for &delay in &projection.delays {
         within(node, "a delay", delay.into(), (0, DELAY_LIMIT))?;
@@ -158,7 +161,7 @@ fn dense(
         shape: node.ty.shape.clone(),
         sources: weights.len() / targets.max(1),
         weights,
-        recurrent: recurrent.map(|r| dense_weights(&graph[r])).transpose()?,
+        recurrent,
         bias: bias(node, &p.neuron)?,
         delays: projection.delays.clone(),
         neuron: match &p.neuron {

@@ -19,10 +19,11 @@ mod tests;
 mod units;
 mod weights;
 
-use snnc_ir::{Coding, Graph, Verified};
+use snnc_ir::{Coding, Graph, Neuron, Op, PeriodicReset, SpikingOp, Verified};
 
 use crate::{
-    Artefact, EmitError, File, FileSource, Legalised, ReadError, Target, TargetOptions, Violation,
+    Artefact, EmitError, File, FileSource, Legalised, Note, ReadError, Target, TargetOptions,
+    Violation,
 };
 
 /// Writes `network.net` and `mapping.yaml`.
@@ -31,6 +32,28 @@ pub struct Loihi;
 const ENTRY: &str = "network.net";
 const MAPPING: &str = "mapping.yaml";
 const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Resets the current-based neurons of a network as NetX does with its arguments `reset_interval`
+/// and `reset_offset`, which a file does not hold: at the beginning of timestep `offset` (counted
+/// from 0) and every `interval` timesteps, one timestep later with each layer. An `interval` of 0
+/// takes resets away.
+pub fn reset_periodically(network: &mut Graph, interval: usize, offset: usize) {
+    let Ok(order) = network.order() else { return };
+    let mut layer = 0;
+    for id in order {
+        if let Op::Spiking(SpikingOp::Population(p)) = &mut network[id].op {
+            if let Neuron::CurrentBased(n) = &mut p.neuron {
+                let first = offset.saturating_add(layer).checked_rem(interval);
+                n.reset = first.map(|first| PeriodicReset { interval, first });
+            }
+            layer += 1;
+        }
+    }
+}
+
+fn chosen(options: &TargetOptions) -> Option<&'static mapping::Device> {
+    mapping::device(options.device.as_deref())
+}
 
 impl Target for Loihi {
     fn name(&self) -> &'static str {
@@ -45,6 +68,10 @@ impl Target for Loihi {
         &[Coding::SigmaDelta]
     }
 
+    fn devices(&self) -> Vec<String> {
+        mapping::devices().iter().map(|d| d.name.clone()).collect()
+    }
+
     fn description(&self) -> String {
         "Writes network.net, the HDF5 file that Lava NetX (lava-dl 0.6.0) loads, and mapping.yaml.\n\
          \n\
@@ -55,18 +82,53 @@ impl Target for Loihi {
          The coding is sigma-delta: each neuron sends the changes of its rectified sum as graded spikes.\n\
          NetX's neuron neither rescales, nor rounds to codes, nor stops at the largest code, so the network\n\
          is approximate and the certificate says by how much. Weights take 8 bits, the state 24; the\n\
-         latency is one timestep for each layer."
+         latency is one timestep for each layer.\n\
+         \n\
+         mapping.yaml cuts the network into cores by the published figures of the device (loihi2, the default;\n\
+         loihi1 has no payloads, and so runs none of this). Intel's own tools, which are not public, may\n\
+         map it otherwise."
             .into()
     }
 
-    fn legalise(&self, network: &Verified, _: &TargetOptions) -> Result<Legalised, Vec<Violation>> {
-        sigma_delta::legalise(network)
+    fn legalise(
+        &self,
+        network: &Verified,
+        options: &TargetOptions,
+    ) -> Result<Legalised, Vec<Violation>> {
+        let device = chosen(options).ok_or_else(|| {
+            vec![Violation {
+                node: "--device".into(),
+                reason: format!("there is no `{}`", options.device.as_deref().unwrap_or_default()),
+                remedy: format!("use one of {}", self.devices().join(", ")),
+            }]
+        })?;
+        if !device.payloads.value {
+            return Err(vec![Violation {
+                node: "--device".into(),
+                reason: format!(
+                    "sigma-delta neurons send numbers, and a spike of {} has none",
+                    device.title
+                ),
+                remedy: "use --device loihi2".into(),
+            }]);
+        }
+        let mut legalised = sigma_delta::legalise(network)?;
+        let unmapped = mapping::violations(&legalised.network, device);
+        if !unmapped.is_empty() && !options.force {
+            return Err(unmapped);
+        }
+        let note = |v: Violation| Note { node: v.node, text: format!("not mapped: {}", v.reason) };
+        legalised.notes.extend(unmapped.into_iter().map(note));
+        legalised.fit.extend(mapping::fit(&legalised.network, device));
+        Ok(legalised)
     }
 
-    fn emit(&self, network: &Legalised, _: &TargetOptions) -> Result<Artefact, EmitError> {
+    fn emit(&self, network: &Legalised, options: &TargetOptions) -> Result<Artefact, EmitError> {
+        let device = chosen(options)
+            .ok_or_else(|| EmitError::Container("there is no such device".into()))?;
         let net = emit::net(&network.network)?;
         let content = container::write(&net).map_err(|e| EmitError::Container(e.to_string()))?;
-        let mapping = mapping::write(&network.network)?;
+        let mapping = mapping::write(&network.network, device)?;
         Ok(Artefact { files: vec![File::new(ENTRY, content), File::new(MAPPING, mapping)] })
     }
 

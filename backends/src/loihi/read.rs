@@ -176,14 +176,19 @@ impl Builder<'_> {
             return Err(at.malformed("a dense layer after a map needs a flatten layer between"));
         }
         self.flattened = false;
-        let runs = |w: &[i64]| weights::loaded(w).map_err(|e| at.malformed(e.to_string()));
+        let matrices: Vec<&[i64]> =
+            std::iter::once(dense.weights.as_slice()).chain(dense.recurrent.as_deref()).collect();
+        let mut loaded = weights::loaded_together(&matrices)
+            .map_err(|e| at.malformed(e.to_string()))?
+            .into_iter();
         let projection = Projection {
             delays: dense.delays.clone(),
             binary: self.is_binary(source),
             accumulator: accumulator(false),
             ..Projection::exact(Connectivity::Dense)
         };
-        let data = Tensor::from_integers(&[targets, dense.sources], &runs(&dense.weights)?);
+        let forward = loaded.next().unwrap_or_default();
+        let data = Tensor::from_integers(&[targets, dense.sources], &forward);
         let name = format!("layer.{index}");
         let node = Node::spiking(
             format!("{name}.synapses"),
@@ -194,34 +199,25 @@ impl Builder<'_> {
         self.graph.connect(source, forward, 1);
         let op = SpikingOp::Population(population(neurons(dense.neuron, &dense.bias, at)?));
         let neurons = self.graph.add(Node::spiking(name.clone(), op, [targets]), &[forward]);
-        if let Some(recurrent) = &dense.recurrent {
-            self.recurrent(&name, neurons, projection, runs(recurrent)?, targets, at)?;
+        if let Some(recurrent) = loaded.next() {
+            if !dense.delays.is_empty() {
+                return Err(at.unsupported("a recurrent layer with delays"));
+            }
+            self.recurrent(&name, neurons, projection, recurrent);
         }
         self.last = Some(neurons);
         Ok(())
     }
 
-    fn recurrent(
-        &mut self,
-        name: &str,
-        neurons: NodeId,
-        forward: Projection,
-        weights: Vec<i64>,
-        targets: usize,
-        at: &Place,
-    ) -> Result<(), ReadError> {
-        // NetX gives the recurrent synapses the delays of the forward ones.
-        if !forward.delays.is_empty() && forward.delays.len() != weights.len() {
-            return Err(at.malformed("delays of a recurrent layer need as many sources as neurons"));
-        }
-        let projection = Projection { binary: self.is_binary(neurons), ..forward };
-        let op = SpikingOp::Projection(projection);
-        let node = Node::spiking(format!("{name}.recurrent"), op, [targets])
-            .with_data(Tensor::from_integers(&[targets, targets], &weights));
+    /// Recurrent synapses are of the same kind as the forward ones, cast to bool included.
+    fn recurrent(&mut self, name: &str, neurons: NodeId, like: Projection, weights: Vec<i64>) {
+        let targets = self.graph[neurons].ty.len();
+        let node =
+            Node::spiking(format!("{name}.recurrent"), SpikingOp::Projection(like), [targets])
+                .with_data(Tensor::from_integers(&[targets, targets], &weights));
         let recurrent = self.graph.add(node, &[]);
         self.graph.connect(neurons, recurrent, 1);
         self.graph.connect(recurrent, neurons, 0);
-        Ok(())
     }
 
     fn conv(&mut self, index: usize, conv: &Conv, at: &Place) -> Result<(), ReadError> {

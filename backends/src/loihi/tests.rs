@@ -129,6 +129,15 @@ fn equal_networks_give_equal_bytes() {
 }
 
 #[test]
+fn an_unknown_or_unsuited_device_is_refused() {
+    for (name, reason) in [("loihi3", "there is no `loihi3`"), ("loihi1", "has none")] {
+        let options = TargetOptions { device: Some(name.into()), ..TargetOptions::default() };
+        let violations = Loihi.legalise(&canonical(CONV), &options).unwrap_err();
+        assert!(violations[0].reason.contains(reason), "{violations:?}");
+    }
+}
+
+#[test]
 fn everything_that_does_not_fit_is_said_at_once() {
     let text = r#"snnir 1 spiking "refused" {"timesteps":1,"schedule":"streaming"}
 %x = encoder {"scale":0.5,"zero_point":0,"minimum":0,"maximum":15,"presentation":"once"} () : i64[2,4,4]

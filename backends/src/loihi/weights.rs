@@ -27,17 +27,21 @@ enum Sign {
 
 /// The matrix that NetX runs for the matrix `weights` of a file.
 pub(super) fn loaded(weights: &[i64]) -> Result<Vec<i64>, WeightFault> {
-    let highest = weights.iter().copied().max().unwrap_or(0);
-    let lowest = weights.iter().copied().min().unwrap_or(0);
+    loaded_together(&[weights]).map(|mut matrices| matrices.remove(0))
+}
+
+/// The matrices that NetX runs for matrices that share one format, as the forward and the
+/// recurrent weights of a layer do.
+pub(super) fn loaded_together(matrices: &[&[i64]]) -> Result<Vec<Vec<i64>>, WeightFault> {
+    let all = || matrices.iter().copied().flatten().copied();
+    let (highest, lowest) = (all().max().unwrap_or(0), all().min().unwrap_or(0));
     if highest == 0 && lowest == 0 {
         return Err(WeightFault::AllZero);
     }
     let (low, high) = WEIGHTS;
     let clipped = (highest > high && lowest < 0) || (lowest < low && highest > 0);
-    let mut w: Vec<i64> =
-        weights.iter().map(|&w| if clipped { w.clamp(low, high) } else { w }).collect();
-    let (highest, lowest) =
-        if clipped { (highest.min(high), lowest.max(low)) } else { (highest, lowest) };
+    let clip = |w: i64| if clipped { w.clamp(low, high) } else { w };
+    let (highest, lowest) = (clip(highest), clip(lowest));
 
     // The loader calls a matrix without a positive weight inhibitory only if no weight is 0.
     let sign = if highest < 0 {
@@ -49,37 +53,49 @@ pub(super) fn loaded(weights: &[i64]) -> Result<Vec<i64>, WeightFault> {
     };
     let signed = i32::from(sign == Sign::Mixed);
     let shift = spare_bits(sign, lowest, highest) + signed;
-    if shift < 0 {
-        return Ok(vec![0; w.len()]);
-    }
-    let even = w.iter().fold(8, |bits, w| bits.min(w.trailing_zeros() as i32)) - signed;
-    let stored_bits = 8 - shift - even;
-    for w in &mut w {
-        *w <<= shift;
-    }
+    let even = all().fold(8, |bits, w| bits.min(clip(w).trailing_zeros() as i32)) - signed;
+    let format = Format { shift, stored_bits: 8 - shift - even };
+    matrices.iter().map(|m| m.iter().map(|&w| clip(w)).collect()).map(|m| format.cut(m)).collect()
+}
 
-    // The process model looks at the signs once more, and counts 0 with the inhibitory ones.
-    let sign = if lowest >= 0 {
-        Sign::Excitatory
-    } else if highest <= 0 {
-        Sign::Inhibitory
-    } else {
-        Sign::Mixed
-    };
-    let (floor, cut) = match sign {
-        Sign::Mixed => (low, 9 - stored_bits),
-        _ => (0, 8 - stored_bits),
-    };
-    let cut = cut.clamp(0, 62);
-    for w in &mut w {
-        let flip = if sign == Sign::Inhibitory { -1 } else { 1 };
-        let stored = ((flip * *w).clamp(floor, 255) >> cut) << cut;
-        if stored & ((1 << shift) - 1) != 0 {
-            return Err(WeightFault::Fraction(*w >> shift));
+/// A weight format: weights are shifted left, and stored in some bits.
+struct Format {
+    shift: i32,
+    stored_bits: i32,
+}
+
+impl Format {
+    /// What the process model makes of one matrix.
+    fn cut(&self, mut weights: Vec<i64>) -> Result<Vec<i64>, WeightFault> {
+        let highest = weights.iter().copied().max().unwrap_or(0);
+        let lowest = weights.iter().copied().min().unwrap_or(0);
+        // It looks at the signs once more, and counts 0 with the inhibitory ones.
+        let sign = if lowest >= 0 {
+            Sign::Excitatory
+        } else if highest <= 0 {
+            Sign::Inhibitory
+        } else {
+            Sign::Mixed
+        };
+        let (floor, cut) = match sign {
+            Sign::Mixed => (WEIGHTS.0, 9 - self.stored_bits),
+            _ => (0, 8 - self.stored_bits),
+        };
+        // NumPy's shifts by a negative number leave nothing.
+        if self.shift < 0 || cut < 0 {
+            return Ok(vec![0; weights.len()]);
         }
-        *w = (flip * stored) >> shift;
+        let flip = if sign == Sign::Inhibitory { -1 } else { 1 };
+        for w in &mut weights {
+            let wide = flip * (*w << self.shift);
+            let stored = flip * ((wide.clamp(floor, 255) >> cut) << cut);
+            if stored & ((1 << self.shift) - 1) != 0 {
+                return Err(WeightFault::Fraction(*w));
+            }
+            *w = stored >> self.shift;
+        }
+        Ok(weights)
     }
-    Ok(w)
 }
 
 /// `floor(log2(scale))` for the largest `scale` that keeps the weights within 8 bits.
@@ -146,6 +162,14 @@ mod tests {
         }
         assert_eq!(loaded(&[0, 0]), Err(WeightFault::AllZero));
         assert_eq!(loaded(&[-64, -3, 0]), Err(WeightFault::Fraction(-64)));
+    }
+
+    #[test]
+    fn matrices_that_share_a_format_can_lose_each_other() {
+        // Alone the second matrix would come through; beside a mixed one its bits are miscounted.
+        let together = loaded_together(&[&[-127, 99], &[178, 129]]).unwrap();
+        assert_eq!(together, [vec![-127, 99], vec![0, 0]]);
+        assert_eq!(loaded(&[178, 129]).unwrap(), [178, 129]);
     }
 
     #[test]
