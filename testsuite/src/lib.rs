@@ -1,5 +1,8 @@
 //! What the tests of whole networks share.
 
+pub mod conformance;
+pub mod onnx_case;
+
 use std::path::{Path, PathBuf};
 
 /// The root of the repository.
