@@ -10,6 +10,7 @@ use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
     PopulationRow, SOURCE, Source, same_network, sha256_hex,
 };
+use crate::calibration::allocate::{self, Allocation, Cost};
 use crate::calibration::{self, QuantiseOptions, Site, Statistics};
 use crate::certificate::{Certificate, certify};
 use crate::data::{Dataset, Scaling};
@@ -87,6 +88,19 @@ pub struct Calibration {
     pub statistics: Option<PathBuf>,
     /// How to quantise.
     pub options: QuantiseOptions,
+    /// Choose payload bits site by site within this budget.
+    pub budget: Option<Budget>,
+}
+
+/// A limit within which payload bits are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Budget {
+    /// Mean payload bits of a neuron.
+    AverageBits(f64),
+    /// Payload bits on the wire for one sample.
+    WireBits(f64),
+    /// Percentage points of accuracy that may be lost on the calibration set.
+    MaxDrop(f64),
 }
 
 /// Whether a canonical network is on reals throughout.
@@ -127,12 +141,19 @@ impl Model {
         if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
             let sites = calibration::sites(&tensor);
             let statistics = statistics(&tensor, &sites, &sha256, calibration)?;
-            calibration::quantise(&mut coded, &sites, &statistics, &calibration.options)?;
+            let mut chosen = calibration.options.clone();
+            let mut bits = format!("{}-bit payloads", chosen.payload_bits);
+            if let Some(budget) = calibration.budget {
+                let found = allocation(&tensor, &sites, &statistics, calibration, budget)?;
+                let each: Vec<String> =
+                    found.bits.iter().map(|(site, b)| format!("{site} {b}")).collect();
+                bits = format!("payload bits {} (cost {:.3})", each.join(", "), found.cost);
+                chosen.site_bits = found.bits;
+            }
+            calibration::quantise(&mut coded, &sites, &statistics, &chosen)?;
             let text = format!(
-                "is on reals: quantised to {}-bit payloads and {}-bit weights by {} samples",
-                calibration.options.payload_bits,
-                calibration.options.weight_bits,
-                statistics.samples
+                "is on reals: quantised to {bits} and {}-bit weights by {} samples",
+                chosen.weight_bits, statistics.samples
             );
             context.notes.push(("the network".into(), text));
         }
@@ -146,6 +167,67 @@ impl Model {
         let notes = notes.map(|(node, text)| Note { node, text }).collect();
         Ok(Model { source, tensor, quantised, conversion, notes })
     }
+}
+
+/// Samples on which sensitivities are measured.
+const SENSITIVITY_SAMPLES: usize = 64;
+/// Samples on which a drop of accuracy is measured.
+const ACCURACY_SAMPLES: usize = 2000;
+
+/// Payload bits for each site within a budget.
+fn allocation(
+    tensor: &Graph,
+    sites: &[Site],
+    statistics: &Statistics,
+    calibration: &Calibration,
+    budget: Budget,
+) -> Result<Allocation, Error> {
+    let Some(path) = &calibration.data else {
+        return Err(Error::usage(
+            "--budget",
+            "sensitivities are measured on data",
+            "give it with --data",
+        ));
+    };
+    let data = Dataset::load(path, None)?;
+    let cost =
+        if matches!(budget, Budget::WireBits(_)) { Cost::WireBits } else { Cost::AverageBits };
+    let spread = (SENSITIVITY_SAMPLES, 1..=8, cost);
+    let rows =
+        allocate::measure(tensor, sites, statistics, &calibration.options, (&data, path), spread)?;
+    let most = match budget {
+        Budget::AverageBits(limit) | Budget::WireBits(limit) => {
+            return allocate::allocate(&rows, limit);
+        }
+        Budget::MaxDrop(points) => points,
+    };
+    let few = Dataset::load(path, Some(ACCURACY_SAMPLES))?;
+    let accuracy = |graph: &Graph| -> Result<f64, Error> {
+        let top1 = Runner::tensor(graph, calibration.options.scaling)?.evaluate(&few, path)?.top1;
+        top1.ok_or_else(|| {
+            Error::input(
+                format!("`{}`", path.display()),
+                "has no labels `y`",
+                "max-drop needs them",
+            )
+        })
+    };
+    let whole = accuracy(tensor)?;
+    let mut best = f64::INFINITY;
+    for quarter in 4..=32u8 {
+        let found = allocate::allocate(&rows, f64::from(quarter) / 4.0)?;
+        let options =
+            QuantiseOptions { site_bits: found.bits.clone(), ..calibration.options.clone() };
+        let mut coded = tensor.clone();
+        calibration::quantise(&mut coded, sites, statistics, &options)?;
+        let drop = whole - accuracy(&coded)?;
+        best = best.min(drop);
+        if drop <= most {
+            return Ok(found);
+        }
+    }
+    let reason = format!("8 bits everywhere lose {best:.2} points, more than {most}");
+    Err(Error::Check(vec![Problem::new("--budget", reason, "allow a larger drop")]))
 }
 
 /// The statistics of a file, or of the calibration set.

@@ -73,6 +73,13 @@ impl Histogram {
         })
     }
 
+    /// Share of the numbers whose magnitude is above `limit`.
+    pub fn share_above(&self, limit: f64) -> f64 {
+        let above: u64 =
+            self.points().filter(|(x, _)| x.abs() > limit).map(|(_, count)| count).sum();
+        above as f64 / self.count().max(1) as f64
+    }
+
     /// Magnitude below which a share of the numbers lies that are not 0.
     pub fn percentile(&self, share: f64) -> f64 {
         let mut magnitudes: BTreeMap<u16, u64> = BTreeMap::new();

@@ -87,6 +87,27 @@ pub fn quantise(
     Ok(())
 }
 
+/// Inserts a quantiser at one site alone; returns its scale.
+///
+/// # Errors
+/// When the site has no statistics.
+pub(super) fn quantise_site(
+    graph: &mut Graph,
+    site: &Site,
+    statistics: &Statistics,
+    bits: u8,
+    options: &QuantiseOptions,
+) -> Result<f32, Error> {
+    let Some(found) = statistics.sites.get(&site.name) else {
+        let reason = "the calibration statistics do not know it";
+        return Err(Error::input(format!("`{}`", site.name), reason, "calibrate this model anew"));
+    };
+    let q = activation_quantisation(found, site.signed, bits, options.method);
+    let scale = q.scale_at(0);
+    insert(graph, site.node, q);
+    Ok(scale)
+}
+
 /// 8-bit images are their own codes; other inputs get 8 bits over the range that was seen.
 fn input_quantisation(found: &super::SiteStatistics, options: &QuantiseOptions) -> Quantisation {
     let (low, high) = (found.histogram.minimum(), found.histogram.maximum());

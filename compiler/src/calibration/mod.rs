@@ -5,6 +5,7 @@
 //! with that range are inserted, and weights are rounded to the target's bits. From there on the way
 //! is that of a quantised model: the certificate holds against the network so quantised.
 
+pub mod allocate;
 mod histogram;
 mod insert;
 mod sites;

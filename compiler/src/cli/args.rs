@@ -117,9 +117,12 @@ pub(super) struct CompileArgs {
 /// How a float model is quantised.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct QuantiseArgs {
-    /// Bits of payloads of a float model [default: 8; 4 for Akida]
-    #[arg(long, value_name = "BITS")]
-    pub(super) payload_bits: Option<u8>,
+    /// Bits of payloads of a float model, or `auto` within a --budget [default: 8; 4 for Akida]
+    #[arg(long, value_name = "BITS|auto")]
+    pub(super) payload_bits: Option<String>,
+    /// Limit for `--payload-bits auto`: avg-bits=B, wire-bits=B, or max-drop=POINTS
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) budget: Vec<(String, String)>,
     /// Bits of weights of a float model [default: 8; 4 for Akida 1], or where the target leaves a choice
     #[arg(long, value_name = "BITS")]
     pub(super) weight_bits: Option<u8>,

@@ -9,7 +9,7 @@ use super::render;
 use crate::calibration::{QuantiseOptions, Statistics, ThresholdMethod, sites};
 use crate::data::{Dataset, Scaling};
 use crate::passes::{self, Context};
-use crate::pipeline::{Calibration, is_float};
+use crate::pipeline::{Budget, Calibration, is_float};
 use crate::{Error, import};
 
 /// The calibration that the arguments ask for; bits default to what suits the target.
@@ -27,7 +27,18 @@ pub(super) fn calibration(
             "there are mmse, max, percentile and percentile:P with P up to 100",
         )
     })?;
-    let payload_bits = args.payload_bits.unwrap_or(if target.starts_with("akida") { 4 } else { 8 });
+    let usual = if target.starts_with("akida") { 4 } else { 8 };
+    let payload_bits = match args.payload_bits.as_deref() {
+        None | Some("auto") => usual,
+        Some(text) => text.parse().map_err(|_| {
+            Error::usage(
+                "--payload-bits",
+                format!("`{text}` is no number of bits"),
+                "write --payload-bits 4, or auto",
+            )
+        })?,
+    };
+    let budget = budget(args)?;
     let weight_bits = args.weight_bits.unwrap_or(if target == "akida1" { 4 } else { 8 });
     let options = QuantiseOptions {
         method,
@@ -36,7 +47,50 @@ pub(super) fn calibration(
         scaling,
         ..QuantiseOptions::default()
     };
-    Ok(Calibration { data, statistics: args.statistics.clone(), options })
+    Ok(Calibration { data, statistics: args.statistics.clone(), options, budget })
+}
+
+/// The budget of `--payload-bits auto`.
+fn budget(args: &QuantiseArgs) -> Result<Option<Budget>, Error> {
+    let auto = args.payload_bits.as_deref() == Some("auto");
+    let (key, value) = match (auto, args.budget.as_slice()) {
+        (false, []) => return Ok(None),
+        (true, [one]) => one,
+        (true, []) => {
+            return Err(Error::usage(
+                "--payload-bits",
+                "auto needs a budget",
+                "add --budget avg-bits=3",
+            ));
+        }
+        (true, _) => {
+            return Err(Error::usage("--budget", "one budget is enough", "leave the others out"));
+        }
+        (false, _) => {
+            return Err(Error::usage(
+                "--budget",
+                "is for --payload-bits auto",
+                "add --payload-bits auto",
+            ));
+        }
+    };
+    let number: f64 =
+        value.parse().ok().filter(|v: &f64| v.is_finite() && *v >= 0.0).ok_or_else(|| {
+            Error::usage(
+                "--budget",
+                format!("`{value}` is no amount"),
+                "write --budget avg-bits=2.25",
+            )
+        })?;
+    match key.as_str() {
+        "avg-bits" => Ok(Some(Budget::AverageBits(number))),
+        "wire-bits" => Ok(Some(Budget::WireBits(number))),
+        "max-drop" => Ok(Some(Budget::MaxDrop(number))),
+        _ => {
+            let reason = format!("there is no budget `{key}`");
+            Err(Error::usage("--budget", reason, "there are avg-bits, wire-bits and max-drop"))
+        }
+    }
 }
 
 /// `calibrate`
