@@ -1,3 +1,5 @@
+mod traps;
+
 use bytes::Bytes;
 use snnc_ir::{Graph, Op, SpikingOp, Verified, verify};
 

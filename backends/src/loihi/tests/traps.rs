@@ -1,0 +1,129 @@
+//! What NetX's loader would change, ignore or misread without a word.
+
+use super::*;
+use crate::format::npy::NpyArray;
+
+/// A network that NetX runs as it is.
+const SOUND: &str = r#"snnir 1 spiking "sound" {"timesteps":3,"schedule":"streaming"}
+%x = encoder {"scale":1.0,"zero_point":0,"minimum":0,"maximum":15,"presentation":"in-time"} () : i64[1,3,3]
+%c.synapses = projection {"connectivity":{"convolution":{"window":{"kernel":[2,2],"strides":[1,1],"dilations":[1,1],"before":[0,0],"after":[0,0]},"groups":1}},"binary":true,"accumulator":{"bits":24,"overflow":"wrap"}} (%x+1) : i64[1,2,2]
+  data i16[1,1,2,2] 3 -4 5 6
+%c = population {"coding":"rate","neuron":{"current-based":{"current_decay":1024,"voltage_decay":128,"threshold":80,"bias":[7],"bias_exponent":6,"fires":true}},"minimum":0,"maximum":1} (%c.synapses) : i64[1,2,2]
+%d.synapses = projection {"connectivity":"dense","delays":[0,1,2,3,4,5,6,7],"binary":true,"accumulator":{"bits":32,"overflow":"wrap"}} (%c+1) : i64[2]
+  data i16[2,4] 9 -8 7 -6 5 -4 3 -2
+%d = population {"coding":"rate","neuron":{"current-based":{"current_decay":1024,"voltage_decay":128,"threshold":80,"bias_exponent":6,"fires":true}},"minimum":0,"maximum":1} (%d.synapses) : i64[2]
+%y = decoder {"readout":"sum","scale":[1.0]} (%d) : f32[2]
+"#;
+
+/// What the emitter says to the sound network with one thing replaced.
+fn emitting(from: &str, to: &str) -> Result<(), String> {
+    assert!(SOUND.contains(from), "{from}");
+    let network = Legalised {
+        network: canonical(&SOUND.replacen(from, to, 1)),
+        notes: Vec::new(),
+        fit: Vec::new(),
+    };
+    let emitted = Loihi.emit(&network, &TargetOptions::default());
+    emitted.map(|_| ()).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_sound_network_is_written() {
+    assert_eq!(emitting("80", "80"), Ok(()));
+}
+
+#[test]
+fn values_that_netx_would_take_wrongly_are_not_written() {
+    let dense = "9 -8 7 -6 5 -4 3 -2";
+    for (from, to, reason) in [
+        // The logarithm of an infinite scale.
+        (dense, "0 0 0 0 0 0 0 0", "all weights are 0"),
+        // A negative shift leaves nothing of the whole matrix.
+        (dense, "9 8 7 6 5 4 3 256", "would change its weights"),
+        // Without positive weights a minimum of -2^k loses a step.
+        (dense, "-9 -8 -7 -6 -5 -4 -64 0", "to a fraction"),
+        (dense, "-4 -8 -4 -8 -4 -4 -64 0", "would change its weights"),
+        // Clipped, with a printed warning at most.
+        (dense, "9 -8 7 -6 5 -4 3 255", "would change its weights"),
+        // Convolutions are not clipped on a CPU, and do not fit on a chip.
+        ("3 -4 5 6", "3 -4 5 255", "a weight is 255"),
+        ("3 -4 5 6", "3 -257 5 6", "a weight is -257"),
+        // Biases wrap in 16 bits, and have 13.
+        (r#""bias":[7]"#, r#""bias":[4096]"#, "a bias is 4096"),
+        // Ranges that nothing checks.
+        (r#""threshold":80"#, r#""threshold":131072"#, "the threshold is 131072"),
+        (r#""current_decay":1024"#, r#""current_decay":4097"#, "the current's decay is 4097"),
+        (r#""voltage_decay":128"#, r#""voltage_decay":-1"#, "the voltage's decay is -1"),
+        ("[0,1,2,3,4,5,6,7]", "[0,1,2,3,4,5,6,63]", "a delay is 63"),
+    ] {
+        let said = emitting(from, to).unwrap_err();
+        assert!(said.contains(reason), "{to}: {said}");
+    }
+}
+
+#[test]
+fn a_dense_layer_of_zeros_is_refused_with_its_name() {
+    let zeros = "1 0 -1 2 3 -4 5 6 7 -7 0 1 2 2 0 -3 1 1 1 -1 -1 -1 4 0";
+    assert!(CONV.contains(zeros));
+    let text = CONV.replace(zeros, &["0"; 24].join(" "));
+    let violations = Loihi.legalise(&canonical(&text), &TargetOptions::default()).unwrap_err();
+    assert_eq!(violations[0].node, "Gemm `fc`");
+}
+
+#[test]
+fn a_state_that_may_overflow_is_reported() {
+    // Four thousand sources of full weight: no unit is both fine enough and safe.
+    let ones = vec!["7"; 4000].join(" ");
+    let text = format!(
+        r#"snnir 1 spiking "wide" {{"timesteps":1,"schedule":"streaming"}}
+%x = encoder {{"scale":0.5,"zero_point":0,"minimum":0,"maximum":255,"presentation":"once"}} () : i64[4000]
+%h.synapses = projection {{"connectivity":"dense","accumulator":{{"bits":64,"overflow":"error"}}}} (%x) : i64[1]
+  data i8[1,4000] {ones}
+%h = population {{"coding":"graded","neuron":{{"graded":{{"multiplier":[1],"offset":[2048],"divisor":[4096],"minimum":0,"maximum":15}}}},"minimum":0,"maximum":15,"scale":[0.5]}} (%h.synapses) : i64[1]
+%y.synapses = projection {{"connectivity":"dense","accumulator":{{"bits":64,"overflow":"error"}}}} (%h) : i64[1]
+  data i8[1,1] 3
+%y = population {{"coding":"graded","neuron":"accumulate","minimum":-900,"maximum":900,"scale":[0.25]}} (%y.synapses) : i64[1]
+%out = decoder {{"readout":"last","scale":[0.25]}} (%y) : f32[1]
+"#
+    );
+    let network = legalised(&text);
+    let said: Vec<&str> = network.notes.iter().map(|n| n.text.as_str()).collect();
+    assert!(said.iter().any(|n| n.contains("not proved to stay within 24 bits")), "{said:?}");
+}
+
+/// A file of one layer group with these members besides a sound input.
+fn reading(members: &[(&str, Hdf5Value)]) -> Result<(), String> {
+    let mut tree = Hdf5Tree::new();
+    let three = NpyArray::from_i64([1], &[3]).unwrap();
+    tree.insert("layer/0/type", Hdf5Value::ascii("input")).unwrap();
+    tree.insert("layer/0/shape", Hdf5Value::from(three)).unwrap();
+    for (name, value) in members {
+        tree.insert(&format!("layer/1/{name}"), value.clone()).unwrap();
+    }
+    let files = MemoryFiles([("a.net".to_owned(), tree.to_bytes().unwrap().into())].into());
+    Loihi.read(&files, "a.net").map(|_| ()).map_err(|e| e.to_string())
+}
+
+#[test]
+fn layers_that_netx_would_skip_or_stop_at_are_named() {
+    for kind in ["pool", "average", "concat", "convT", "unpool", "dence", "dense_comp"] {
+        let said = reading(&[("type", Hdf5Value::ascii(kind))]).unwrap_err();
+        assert!(said.contains("layer/1") && said.contains(kind), "{said}");
+    }
+    let shape = Hdf5Value::from(NpyArray::from_i64([1], &[1]).unwrap());
+    let weight = Hdf5Value::from(NpyArray::from_i32([1, 3], &[1, 2, 3]).unwrap());
+    let layer = |neuron: &str| {
+        reading(&[
+            ("type", Hdf5Value::ascii("dense")),
+            ("shape", shape.clone()),
+            ("weight", weight.clone()),
+            ("neuron/type", Hdf5Value::ascii(neuron)),
+        ])
+    };
+    for neuron in ["ALIF", "RF_PHASE", "LIF"] {
+        let said = layer(neuron).unwrap_err();
+        assert!(said.contains(neuron), "{said}");
+    }
+    let said = layer("CUBA").unwrap_err();
+    assert!(said.contains("iDecay"), "{said}");
+}
