@@ -72,9 +72,12 @@ impl Recorded {
     }
 }
 
+/// Values of all neurons, timestep by timestep.
+type Frames = Vec<Vec<i64>>;
+
 /// What each population sent at each timestep, populations in order of the layers, and the state
 /// of current-based ones (u).
-fn traces(graph: Graph, sample: Sample) -> Vec<(Vec<Vec<i64>>, Vec<Vec<i64>>)> {
+fn traces(graph: Graph, sample: Sample) -> Vec<(Frames, Frames)> {
     let graph = verify(graph).unwrap();
     let populations: Vec<NodeId> = graph
         .order()

@@ -36,7 +36,7 @@ const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Resets the current-based neurons of a network as NetX does with its arguments `reset_interval`
 /// and `reset_offset`, which a file does not hold: at the beginning of timestep `offset` (counted
 /// from 0) and every `interval` timesteps, one timestep later with each layer. An `interval` of 0
-/// takes resets away.
+/// takes resets away. A read-out without neurons goes on adding up.
 pub fn reset_periodically(network: &mut Graph, interval: usize, offset: usize) {
     let Ok(order) = network.order() else { return };
     let mut layer = 0;
