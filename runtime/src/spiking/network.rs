@@ -140,8 +140,8 @@ impl Network {
         self.run_with_states(samples, observe, &mut |_, _, _| {})
     }
 
-    /// Runs one sample, shows every value to `observe` and, where the schedule is not
-    /// layer-synchronous, the state of every population at the end of each timestep to `states`.
+    /// Runs one sample, shows every value to `observe` and the state of every population at the end
+    /// of each timestep to `states`; where the schedule is layer-synchronous, of the last one only.
     ///
     /// # Errors
     /// As [`Network::run`].
@@ -164,7 +164,10 @@ impl Network {
         let timesteps = self.graph.timing.timesteps;
         let mut last = timesteps;
         match self.graph.timing.schedule {
-            Schedule::LayerSynchronous => run.layer_synchronous(&samples, observe)?,
+            Schedule::LayerSynchronous => {
+                run.layer_synchronous(&samples, observe)?;
+                run.show_states(timesteps.saturating_sub(1), states);
+            }
             Schedule::Streaming => {
                 for t in 0..timesteps {
                     run.timestep(t, &samples, observe)?;
