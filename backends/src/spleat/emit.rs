@@ -5,11 +5,11 @@ use snnc_ir::analysis::intervals;
 use snnc_ir::{Graph, NodeId, Op, Population, SpikingOp};
 
 use super::hardware::{Format, Hardware, OverflowRule};
-use super::layer::{Layer, signed_bits};
-use super::legalise::{layers, membrane_range, populations};
+use super::layer::{Kind, Layer, signed_bits};
+use super::legalise::{layers, membrane_range, stages};
 use super::manifest::{
-    Checks, FORMAT, FileEntry, HardwareEntry, InputEntry, LayerEntry, Manifest, OutputEntry,
-    PortEntry, Reads,
+    Checks, FORMAT, FileEntry, HardwareEntry, InputEntry, LayerEntry, LayerKind, Manifest,
+    OutputEntry, PortEntry, Reads,
 };
 use super::memory::{self, Memory, MemoryKind};
 use super::{ENTRY, PROVENANCE, config};
@@ -28,7 +28,7 @@ pub fn emit(graph: &Graph, hardware: &Hardware, formats: &[Format]) -> Result<Ar
     let bounds = intervals(graph).map_err(|e| fault("network", e.to_string()))?;
     let mut files = Vec::new();
     let mut entries = Vec::new();
-    for (layer, id) in layers.iter().zip(populations(graph)) {
+    for (layer, id) in layers.iter().zip(stages(graph)) {
         let memories =
             image(layer, hardware).map_err(|reason| fault(&graph[id].describe(), reason))?;
         let range = membrane_range(graph, &bounds, id);
@@ -142,16 +142,22 @@ fn layer_entry(
 ) -> LayerEntry {
     let node = &graph[id];
     let p = population(graph, id);
-    let ports =
-        graph.sources(id).into_iter().zip(&layer.ports).map(|(projection, port)| PortEntry {
-            name: port.name.clone(),
-            source: graph.source(projection, 0).map(|s| graph[s].name.clone()).unwrap_or_default(),
-            dense: port.geometry.dense,
-            origins: graph[projection].origins.clone(),
-        });
+    let kind = match layer.neuron.kind {
+        Kind::Maximum => LayerKind::Maximum,
+        _ => LayerKind::Neurons,
+    };
+    let ports = graph.sources(id).into_iter().zip(&layer.ports).map(|(operand, port)| {
+        let (source, origins) = match kind {
+            LayerKind::Maximum => (Some(operand), Vec::new()),
+            LayerKind::Neurons => (graph.source(operand, 0), graph[operand].origins.clone()),
+        };
+        let source = source.map(|s| graph[s].name.clone()).unwrap_or_default();
+        PortEntry { name: port.name.clone(), source, dense: port.geometry.dense, origins }
+    });
     LayerEntry {
         name: node.name.clone(),
         shape: node.ty.shape.clone(),
+        kind,
         coding: p.map_or(snnc_ir::Coding::MultiLevel, |p| p.coding),
         payloads: p.map_or([0, 0], |p| [p.minimum, p.maximum]),
         scale: p.map_or_else(Vec::new, |p| p.scale.clone()),

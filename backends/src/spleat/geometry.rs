@@ -35,6 +35,11 @@ impl Map {
         (c * self.h + y) * self.w + x
     }
 
+    /// Place of a neuron in event order (y, x, c).
+    pub fn event_place(self, c: usize, y: usize, x: usize) -> usize {
+        (y * self.w + x) * self.c + c
+    }
+
     /// Channel, row and column of the neuron that comes `index`-th in event order (y, x, c).
     pub fn at_event(self, index: usize) -> (usize, usize, usize) {
         (index % self.c, index / self.c / self.w, index / self.c % self.w)

@@ -233,6 +233,8 @@ pub enum MaxPooling {
     None,
     /// Of binary spikes, as their disjunction in each timestep.
     OrBinary,
+    /// Of payloads, in a map of the largest so far of each timestep.
+    Buffered,
 }
 
 /// How averages are taken.
@@ -336,8 +338,12 @@ impl Format {
 }
 
 /// The descriptions that come with the compiler, the default first.
-const BUILT_IN: &[&str] =
-    &[include_str!("hardware/default.yaml"), include_str!("hardware/tight.yaml")];
+const BUILT_IN: &[&str] = &[
+    include_str!("hardware/default.yaml"),
+    include_str!("hardware/cyclone_v.yaml"),
+    include_str!("hardware/zynq_ultrascale.yaml"),
+    include_str!("hardware/tight.yaml"),
+];
 
 /// Names of the descriptions that come with the compiler, the default first.
 pub fn built_in_names() -> Vec<String> {
@@ -464,7 +470,8 @@ mod tests {
 
     #[test]
     fn built_in_descriptions_are_sound() {
-        assert_eq!(built_in_names(), ["spleat-style-default", "spleat-style-tight"]);
+        assert_eq!(built_in_names().len(), BUILT_IN.len());
+        assert_eq!(built_in_names()[0], "spleat-style-default");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! One layer as its memories hold it: between the spiking IR and the image.
 
 use snnc_ir::{
-    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, Neuron, NodeId, Op, Population,
-    Projection, Reset, Schedule, SpikingOp, TimeTable,
+    BiasPlacement, Comparison, Connectivity, Graph, IntegrateAndFire, Leak, Neuron, NodeId, Op,
+    Population, Presentation, Projection, Reset, Schedule, SpikingOp, TimeTable, Window,
 };
 
 use super::geometry::{Geometry, Map};
@@ -68,6 +68,8 @@ pub enum Kind {
     },
     /// 3: read-out of the potential.
     Accumulate,
+    /// Layer type 2: the largest payload of each window in each timestep.
+    Maximum,
 }
 
 /// One layer: the neurons of a population and the synapses onto them.
@@ -113,8 +115,12 @@ impl Layer {
         hardware: &Hardware,
     ) -> Result<Layer, String> {
         let node = &graph[id];
-        let Op::Spiking(SpikingOp::Population(population)) = &node.op else {
-            return Err("is no population".into());
+        let population = match &node.op {
+            Op::Spiking(SpikingOp::Population(population)) => population,
+            Op::Spiking(SpikingOp::MaxPool { window }) => {
+                return maximum(graph, id, window, index, hardware);
+            }
+            _ => return Err("is no layer".into()),
         };
         let target = Map::of(&node.ty.shape).ok_or("has a map of too many dimensions")?;
         let mut ports = Vec::new();
@@ -174,7 +180,9 @@ impl Layer {
         };
         let n = &self.neuron;
         let leak = match n.kind {
-            Kind::Accumulate => return (Neuron::Accumulate, self.bias.clone(), placement),
+            Kind::Accumulate | Kind::Maximum => {
+                return (Neuron::Accumulate, self.bias.clone(), placement);
+            }
             Kind::IntegrateAndFire => Leak::None,
             Kind::LeakyAveraging { shift, kept } => Leak::Averaging { shift, kept },
             Kind::LeakySubtracting { shift } => Leak::Subtracting { shift },
@@ -195,6 +203,60 @@ impl Layer {
             decode: n.decode.clone().map(TimeTable),
         };
         (Neuron::IntegrateAndFire(neuron), self.bias.clone(), placement)
+    }
+}
+
+/// A layer of maxima: no synapses but windows, no neurons but the largest payload so far.
+fn maximum(
+    graph: &Graph,
+    id: NodeId,
+    window: &Window,
+    index: usize,
+    hardware: &Hardware,
+) -> Result<Layer, String> {
+    let node = &graph[id];
+    let source = graph.source(id, 0).ok_or("is fed by nothing")?;
+    let channels = node.ty.shape.first().copied().unwrap_or(1);
+    let windows = Connectivity::Convolution { window: window.clone(), groups: channels };
+    let geometry = Geometry::of(&windows, &graph[source].ty.shape, &node.ty.shape)?;
+    let target = geometry.target;
+    let maximum = largest_payload(graph, source);
+    let bits = signed_bits(maximum);
+    Ok(Layer {
+        index,
+        name: node.name.clone(),
+        ports: vec![Port { name: String::new(), geometry, weights: Vec::new() }],
+        target,
+        neuron: LayerNeuron {
+            kind: Kind::Maximum,
+            hard_reset: None,
+            maximum,
+            threshold: Vec::new(),
+            reset: None,
+            decode: None,
+        },
+        bias: Vec::new(),
+        initial: Vec::new(),
+        widths: Widths { weight: 1, bias: 1, threshold: 1, membrane: bits },
+        npu: hardware.resources(&node.name).npu,
+        timesteps: graph.timing.timesteps,
+        barrier: false,
+        payload_bits: bits.saturating_sub(1).max(1),
+    })
+}
+
+/// Largest payload that a node sends.
+pub fn largest_payload(graph: &Graph, id: NodeId) -> i64 {
+    match &graph[id].op {
+        Op::Spiking(SpikingOp::Population(p)) => p.maximum,
+        Op::Spiking(SpikingOp::Encoder(e)) => match e.presentation {
+            Presentation::BitSerial { .. } => 1,
+            _ => e.maximum.saturating_sub(e.zero_point),
+        },
+        Op::Spiking(SpikingOp::MaxPool { .. }) => {
+            graph.source(id, 0).map_or(0, |source| largest_payload(graph, source))
+        }
+        _ => 0,
     }
 }
 

@@ -8,15 +8,11 @@ use snnc_ir::{
 };
 
 use super::bounds::{ChannelDrive, membrane};
-use super::fit::{Fit, fit};
 use super::geometry::Geometry;
 use super::hardware::Hardware;
 use super::layer::{Kind, Layer, rows, signed_bits, spread};
 use super::{limits, report};
 use crate::{Legalised, Note, Violation};
-
-/// Multipliers of weights that are tried at most.
-const MULTIPLIERS: i64 = 1 << 14;
 
 /// The network with the neurons of an image.
 ///
@@ -47,6 +43,7 @@ pub fn legalise(
     if !complete {
         return Err(violations);
     }
+    normalise_pools(&mut graph);
     set_widths(&mut graph, hardware, &mut violations)?;
     let graph = verify(graph)
         .map_err(|errors| errors.iter().map(|e| internal(&e.to_string())).collect::<Vec<_>>())?;
@@ -72,13 +69,22 @@ pub fn legalise(
 /// When the network is not one that [`legalise`] made for this hardware.
 pub fn layers(graph: &Graph, hardware: &Hardware) -> Result<Vec<Layer>, Vec<Violation>> {
     let (mut layers, mut violations) = (Vec::new(), Vec::new());
-    for (index, id) in populations(graph).into_iter().enumerate() {
+    for (index, id) in stages(graph).into_iter().enumerate() {
         match Layer::of(graph, id, index, hardware) {
             Ok(layer) => layers.push(layer),
             Err(reason) => violations.push(Violation::new(&graph[id], reason, "report this")),
         }
     }
     if violations.is_empty() { Ok(layers) } else { Err(violations) }
+}
+
+/// What becomes a layer, populations and maxima, in order of computation.
+pub fn stages(graph: &Graph) -> Vec<NodeId> {
+    let order = graph.order().unwrap_or_default();
+    let is_stage = |id: &NodeId| {
+        matches!(graph[*id].op, Op::Spiking(SpikingOp::Population(_) | SpikingOp::MaxPool { .. }))
+    };
+    order.into_iter().filter(is_stage).collect()
 }
 
 /// The populations in order of computation.
@@ -95,20 +101,20 @@ fn internal(reason: &str) -> Violation {
 }
 
 /// One population on its way into the image.
-struct Work<'a> {
-    graph: &'a mut Graph,
-    bounds: &'a Intervals,
-    hardware: &'a Hardware,
-    id: NodeId,
-    notes: &'a mut Vec<Note>,
+pub(super) struct Work<'a> {
+    pub(super) graph: &'a mut Graph,
+    pub(super) bounds: &'a Intervals,
+    pub(super) hardware: &'a Hardware,
+    pub(super) id: NodeId,
+    pub(super) notes: &'a mut Vec<Note>,
 }
 
 impl Work<'_> {
-    fn node(&self) -> &Node {
+    pub(super) fn node(&self) -> &Node {
         &self.graph[self.id]
     }
 
-    fn violation(&self, reason: impl Into<String>, remedy: &str) -> Violation {
+    pub(super) fn violation(&self, reason: impl Into<String>, remedy: &str) -> Violation {
         Violation::new(self.node(), reason, remedy)
     }
 
@@ -119,11 +125,12 @@ impl Work<'_> {
         let mut multipliers = vec![1; channels];
         match population.neuron.clone() {
             Neuron::Graded(_) | Neuron::Thresholds(_) => {
-                let fits = self.fits(&population, channels)?;
+                let drives = self.drives(&population, channels);
+                let fits = self.fits(&population, &drives)?;
                 multipliers = fits.iter().map(|f| f.multiplier).collect();
                 self.note(&population, &fits);
                 population.bias =
-                    (0..channels).map(|c| population.bias_at(c) * fits[c].multiplier).collect();
+                    drives.iter().zip(&fits).map(|(d, f)| d.bias * f.multiplier).collect();
                 population.neuron = Neuron::IntegrateAndFire(IntegrateAndFire {
                     threshold: TimeTable::per_channel(fits.iter().map(|f| f.threshold)),
                     reset: Reset::Soft,
@@ -233,78 +240,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// For each channel the multi-level neuron that answers like the graded one.
-    fn fits(&self, population: &Population, channels: usize) -> Result<Vec<Fit>, Violation> {
-        if self.graph.timing.timesteps != 1 {
-            return Err(self.violation(
-                "a graded neuron answers once, but the network has several timesteps",
-                "use the coding multi-level with one timestep",
-            ));
-        }
-        let potentials = self.bounds.potentials(self.id);
-        let magnitudes = self.magnitudes(channels);
-        let numbers = &self.hardware.numbers;
-        let largest = |bits: u8| (1i64 << (bits.min(62) - 1)) - 1;
-        let mut fits = Vec::with_capacity(channels);
-        for (channel, &magnitude) in magnitudes.iter().enumerate() {
-            let reachable = potentials.get(channel).copied().unwrap_or(Interval::new(0, 0));
-            let bias = population.bias_at(channel);
-            let synapses = reachable.plus(Interval::new(-bias, -bias));
-            let answer = |v| population.neuron.single_shot(channel, v).unwrap_or(0);
-            if answer(reachable.low) < 0 {
-                return Err(self.violation(
-                    format!("sends negative payloads (down to {})", answer(reachable.low)),
-                    "give the activation a zero point at the lower end of its codes",
-                ));
-            }
-            let most = largest(numbers.weight_bits) / magnitude.max(1);
-            let accept = |f: &Fit| {
-                let m = f.multiplier;
-                let drive = ChannelDrive {
-                    synapses: synapses.times(m),
-                    bias: bias.saturating_mul(m),
-                    initial: f.offset,
-                    hard_reset: None,
-                    resets: Interval::new(0, 0),
-                };
-                let v = membrane(Kind::IntegrateAndFire, &drive, 1, false);
-                signed_bits(drive.bias) <= numbers.bias_bits
-                    && [v.low, v.high, f.offset, drive.synapses.low, drive.synapses.high]
-                        .iter()
-                        .all(|&x| signed_bits(x) <= numbers.membrane_bits)
-            };
-            let limits = (most.clamp(1, MULTIPLIERS), largest(numbers.threshold_bits));
-            match fit(answer, reachable, population.maximum, limits, accept) {
-                Some(found) => fits.push(found),
-                None => {
-                    return Err(self.violation(
-                        format!(
-                            "channel {channel} has no integer threshold within {} threshold, {} bias and {} membrane bits",
-                            numbers.threshold_bits, numbers.bias_bits, numbers.membrane_bits
-                        ),
-                        "use a hardware description with wider numbers, or fewer bits in the model",
-                    ));
-                }
-            }
-        }
-        Ok(fits)
-    }
-
-    fn note(&mut self, population: &Population, fits: &[Fit]) {
-        let inexact = fits.iter().filter(|f| f.differing > 0).count();
-        if inexact > 0 {
-            let values: u64 = fits.iter().map(|f| f.differing).sum();
-            let text = format!(
-                "no integer threshold is exact for {inexact} of {} channels: {values} reachable accumulator values give another of the {} levels",
-                fits.len(),
-                population.maximum + 1
-            );
-            self.notes.push(Note { node: self.node().describe(), text });
-        }
-    }
-
     /// Largest magnitude of a channel's weights, gain and shifts included.
-    fn magnitudes(&self, channels: usize) -> Vec<i64> {
+    pub(super) fn magnitudes(&self, channels: usize) -> Vec<i64> {
         let mut magnitudes = vec![0i64; channels];
         for id in self.graph.sources(self.id) {
             let Some((_, folded)) = self.folded(id, &vec![1; channels]) else { continue };
@@ -388,6 +325,23 @@ fn neuron_name(neuron: &Neuron) -> &'static str {
         Neuron::AkidaTwo(_) => "Akida 2 output stages",
         Neuron::Accumulate => "read-outs",
         Neuron::Lookup { .. } => "tables of payloads",
+    }
+}
+
+/// Gives the windows of maxima the padding that the image keeps.
+fn normalise_pools(graph: &mut Graph) {
+    for id in stages(graph) {
+        let (Some(source), Op::Spiking(SpikingOp::MaxPool { window })) =
+            (graph.source(id, 0), &graph[id].op)
+        else {
+            continue;
+        };
+        let (from, to) = (&graph[source].ty.shape, &graph[id].ty.shape);
+        let windows = Connectivity::Convolution { window: window.clone(), groups: 1 };
+        let Ok(geometry) = Geometry::of(&windows, from, to) else { continue };
+        if let Connectivity::Convolution { window, .. } = geometry.connectivity(to.len()) {
+            graph[id].op = Op::Spiking(SpikingOp::MaxPool { window });
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What images and hardware cannot hold: all of it, each with its node and a remedy.
 
 use snnc_ir::{
-    Encoder, Graph, Neuron, NodeId, Op, Population, Presentation, Projection, SpikingOp,
+    Connectivity, Encoder, Graph, Neuron, NodeId, Op, Population, Presentation, Projection,
+    SpikingOp, Window,
 };
 
 use super::geometry::{Geometry, Map};
-use super::hardware::{AerWord, AveragePooling, Hardware, NeuronKind, ResetKind, ResidualAddition};
+use super::hardware::{
+    AerWord, AveragePooling, Hardware, MaxPooling, NeuronKind, ResetKind, ResidualAddition,
+};
 use super::layer::{Kind, Layer};
 use crate::Violation;
 
@@ -43,13 +46,15 @@ pub fn canonical(graph: &Graph, hardware: &Hardware) -> Found {
             SpikingOp::Projection(projection) => {
                 synapses(graph, id, projection, hardware, &mut found)
             }
-            SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. } => {
-                found.structure.push(Violation::new(
-                    node,
-                    "takes the maximum of graded spikes, which an event-driven layer does not have",
-                    "use a stride of the convolution before, or an average pool",
-                ))
+            SpikingOp::MaxPool { window } => {
+                coordinates(graph, id, hardware, &mut found);
+                maximum(graph, id, window, hardware, &mut found);
             }
+            SpikingOp::RunningMaxPool { .. } => found.structure.push(Violation::new(
+                node,
+                "takes the maximum of running totals, which these layers do not",
+                "use a stride of the convolution before, an average pool, or one timestep",
+            )),
             SpikingOp::Concatenate { .. } => found.structure.push(Violation::new(
                 node,
                 "joins maps, which an event-driven layer does not have",
@@ -65,7 +70,7 @@ pub fn canonical(graph: &Graph, hardware: &Hardware) -> Found {
 fn whole(graph: &Graph, hardware: &Hardware, capacity: &mut Vec<Violation>) {
     let limits = &hardware.limits;
     let network = format!("network `{}`", graph.name);
-    let layers = super::legalise::populations(graph).len();
+    let layers = super::legalise::stages(graph).len();
     if layers > limits.max_layers {
         let reason = format!("has {layers} layers, the hardware {}", limits.max_layers);
         capacity.push(Violation { node: network.clone(), reason, remedy: OTHER_HARDWARE.into() });
@@ -108,6 +113,40 @@ fn synapses(
                 found.capacity.push(Violation::new(node, reason, OTHER_HARDWARE));
             }
         }
+    }
+}
+
+fn maximum(graph: &Graph, id: NodeId, window: &Window, hardware: &Hardware, found: &mut Found) {
+    let node = &graph[id];
+    let Some(source) = graph.source(id, 0) else { return };
+    let channels = node.ty.shape.first().copied().unwrap_or(1);
+    let windows = Connectivity::Convolution { window: window.clone(), groups: channels };
+    if let Err(reason) = Geometry::of(&windows, &graph[source].ty.shape, &node.ty.shape) {
+        found.structure.push(Violation::new(node, reason, "use maps of at most two dimensions"));
+    }
+    if sends_negative(graph, source) {
+        // An absent event counts as 0, which would win against negative payloads.
+        let reason = "takes the maximum of payloads that can be negative";
+        found.structure.push(Violation::new(node, reason, "rectify before the maximum"));
+    }
+    let remedy = "use a stride of the convolution before, an average pool, or another hardware description (--hw FILE)";
+    let graded = super::layer::largest_payload(graph, source) > 1;
+    let reason = match hardware.supports.max_pool {
+        MaxPooling::Buffered => return,
+        MaxPooling::OrBinary if !graded => return,
+        MaxPooling::OrBinary => {
+            "takes the maximum of graded spikes, the hardware only of binary ones"
+        }
+        MaxPooling::None => "takes a maximum, which the hardware does not",
+    };
+    found.capacity.push(Violation::new(node, reason, remedy));
+}
+
+fn sends_negative(graph: &Graph, id: NodeId) -> bool {
+    match &graph[id].op {
+        Op::Spiking(SpikingOp::Population(p)) => p.minimum < 0,
+        Op::Spiking(SpikingOp::Encoder(e)) => e.minimum < e.zero_point,
+        _ => false,
     }
 }
 
@@ -239,7 +278,7 @@ fn neuron_supported(layer: &Layer, hardware: &Hardware, reasons: &mut Reasons) {
         Kind::IntegrateAndFire => NeuronKind::If,
         Kind::LeakyAveraging { .. } => NeuronKind::LifTau2,
         Kind::LeakySubtracting { .. } => NeuronKind::LifShiftLeak,
-        Kind::Accumulate => return,
+        Kind::Accumulate | Kind::Maximum => return,
     };
     if !supports.neurons.contains(&kind) {
         reasons.push((

@@ -63,6 +63,8 @@ pub struct LayerEntry {
     pub name: String,
     /// (C), (C, L) or (C, H, W).
     pub shape: Vec<usize>,
+    /// Neurons, or maxima.
+    pub kind: LayerKind,
     /// How values become spikes.
     pub coding: Coding,
     /// Smallest and largest payload.
@@ -79,10 +81,21 @@ pub struct LayerEntry {
     pub files: Vec<FileEntry>,
 }
 
+/// What a layer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerKind {
+    /// Synapses and neurons.
+    Neurons,
+    /// The largest payload of each window.
+    Maximum,
+}
+
 /// The synapses of a layer from one population or input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PortEntry {
-    /// Name of the projection.
+    /// Name of the projection; empty for maxima.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Name of the population or input.
     pub source: String,

@@ -125,6 +125,9 @@ pub fn depth(layer: &Layer, kind: MemoryKind, port: usize) -> usize {
 /// The memories of a layer but for its configuration, in the order of the manifest.
 pub fn memories(layer: &Layer) -> Vec<Memory> {
     let mut all = Vec::new();
+    if layer.neuron.kind == super::layer::Kind::Maximum {
+        return all;
+    }
     for port in 0..layer.ports.len() {
         all.extend((0..layer.npu).map(|bank| weights(layer, port, bank)));
     }

@@ -21,20 +21,24 @@
 //! Inputs of a dense layer count in event order (y, x, c), so its weight columns are permuted in
 //! the image; the spiking IR keeps the order (C, H, W).
 
+pub mod aer;
 mod bounds;
 mod config;
+pub mod cycles;
 mod emit;
 mod fit;
 mod format;
 mod geometry;
+mod graded;
 mod hardware;
 mod layer;
 mod legalise;
 mod limits;
 mod manifest;
-mod memory;
+pub mod memory;
 mod read;
 mod report;
+pub mod rtl;
 #[cfg(test)]
 mod tests;
 

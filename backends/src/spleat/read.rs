@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 
 use snnc_ir::{
-    Accumulator, DType, Graph, Node, Operand, Overflow, Population, Projection, Schedule,
-    SpikingOp, Stage, Tensor, verify,
+    Accumulator, Connectivity, DType, Graph, Node, Operand, Overflow, Population, Projection,
+    Schedule, SpikingOp, Stage, Tensor, Window, verify,
 };
 
 use super::config::{self, Configuration};
 use super::emit::{hardware_digest, layer_checksum, memory_checksum, sha256};
 use super::geometry::Map;
 use super::hardware::Format;
-use super::layer::{Layer, LayerNeuron, Port, Widths};
-use super::manifest::{FORMAT, FileEntry, InputEntry, LayerEntry, Manifest, OutputEntry};
+use super::layer::{Kind, Layer, LayerNeuron, Port, Widths};
+use super::manifest::{
+    FORMAT, FileEntry, InputEntry, LayerEntry, LayerKind, Manifest, OutputEntry,
+};
 use super::memory::{self, Memory, MemoryKind};
 use crate::{FileSource, ReadError};
 
@@ -186,7 +188,14 @@ impl<'a> Reader<'a> {
             return Err(self.malformed(&place, "the checksum in configuration word 30 is another"));
         }
         let mut layer = skeleton(index, entry, &configurations, &memories);
-        self.numbers(&mut layer, &first, &memories, &place)?;
+        let is_maximum = first.neuron == Kind::Maximum;
+        if is_maximum != (entry.kind == LayerKind::Maximum) || is_maximum && layer.ports.len() != 1
+        {
+            return Err(self.malformed(&place, "configuration and manifest disagree on maxima"));
+        }
+        if !is_maximum {
+            self.numbers(&mut layer, &first, &memories, &place)?;
+        }
         Ok(layer)
     }
 
@@ -219,7 +228,7 @@ impl<'a> Reader<'a> {
             return Err(self.malformed(place, reason));
         }
         let barrier = self.manifest.timing.schedule == Schedule::LayerSynchronous;
-        if first.barrier != barrier {
+        if first.barrier != (barrier && first.neuron != Kind::Maximum) {
             return Err(self.malformed(place, "another schedule than the network's"));
         }
         Ok(())
@@ -281,6 +290,13 @@ impl<'a> Reader<'a> {
                 what,
             });
         }
+        // The spiking IR's read-outs begin at 0.
+        let readout = layer.neuron.kind == Kind::Accumulate;
+        if readout && cells.iter().flatten().any(|&v| v != 0) {
+            let what = "a read-out with an initial potential".to_owned();
+            let (file, place) = (self.entry.to_owned(), place.to_owned());
+            return Err(ReadError::Unsupported { file, place, what });
+        }
         layer.initial = cells.iter().filter_map(|row| row.first().copied()).collect();
         Ok(())
     }
@@ -331,6 +347,11 @@ impl<'a> Reader<'a> {
             nodes.insert(entry.name.clone(), (input_node(entry), Vec::new()));
         }
         for (entry, layer) in manifest.layers.iter().zip(self.layers()?) {
+            if let (Kind::Maximum, [port]) = (layer.neuron.kind, entry.ports.as_slice()) {
+                let node = maximum_node(&layer, entry);
+                nodes.insert(entry.name.clone(), (node, vec![port.source.clone()]));
+                continue;
+            }
             for (port, port_entry) in layer.ports.iter().zip(&entry.ports) {
                 let node = projection_node(&layer, port, entry).with_origins(&port_entry.origins);
                 nodes.insert(port.name.clone(), (node, vec![port_entry.source.clone()]));
@@ -440,6 +461,17 @@ fn projection_node(layer: &Layer, port: &Port, entry: &LayerEntry) -> Node {
     let weights = Tensor::from_integers(&port.geometry.weight_shape(rank), &port.weights);
     Node::spiking(&port.name, SpikingOp::Projection(projection), entry.shape.clone())
         .with_data(weights)
+}
+
+fn maximum_node(layer: &Layer, entry: &LayerEntry) -> Node {
+    let connectivity = layer.ports[0].geometry.connectivity(entry.shape.len());
+    let window = match connectivity {
+        Connectivity::Convolution { window, .. } => window,
+        // A vector has windows of no dimension.
+        _ => Window::plain(&[]),
+    };
+    let op = SpikingOp::MaxPool { window };
+    Node::spiking(&entry.name, op, entry.shape.clone()).with_origins(&entry.origins)
 }
 
 fn population_node(layer: &Layer, entry: &LayerEntry) -> Node {
