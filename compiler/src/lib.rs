@@ -8,6 +8,7 @@ pub mod artefact;
 pub mod calibration;
 pub mod certificate;
 pub mod cli;
+pub mod codings;
 pub mod data;
 pub mod energy;
 pub mod evaluate;

@@ -1,22 +1,35 @@
 //! Compares the populations of an emitted network with the quantised graph, channel by channel.
 
-use snnc_ir::analysis::{Interval, bisect_thresholds, intervals};
+use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
     Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SigmaDeltaRole, SpikingOp,
-    TensorOp,
+    TensorOp, Window,
 };
 
+use super::frame::{self, Frame};
+use super::staircase::{Staircases, concluded};
 use super::{Certificate, Difference, PopulationCertificate, Verdict, obligations};
 use crate::passes::graded::Conversion;
-use crate::reference::Requantiser;
+use crate::reference::{Requantiser, Semantics};
 
 /// At most so many pairs of payloads are tried for a residual addition.
 const EXHAUSTIVE_PAIRS: i64 = 1 << 16;
 
-/// Certifies `emitted`, whose populations carry the names of the canonical network.
+/// Certifies `emitted`, whose populations carry the names of the canonical network, against ONNX
+/// Runtime's arithmetic.
 pub fn certify(quantised: &Graph, canonical: &Conversion, emitted: &Graph) -> Certificate {
+    certify_against(Semantics::Ort, quantised, canonical, emitted)
+}
+
+/// Certifies `emitted` against the given reading of the quantised graph.
+pub fn certify_against(
+    semantics: Semantics,
+    quantised: &Graph,
+    canonical: &Conversion,
+    emitted: &Graph,
+) -> Certificate {
     let Ok(reachable) = intervals(&canonical.network) else {
-        return Certificate::concluded(Vec::new(), Vec::new());
+        return Certificate::concluded(semantics, Vec::new(), Vec::new());
     };
     let mut populations = Vec::new();
     for &(reference, source) in &canonical.correspondence {
@@ -46,8 +59,8 @@ pub fn certify(quantised: &Graph, canonical: &Conversion, emitted: &Graph) -> Ce
                 });
             }
             Some(SpikingOp::Population(_)) => {
-                let pair =
-                    Pair { quantised, source, canonical: &canonical.network, reference, emitted };
+                let canonical = &canonical.network;
+                let pair = Pair { quantised, source, canonical, reference, emitted, semantics };
                 let base = statement(Verdict::Failed, String::new());
                 populations.push(match emitted.find(&node.name) {
                     Some(id) => pair.certify(id, reachable.potentials(reference), base),
@@ -57,7 +70,7 @@ pub fn certify(quantised: &Graph, canonical: &Conversion, emitted: &Graph) -> Ce
             _ => {}
         }
     }
-    Certificate::concluded(populations, obligations::check(&canonical.network, emitted))
+    Certificate::concluded(semantics, populations, obligations::check(&canonical.network, emitted))
 }
 
 /// A population of the canonical network, and the graph that is held against it.
@@ -67,11 +80,38 @@ struct Pair<'a> {
     canonical: &'a Graph,
     reference: NodeId,
     emitted: &'a Graph,
+    semantics: Semantics,
+}
+
+/// Whether one unit of payload stands for another real value than in the canonical network; a
+/// population that does not say is taken to be in its unit.
+pub(super) fn other_unit(own: &Population, theirs: &Population) -> bool {
+    let at = |v: &[f32], c: usize| v[if v.len() == 1 { 0 } else { c }];
+    let channels = own.scale.len().max(theirs.scale.len());
+    !own.scale.is_empty()
+        && !theirs.scale.is_empty()
+        && (0..channels).any(|c| at(&own.scale, c) != at(&theirs.scale, c))
+}
+
+fn own_levels(own: &Population) -> (i64, i64) {
+    match &own.neuron {
+        Neuron::Graded(n) => (n.minimum, n.maximum),
+        _ => (own.minimum, own.maximum),
+    }
 }
 
 /// The synapses of one population, port by port.
 struct Inputs<'a> {
-    ports: Vec<(&'a Projection, Vec<i64>, String)>,
+    ports: Vec<Port<'a>>,
+}
+
+struct Port<'a> {
+    projection: &'a Projection,
+    weights: Vec<i64>,
+    /// Which populations reach the port, and through which pools.
+    origin: String,
+    /// How many times a payload comes in a frame.
+    presentations: i64,
 }
 
 impl<'a> Inputs<'a> {
@@ -80,30 +120,38 @@ impl<'a> Inputs<'a> {
         for id in graph.sources(population) {
             let mut id = id;
             // Pooling of potentials commutes with any monotone neuron.
-            while let Some(SpikingOp::MaxPool { .. }) = graph[id].as_spiking() {
+            let mut pools = String::new();
+            while let Some(SpikingOp::MaxPool { window }) = graph[id].as_spiking() {
+                pools += &geometry(window);
                 id = graph.source(id, 0)?;
             }
-            let Op::Spiking(SpikingOp::Projection(p)) = &graph[id].op else { return None };
+            let Op::Spiking(SpikingOp::Projection(projection)) = &graph[id].op else { return None };
             let weights = graph[id].data.as_ref()?.to_i64().ok()?;
-            ports.push((p, weights, origin(graph, graph.source(id, 0)?)?));
+            let source = graph.source(id, 0)?;
+            let origin = pools + &origin(graph, source)?;
+            let presentations = frame::presentations(graph, source)?;
+            ports.push(Port { projection, weights, origin, presentations });
         }
         Some(Inputs { ports })
     }
 
-    /// Weights of the synapses of `channel` on port `port`, shift and gain included.
+    /// What a frame's payload brings `channel` through each synapse of port `port`.
     fn row(&self, port: usize, channel: usize, channels: usize) -> Vec<i64> {
-        let (projection, weights, _) = &self.ports[port];
-        let gain = projection.gain_at(channel);
+        let Port { projection, weights, presentations, .. } = &self.ports[port];
+        let gain = projection.gain_at(channel).saturating_mul(*presentations);
         let length = weights.len() / channels.max(1);
         let row = match projection.connectivity {
             Connectivity::OneToOne if weights.len() == 1 => &weights[..],
             _ => &weights[channel * length..(channel + 1) * length],
         };
-        row.iter().enumerate().map(|(i, &w)| (w * gain) << self.shift(port, i, row.len())).collect()
+        let brought = |(i, &w): (usize, &i64)| {
+            w.saturating_mul(gain).saturating_mul(1 << self.shift(port, i, row.len()))
+        };
+        row.iter().enumerate().map(brought).collect()
     }
 
     fn shift(&self, port: usize, synapse: usize, synapses: usize) -> u8 {
-        let shifts = &self.ports[port].0.input_shift;
+        let shifts = &self.ports[port].projection.input_shift;
         match shifts.len() {
             0 => 0,
             n => shifts[synapse * n / synapses.max(1)],
@@ -111,10 +159,16 @@ impl<'a> Inputs<'a> {
     }
 }
 
+fn geometry(w: &Window) -> String {
+    format!("max {:?} {:?} {:?} {:?} of ", w.kernel, w.strides, w.dilations, w.before)
+}
+
 /// Names of the populations whose payloads reach `id` through pools and joins.
 fn origin(graph: &Graph, id: NodeId) -> Option<String> {
     match graph[id].as_spiking()? {
-        SpikingOp::MaxPool { .. } => origin(graph, graph.source(id, 0)?),
+        SpikingOp::MaxPool { window } | SpikingOp::RunningMaxPool { window } => {
+            Some(geometry(window) + &origin(graph, graph.source(id, 0)?)?)
+        }
         SpikingOp::Concatenate { .. } => {
             let names: Option<Vec<_>> =
                 graph.sources(id).into_iter().map(|s| origin(graph, s)).collect();
@@ -179,11 +233,22 @@ impl Pair<'_> {
         else {
             return says(Verdict::Approximate, "its inputs are not projections");
         };
-        if a.ports.len() != b.ports.len() || a.ports.iter().zip(&b.ports).any(|(x, y)| x.2 != y.2) {
-            return says(Verdict::Approximate, "its inputs come from other populations");
-        }
         if !matches!(own.neuron, Neuron::Accumulate) && other_unit(own, theirs) {
             return says(Verdict::Approximate, "its payloads count in another unit");
+        }
+        let pairs = || a.ports.iter().zip(&b.ports);
+        if a.ports.len() != b.ports.len() || pairs().any(|(x, y)| x.origin != y.origin) {
+            return says(Verdict::Approximate, "its inputs come from other populations or pools");
+        }
+        let moved = |(x, y): (&Port<'_>, &Port<'_>)| match (
+            &x.projection.connectivity,
+            &y.projection.connectivity,
+        ) {
+            (a @ Connectivity::Convolution { .. }, b @ Connectivity::Convolution { .. }) => a != b,
+            _ => false,
+        };
+        if pairs().any(moved) {
+            return says(Verdict::Failed, "its windows have another geometry");
         }
         let channels = self.canonical[self.reference].ty.shape.first().copied().unwrap_or(1);
         let mut factors = Vec::with_capacity(channels);
@@ -206,22 +271,48 @@ impl Pair<'_> {
             .enumerate()
             .map(|(c, v)| Interval::new(v.low - own.bias_at(c), v.high - own.bias_at(c)))
             .collect();
+        let bias: Vec<i64> = (0..channels).map(|c| frame::bias(self.emitted, theirs, c)).collect();
         if matches!(own.neuron, Neuron::Accumulate) {
-            return self.read_out(emitted, own, theirs, &factors, &accumulators, base);
+            return self.read_out(emitted, own, theirs, (&factors, &bias), &accumulators, base);
         }
-        if let Some(TensorOp::Lookup { .. }) = self.quantised[self.source].as_tensor() {
-            return staircase_free(own, theirs, &factors, &accumulators, base);
+        if let Some(TensorOp::Lookup { .. }) = self.quantised[self.source].as_tensor()
+            && theirs.neuron.single_shot(0, 0).is_some()
+            && !matches!(theirs.neuron, Neuron::IntegrateAndFire(_))
+        {
+            return staircase_free(own, theirs, (&factors, &bias), &accumulators, base);
         }
-        let Some(requantiser) = Requantiser::new(self.quantised, self.source) else {
-            return says(Verdict::Failed, "the reference requantises without scales");
+        let frame = Frame::of(self.emitted, emitted, theirs);
+        let requantiser = match self.quantised[self.source].as_tensor() {
+            Some(TensorOp::Lookup { .. }) => None,
+            _ => Requantiser::with(self.semantics, self.quantised, self.source),
         };
-        if theirs.neuron.single_shot(0, 0).is_none() {
-            return says(Verdict::Approximate, "its neuron answers over several timesteps");
+        let table = |c: usize, v: i64| {
+            own.neuron.single_shot(c, v.saturating_add(own.bias_at(c))).unwrap_or_default()
+        };
+        let levels = own_levels(own);
+        let against = |reference, levels| Staircases {
+            reference,
+            levels,
+            frame: &frame,
+            factors: &factors,
+            bias: &bias,
+            accumulators: &accumulators,
+        };
+        match &requantiser {
+            Some(r) if r.operands() == 1 => {
+                let reference = |c: usize, v: i64| r.payload(c, &[v + own.bias_at(c)]);
+                against(&reference, (r.minimum(), r.maximum())).compare(base)
+            }
+            // What several operands or a table make is proved of the canonical neuron.
+            Some(r) => {
+                let found = against(&table, levels).compare(base.clone());
+                match found.verdict {
+                    Verdict::Proved => self.sum_of_operands(r, &a, own, base),
+                    _ => found,
+                }
+            }
+            None => against(&table, levels).compare(base),
         }
-        if requantiser.operands() > 1 {
-            return self.sum_of_operands(&requantiser, &a, own, theirs, base);
-        }
-        thresholds(&requantiser, own, theirs, &factors, &accumulators, base)
     }
 
     /// A read-out is equal if raw values are one constant times the reference's, bias included, and
@@ -231,14 +322,14 @@ impl Pair<'_> {
         emitted: NodeId,
         own: &Population,
         theirs: &Population,
-        factors: &[(i64, i64)],
+        (factors, bias): (&[(i64, i64)], &[i64]),
         accumulators: &[Interval],
         base: PopulationCertificate,
     ) -> PopulationCertificate {
         let says = |verdict, method: String| PopulationCertificate {
             verdict,
             method,
-            reachable: accumulators.iter().map(|i| (i.high - i.low) as u64 + 1).sum(),
+            reachable: accumulators.iter().map(|i| i.high.abs_diff(i.low) + 1).sum(),
             ..base.clone()
         };
         if !matches!(theirs.neuron, Neuron::Accumulate) {
@@ -258,7 +349,9 @@ impl Pair<'_> {
         let at = |v: &[f32], c: usize| v[if v.len() == 1 { 0 } else { c }];
         for (c, &(n, d)) in factors.iter().enumerate() {
             let zero = b.zero.get(if b.zero.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
-            if (theirs.bias_at(c) - zero) * d != own.bias_at(c) * n {
+            if i128::from(bias[c] - zero) * i128::from(d)
+                != i128::from(own.bias_at(c)) * i128::from(n)
+            {
                 return says(Verdict::Approximate, format!("channel {c} reads out another bias"));
             }
             let (score, own_score) =
@@ -283,7 +376,6 @@ impl Pair<'_> {
         requantiser: &Requantiser,
         inputs: &Inputs<'_>,
         own: &Population,
-        theirs: &Population,
         base: PopulationCertificate,
     ) -> PopulationCertificate {
         let Ok(values) = intervals(self.canonical) else { return base };
@@ -292,21 +384,22 @@ impl Pair<'_> {
         let payloads: Vec<Option<Interval>> = projections
             .iter()
             .zip(&inputs.ports)
-            .map(|(&p, (projection, ..))| {
+            .map(|(&p, port)| {
                 let source = self.canonical.source(p, 0)?;
                 let all = values.values(source).iter().copied().reduce(Interval::union);
-                (projection.connectivity == Connectivity::OneToOne).then_some(all).flatten()
+                (port.projection.connectivity == Connectivity::OneToOne).then_some(all).flatten()
             })
             .collect();
         if let [Some(a), Some(b)] = payloads.as_slice()
             && (a.high - a.low + 1) * (b.high - b.low + 1) <= EXHAUSTIVE_PAIRS
         {
             let mut differing = 0;
+            let gain = |port: usize, c: usize| inputs.ports[port].projection.gain_at(c);
             for c in 0..channels {
                 for x in a.low..=a.high {
                     for y in b.low..=b.high {
-                        let v = inputs.ports[0].0.gain_at(c) * x + inputs.ports[1].0.gain_at(c) * y;
-                        let sent = theirs.neuron.single_shot(c, v + theirs.bias_at(c));
+                        let v = gain(0, c) * x + gain(1, c) * y;
+                        let sent = own.neuron.single_shot(c, v + own.bias_at(c));
                         differing += u64::from(sent != Some(requantiser.payload(c, &[x, y])));
                     }
                 }
@@ -330,11 +423,6 @@ impl Pair<'_> {
     }
 }
 
-/// Whether one unit of payload stands for another real value than in the canonical network.
-pub(super) fn other_unit(own: &Population, theirs: &Population) -> bool {
-    !theirs.scale.is_empty() && theirs.scale.iter().any(|s| *s != own.scale[0])
-}
-
 /// Largest distance, in units of payload, between the potential on the common scale and the reference's
 /// f32 sum before rounding: the gains' rounding, and four roundings of f32 for each operand.
 fn common_scale_bound(
@@ -351,8 +439,8 @@ fn common_scale_bound(
         let divisor = neuron.divisor[if neuron.divisor.len() == 1 { 0 } else { c }] as f64;
         let mut error = 0f64;
         let mut magnitude = own.bias_at(c).unsigned_abs() as f64 / divisor;
-        for (port, (&p, (projection, ..))) in projections.iter().zip(&inputs.ports).enumerate() {
-            let gain = projection.gain_at(c);
+        for (port, (&p, synapses)) in projections.iter().zip(&inputs.ports).enumerate() {
+            let gain = synapses.projection.gain_at(c);
             let sum = values.values(p).get(c).map_or(0, |i| i.magnitude()) as f64;
             let ratio = requantiser.ratio(port, c);
             error += sum / gain.max(1) as f64 * (ratio - gain as f64 / divisor).abs();
@@ -368,7 +456,7 @@ fn common_scale_bound(
 fn staircase_free(
     own: &Population,
     theirs: &Population,
-    factors: &[(i64, i64)],
+    (factors, bias): (&[(i64, i64)], &[i64]),
     accumulators: &[Interval],
     base: PopulationCertificate,
 ) -> PopulationCertificate {
@@ -379,7 +467,7 @@ fn staircase_free(
             reachable += 1;
             let (n, d) = factors[c];
             let a = own.neuron.single_shot(c, v + own.bias_at(c)).unwrap_or_default();
-            let Some(b) = theirs.neuron.single_shot(c, v * n / d + theirs.bias_at(c)) else {
+            let Some(b) = theirs.neuron.single_shot(c, v * n / d + bias[c]) else {
                 return base;
             };
             if a != b {
@@ -394,111 +482,6 @@ fn staircase_free(
         }
     }
     concluded(base, "every entry of the table was compared", reachable, reachable, differences)
-}
-
-fn concluded(
-    base: PopulationCertificate,
-    method: &str,
-    thresholds: u64,
-    reachable: u64,
-    differences: Vec<Difference>,
-) -> PopulationCertificate {
-    PopulationCertificate {
-        verdict: if differences.is_empty() { Verdict::Proved } else { Verdict::Differs },
-        method: method.into(),
-        thresholds,
-        reachable,
-        differing: differences.iter().map(|d| (d.to - d.from) as u64 + 1).sum(),
-        differences,
-        ..base
-    }
-}
-
-/// Compares thresholds, channel by channel, in units of the reference's accumulator without bias.
-fn thresholds(
-    requantiser: &Requantiser,
-    own: &Population,
-    theirs: &Population,
-    factors: &[(i64, i64)],
-    accumulators: &[Interval],
-    base: PopulationCertificate,
-) -> PopulationCertificate {
-    let (minimum, maximum) = (requantiser.minimum(), requantiser.maximum());
-    let mut differences = Vec::new();
-    let (mut compared, mut reachable) = (0, 0);
-    for (c, range) in accumulators.iter().enumerate() {
-        let span = (range.low, range.high);
-        let reference = |v: i64| requantiser.payload(c, &[v + own.bias_at(c)]);
-        let expected = bisect_thresholds(reference, span, (minimum, maximum));
-        let (n, d) = factors[c];
-        let potential = |v: i64| v * n / d + theirs.bias_at(c);
-        let answer = |v: i64| theirs.neuron.single_shot(c, potential(v)).unwrap_or(i64::MIN);
-        // Outside the reference's range of payloads a threshold of the emitted neuron counts too.
-        let levels = (answer(range.low).min(minimum), answer(range.high).max(maximum));
-        let found: Vec<i64> = (levels.0 + 1..=levels.1)
-            .map(|level| emitted_threshold(theirs, c, level, (n, d), span, answer))
-            .collect();
-        let expected: Vec<i64> = (levels.0 + 1..=levels.1)
-            .map(|level| match usize::try_from(level - minimum - 1) {
-                Ok(index) => expected.get(index).copied().unwrap_or(range.high + 1),
-                Err(_) => range.low,
-            })
-            .collect();
-        compared += expected.len() as u64;
-        reachable += (range.high - range.low) as u64 + 1;
-        let mut cuts: Vec<i64> = expected
-            .iter()
-            .zip(&found)
-            .filter(|(a, b)| a != b)
-            .flat_map(|(&a, &b)| [a, b])
-            .collect();
-        cuts.sort_unstable();
-        cuts.dedup();
-        for pair in cuts.windows(2) {
-            let (a, b) = (reference(pair[0]), answer(pair[0]));
-            if a != b {
-                let (from, to) = (pair[0], pair[1] - 1);
-                differences.push(Difference { channel: c, from, to, reference: a, emitted: b });
-            }
-        }
-    }
-    concluded(
-        base,
-        "thresholds were compared on all reachable accumulators",
-        compared,
-        reachable,
-        differences,
-    )
-}
-
-/// The smallest reachable accumulator at which the emitted neuron sends at least `level`: in closed
-/// form where there is one, else by bisection.
-fn emitted_threshold(
-    theirs: &Population,
-    channel: usize,
-    level: i64,
-    (numerator, denominator): (i64, i64),
-    (low, high): (i64, i64),
-    answer: impl Fn(i64) -> i64,
-) -> i64 {
-    let potential = match &theirs.neuron {
-        Neuron::Graded(n) if level > n.minimum && level <= n.maximum => {
-            Some(n.threshold(channel, level))
-        }
-        Neuron::Thresholds(n) => {
-            let row = &n.thresholds[if n.thresholds.len() == 1 { 0 } else { channel }];
-            usize::try_from(level - n.minimum - 1).ok().and_then(|i| row.get(i)).copied()
-        }
-        _ => None,
-    };
-    match potential {
-        Some(potential) => {
-            let needed = i128::from(potential - theirs.bias_at(channel)) * i128::from(denominator);
-            let v = -(-needed).div_euclid(i128::from(numerator));
-            v.clamp(i128::from(low), i128::from(high) + 1) as i64
-        }
-        None => bisect_thresholds(answer, (low, high), (level - 1, level))[0],
-    }
 }
 
 #[cfg(test)]

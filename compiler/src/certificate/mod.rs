@@ -8,13 +8,17 @@
 //! where all are proved, so is the network.
 
 mod compare;
+mod frame;
 mod measure;
 mod obligations;
+mod staircase;
 
 use serde::{Deserialize, Serialize};
 
-pub use compare::certify;
+pub use compare::{certify, certify_against};
 pub use measure::{Comparison, Measured, compare_sample};
+
+use crate::reference::Semantics;
 
 /// What is known of a population, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,7 +50,7 @@ impl std::fmt::Display for Verdict {
 pub struct Certificate {
     /// The worst verdict of all.
     pub verdict: Verdict,
-    /// The semantics of the reference: `ort`.
+    /// The semantics of the reference: `ort`, `real` or `fixed`.
     pub reference: String,
     /// One statement for each population, in order of computation.
     pub populations: Vec<PopulationCertificate>,
@@ -110,12 +114,16 @@ pub struct Obligation {
 
 impl Certificate {
     /// The network's verdict from its parts.
-    fn concluded(populations: Vec<PopulationCertificate>, obligations: Vec<Obligation>) -> Self {
+    fn concluded(
+        semantics: Semantics,
+        populations: Vec<PopulationCertificate>,
+        obligations: Vec<Obligation>,
+    ) -> Self {
         let worst = populations.iter().map(|p| p.verdict).max().unwrap_or(Verdict::Failed);
         // What is approximate claims nothing for all inputs that an open obligation could refute.
         let kept = worst == Verdict::Approximate || obligations.iter().all(|o| o.holds);
         let verdict = if kept { worst } else { Verdict::Failed };
-        Certificate { verdict, reference: "ort".into(), populations, obligations }
+        Certificate { verdict, reference: semantics.name().into(), populations, obligations }
     }
 
     /// The statement on the population of that name.

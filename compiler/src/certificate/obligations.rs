@@ -1,81 +1,191 @@
 //! What must hold besides equal thresholds, so that the argument about single neurons carries to the
-//! network: payloads fit their width, accumulators never overflow, every neuron answers once its
-//! input is complete, biases come once a frame, state starts afresh.
+//! network: payloads fit their width, sums and potentials never overflow, every neuron answers once its
+//! input is complete, biases come whole, pools see what they can compare.
 
-use snnc_ir::analysis::intervals;
-use snnc_ir::{BiasPlacement, Graph, Neuron, NodeId, Overflow, Presentation, Schedule, SpikingOp};
+use snnc_ir::analysis::{Interval, Intervals, intervals};
+use snnc_ir::{
+    BiasPlacement, Coding, Graph, Neuron, NodeId, Operand, Overflow, Population, Presentation,
+    Projection, Schedule, SpikingOp,
+};
 
 use super::Obligation;
 use super::compare::other_unit;
 
 /// Checks all obligations of `emitted`; `canonical` says which populations there must be.
 pub(super) fn check(canonical: &Graph, emitted: &Graph) -> Vec<Obligation> {
-    let mut list = Vec::new();
-    let mut say = |subject: &str, claim: String, holds: bool| {
-        list.push(Obligation { subject: subject.to_owned(), claim, holds });
-    };
+    let mut checker = Checker { canonical, emitted, list: Vec::new() };
     let Ok(order) = emitted.order() else {
-        say("network", "the nodes have an order".into(), false);
-        return list;
+        checker.say("network", "the nodes have an order".into(), false);
+        return checker.list;
     };
-    let timesteps = emitted.timing.timesteps;
-    let single = timesteps == 1;
-    let synchronous = emitted.timing.schedule != Schedule::Streaming;
-    let hops = order.iter().any(|&id| emitted.operands(id).iter().any(|o| o.delay > 0));
-    let sigma_delta = order.iter().any(|&id| is_sigma_delta(emitted, id));
-    say(
-        "network",
-        "a neuron answers when all of a frame has arrived (one timestep, a barrier, or changes only)".into(),
-        (single && !hops) || synchronous || sigma_delta,
-    );
-    if hops && sigma_delta {
-        say(
-            "network",
-            format!("{timesteps} timesteps reach the last population"),
-            timesteps > depth(emitted, &order),
-        );
-    }
+    checker.network(&order);
     let bounds = intervals(emitted).unwrap_or_default();
     for &id in &order {
-        let node = &emitted[id];
-        match node.as_spiking() {
-            Some(SpikingOp::Projection(p))
-                if p.accumulator.overflow != Overflow::Error || p.accumulator.bits < 64 =>
-            {
-                let bits = p.accumulator.bits;
-                let sum = |(c, i): (usize, &snnc_ir::analysis::Interval)| {
-                    i.magnitude() / p.gain_at(c).unsigned_abs().max(1)
-                };
-                let worst =
-                    i128::from(bounds.values(id).iter().enumerate().map(sum).max().unwrap_or(0));
-                let holds = bits >= 64 || worst < 1i128 << (bits - 1);
-                say(&node.name, format!("sums up to {worst} fit {bits} bits"), holds);
-            }
+        match emitted[id].as_spiking() {
+            Some(SpikingOp::Projection(p)) => checker.projection(id, p, &bounds),
             Some(SpikingOp::Population(p)) => {
-                if let Some(own) = canonical.find(&node.name)
-                    && let Some(SpikingOp::Population(own)) = canonical[own].as_spiking()
-                    && single
-                    && !matches!(own.neuron, Neuron::Accumulate)
-                    && !other_unit(own, p)
-                {
-                    let bits = own.payload_bits();
-                    let fits = p.minimum <= own.minimum && p.maximum >= own.maximum;
-                    say(&node.name, format!("payloads of {bits} bits are carried"), fits);
-                }
-                let once =
-                    single || p.bias_placement != BiasPlacement::EveryTimestep || p.bias.is_empty();
-                if !sigma_delta {
-                    say(&node.name, "its bias is added once a frame".into(), once);
-                }
+                checker.population(id, p);
+                checker.potential(id, p, &bounds);
             }
             Some(SpikingOp::Encoder(e)) => {
-                let once = single || e.presentation != Presentation::EveryTimestep || sigma_delta;
-                say(&node.name, "the input is presented once a frame".into(), once);
+                let folded = order.iter().any(|&id| fires(emitted, id));
+                let once = emitted.timing.timesteps == 1
+                    || e.presentation != Presentation::EveryTimestep
+                    || folded
+                    || order.iter().any(|&id| is_sigma_delta(emitted, id));
+                let claim = "the input comes once a frame, or all sums are as many fold";
+                checker.say(&emitted[id].name, claim.into(), once);
             }
+            Some(SpikingOp::MaxPool { .. }) => checker.pool(id),
             _ => {}
         }
     }
-    list
+    checker.list
+}
+
+struct Checker<'a> {
+    canonical: &'a Graph,
+    emitted: &'a Graph,
+    list: Vec<Obligation>,
+}
+
+impl Checker<'_> {
+    fn say(&mut self, subject: &str, claim: String, holds: bool) {
+        self.list.push(Obligation { subject: subject.to_owned(), claim, holds });
+    }
+
+    fn network(&mut self, order: &[NodeId]) {
+        let emitted = self.emitted;
+        let timesteps = emitted.timing.timesteps;
+        let synchronous = emitted.timing.schedule != Schedule::Streaming;
+        let hops = order.iter().any(|&id| emitted.operands(id).iter().any(|o| o.delay > 0));
+        let sigma_delta = order.iter().any(|&id| is_sigma_delta(emitted, id));
+        // Codings that answer before their input is complete are measured, not proved.
+        let lossy = order.iter().any(|&id| streams(emitted, id));
+        self.say(
+            "network",
+            "a neuron answers when all of a frame has arrived (one timestep, a barrier, a settled \
+             state, or changes only)"
+                .into(),
+            (timesteps == 1 && !hops) || synchronous || sigma_delta || lossy,
+        );
+        if hops && sigma_delta {
+            let claim = format!("{timesteps} timesteps reach the last population");
+            self.say("network", claim, timesteps > depth(emitted, order));
+        }
+        if emitted.timing.schedule == Schedule::UntilSettled {
+            self.say("network", "no path leads back, so it settles".into(), !hops);
+        }
+    }
+
+    fn projection(&mut self, id: NodeId, p: &Projection, bounds: &Intervals) {
+        let bits = p.accumulator.bits;
+        if p.accumulator.overflow == Overflow::Error && bits >= 64 {
+            return;
+        }
+        let sum = |(c, i): (usize, &Interval)| i.magnitude() / p.gain_at(c).unsigned_abs().max(1);
+        let worst = i128::from(bounds.values(id).iter().enumerate().map(sum).max().unwrap_or(0));
+        let holds = bits >= 64 || worst < 1i128 << (bits - 1);
+        let claim = format!("sums up to {worst} fit {bits} bits");
+        self.say(&self.emitted[id].name.clone(), claim, holds);
+    }
+
+    fn population(&mut self, id: NodeId, p: &Population) {
+        let (timing, name) = (self.emitted.timing, self.emitted[id].name.clone());
+        let single = timing.timesteps == 1;
+        let own = self.canonical.find(&name).and_then(|own| self.canonical[own].as_spiking());
+        if let Some(SpikingOp::Population(own)) = own
+            && single
+            && !matches!(own.neuron, Neuron::Accumulate)
+            && !other_unit(own, p)
+        {
+            let fits = p.minimum <= own.minimum && p.maximum >= own.maximum;
+            self.say(&name, format!("payloads of {} bits are carried", own.payload_bits()), fits);
+        }
+        if let (Neuron::IntegrateAndFire(n), false) = (&p.neuron, single) {
+            let worth = n.decode.iter().flat_map(|d| d.0.iter().flatten()).copied();
+            let most = worth.max().unwrap_or(1).saturating_mul(n.maximum);
+            let claim = format!("spikes worth up to {most} are carried");
+            self.say(&name, claim, p.maximum >= most || p.maximum == 0);
+        }
+        let barrier = timing.schedule == Schedule::LayerSynchronous;
+        match p.coding {
+            Coding::FewSpikes | Coding::RateSync if !single => {
+                let claim = "a barrier holds it back until its input is complete";
+                self.say(&name, claim.into(), barrier);
+            }
+            Coding::SignedRate => {
+                let settles = timing.schedule == Schedule::UntilSettled;
+                self.say(&name, "it runs until no potential calls for a spike".into(), settles);
+            }
+            _ => {}
+        }
+        if !is_sigma_delta(self.emitted, id) {
+            let folded = !barrier && self.emitted.ids().any(|id| fires(self.emitted, id));
+            let every = p.bias_placement == BiasPlacement::EveryTimestep;
+            let whole = single || p.bias.is_empty() || !every || folded;
+            let claim = "its bias comes once a frame, or as many fold as its input";
+            self.say(&name, claim.into(), whole);
+        }
+    }
+
+    /// What a whole frame brings fits the membrane potential of 64 bits.
+    fn potential(&mut self, id: NodeId, p: &Population, bounds: &Intervals) {
+        let Neuron::IntegrateAndFire(n) = &p.neuron else { return };
+        let steps = self.emitted.timing.timesteps as u128;
+        let brought = bounds.potentials(id).iter().map(|i| u128::from(i.magnitude())).max();
+        let start = n.initial.iter().map(|v| u128::from(v.unsigned_abs())).max();
+        let worst = brought.unwrap_or(0).saturating_mul(steps).saturating_add(start.unwrap_or(0));
+        let claim = format!("potentials up to {worst} fit 64 bits");
+        self.say(&self.emitted[id].name.clone(), claim, worst < 1 << 62);
+    }
+
+    /// A pool of single timesteps takes the maximum of whole frames only where a larger payload covers a
+    /// smaller one in each of them.
+    fn pool(&mut self, id: NodeId) {
+        let timing = self.emitted.timing;
+        let potentials = self.emitted.source(id, 0).is_some_and(|s| {
+            matches!(self.emitted[s].as_spiking(), Some(SpikingOp::Projection(_)))
+        });
+        if timing.timesteps == 1 || (potentials && timing.schedule == Schedule::Streaming) {
+            return;
+        }
+        let covers = timing.schedule == Schedule::LayerSynchronous
+            && sends_runs(self.emitted, id)
+            && !potentials;
+        let claim = "in each timestep a larger payload covers a smaller one";
+        self.say(&self.emitted[id].name.clone(), claim.into(), covers);
+    }
+}
+
+/// Whether all trains that reach `id` are runs of single spikes from the first timestep on.
+fn sends_runs(graph: &Graph, id: NodeId) -> bool {
+    match graph[id].as_spiking() {
+        Some(SpikingOp::Encoder(e)) => e.presentation == Presentation::Once,
+        Some(SpikingOp::Population(p)) => match &p.neuron {
+            Neuron::IntegrateAndFire(n) => {
+                n.maximum == 1
+                    && n.decode.is_none()
+                    && n.threshold.0.iter().all(|row| row.is_sorted())
+                    && n.leak == snnc_ir::Leak::None
+            }
+            _ => false,
+        },
+        _ => graph.sources(id).into_iter().all(|s| sends_runs(graph, s)),
+    }
+}
+
+/// Whether `id` integrates and fires.
+fn fires(graph: &Graph, id: NodeId) -> bool {
+    matches!(graph[id].as_spiking(), Some(SpikingOp::Population(p))
+        if matches!(p.neuron, Neuron::IntegrateAndFire(_)))
+}
+
+/// Whether `id` is of a coding that answers while its input still comes.
+fn streams(graph: &Graph, id: NodeId) -> bool {
+    let lossy = |c| matches!(c, Coding::Rate | Coding::MultiLevel | Coding::Atif);
+    matches!(graph[id].as_spiking(), Some(SpikingOp::Population(p)) if lossy(p.coding))
+        && fires(graph, id)
 }
 
 fn is_sigma_delta(graph: &Graph, id: NodeId) -> bool {
@@ -86,8 +196,7 @@ fn is_sigma_delta(graph: &Graph, id: NodeId) -> bool {
 fn depth(graph: &Graph, order: &[NodeId]) -> usize {
     let mut reached = std::collections::HashMap::new();
     for &id in order {
-        let arrival =
-            |o: &snnc_ir::Operand| reached.get(&o.source).copied().unwrap_or(0) + o.delay as usize;
+        let arrival = |o: &Operand| reached.get(&o.source).copied().unwrap_or(0) + o.delay as usize;
         let latest = graph.operands(id).iter().map(arrival).max().unwrap_or(0);
         reached.insert(id, latest);
     }
