@@ -120,8 +120,16 @@ pub struct LayerRow {
     pub mean_payload: f64,
     /// Mean weights met by its spikes for one sample.
     pub synaptic_operations: f64,
+    /// Mean spikes per neuron and timestep (Castagnetti et al. 2023, equation 20, for one layer).
+    pub firing_rate: f64,
     /// Activations whose code is not the reference's.
     pub mismatches_vs_reference: Option<u64>,
+    /// Mean distance of the codes from the reference's.
+    pub mean_error: Option<f64>,
+    /// Largest distance of the codes from the reference's.
+    pub maximum_error: Option<i64>,
+    /// Signal to quantisation noise in dB (equation 8); none where there is no noise.
+    pub sqnr_db: Option<f64>,
 }
 
 fn run_fault(e: impl std::fmt::Display) -> Error {
@@ -406,6 +414,7 @@ fn layer_rows(
         }
     }
     let n = answers.len().max(1) as f64;
+    let steps = answers.iter().map(|a| a.timesteps).sum::<usize>().max(1) as f64;
     let row = |(id, total): (NodeId, Activity)| {
         let node = &graph[id];
         let own = measured.iter().find(|(name, _)| *name == node.name);
@@ -419,7 +428,11 @@ fn layer_rows(
                 total.payload as f64 / total.spikes as f64
             },
             synaptic_operations: total.synaptic_operations as f64 / n,
+            firing_rate: total.spikes as f64 / steps / node.ty.len().max(1) as f64,
             mismatches_vs_reference: own.filter(|_| compared).map(|(_, m)| m.differing),
+            mean_error: own.filter(|_| compared).map(|(_, m)| m.mean_error),
+            maximum_error: own.filter(|_| compared).map(|(_, m)| m.maximum_error),
+            sqnr_db: own.filter(|_| compared).and_then(|(_, m)| m.sqnr_db()),
         }
     };
     totals.into_iter().map(row).collect()

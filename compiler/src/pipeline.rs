@@ -12,12 +12,14 @@ use crate::artefact::{
 };
 use crate::calibration::allocate::{self, Allocation, Cost};
 use crate::calibration::{self, QuantiseOptions, Site, Statistics};
-use crate::certificate::{Certificate, certify};
+use crate::certificate::{Certificate, certify_against};
+use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
 use crate::import::{self, ImportOptions};
 use crate::passes::graded::{self, Conversion};
 use crate::passes::{self, Context};
+use crate::reference::Semantics;
 use crate::{Error, Problem};
 
 /// A model at each stage up to the canonical spiking network.
@@ -40,6 +42,10 @@ pub struct Model {
 pub struct CompileOptions {
     /// The coding; `None` takes each target's default.
     pub coding: Option<Coding>,
+    /// Timesteps, initial potentials and thresholds of the coding.
+    pub spikes: codings::Options,
+    /// What the emitted network is held against.
+    pub semantics: Semantics,
     /// Options for targets.
     pub target: TargetOptions,
     /// How integer data becomes the input.
@@ -288,7 +294,14 @@ pub fn compile(
         let reason = format!("{} does not carry `{coding}`", target.name());
         return Err(Error::usage("--code", reason, format!("it carries {}", known.join(", "))));
     }
-    let canonical = verified(model.conversion.network.clone())?;
+    // A target makes its own coding of the canonical form; any other is made before.
+    let own = coding == target.codings()[0] && options.spikes == codings::Options::default();
+    let coded = if own {
+        model.conversion.network.clone()
+    } else {
+        codings::apply(coding, &options.spikes, &model.conversion)?
+    };
+    let canonical = verified(coded)?;
     let legalised =
         target.legalise(&canonical, &options.target).map_err(|v| unsupported(target, v))?;
     let emitted = target.emit(&legalised, &options.target).map_err(|e| {
@@ -308,7 +321,8 @@ pub fn compile(
     same_network(&network, &legalised.network).map_err(|e| {
         fault(target, &format!("what was written reads back as another network: {e}"))
     })?;
-    let mut certificate = certify(&model.quantised, &model.conversion, &network);
+    let mut certificate =
+        certify_against(options.semantics, &model.quantised, &model.conversion, &network);
     let evaluation = match &options.data {
         Some(path) => Some(measure(&mut certificate, model, &network, options, path)?),
         None => None,
@@ -353,8 +367,14 @@ fn manifest(
     let coding = options.coding.unwrap_or(target.codings()[0]);
     let mut chosen = BTreeMap::from([
         ("code".to_owned(), coding.name().to_owned()),
-        ("reference".to_owned(), "ort".to_owned()),
+        ("reference".to_owned(), options.semantics.name().to_owned()),
     ]);
+    if let Some(timesteps) = options.spikes.timesteps {
+        chosen.insert("timesteps".to_owned(), timesteps.to_string());
+    }
+    for (population, thresholds) in &options.spikes.thresholds {
+        chosen.insert(format!("thresholds.{population}"), format!("{thresholds:?}"));
+    }
     if let Some(device) =
         options.target.device.clone().or_else(|| target.devices().into_iter().next())
     {

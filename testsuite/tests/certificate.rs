@@ -1,5 +1,7 @@
 //! The certificate proves every exact coding, and fails, naming the population, whenever something is wrong.
 
+#![allow(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
 mod models;
 
 use models::{Model, digits, shared};

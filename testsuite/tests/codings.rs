@@ -1,8 +1,11 @@
 //! Every coding of every low-precision model against the integer reference, activation by activation.
 
+#![allow(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
 mod models;
 
 use models::{Model, digits, images, shared};
+use snnc::certificate::{Verdict, certify, unevenness};
 use snnc::codings::{Initial, Options, apply};
 use snnc::passes::graded::Conversion;
 use snnc_ir::{Coding, Graph, Neuron, Reset, SpikingOp, verify};
@@ -159,5 +162,46 @@ fn eight_bits_are_exact_behind_a_barrier() {
         let network = model.coded(coding, &Options::default());
         let evaluation = model.evaluate(&network, 2);
         assert_eq!(evaluation.mismatches_vs_reference, Some(0), "{coding}");
+    }
+}
+
+#[test]
+fn the_first_layer_sees_an_even_current_and_deeper_ones_do_not() {
+    let model = digits("digits_cnn_w2a2_qcdq");
+    let network = model.coded(Coding::Rate, &Options::default());
+    let uneven = unevenness(&network, &model.samples(10)).unwrap();
+    println!("unevenness, spikes a neuron: {uneven:?}");
+    assert_eq!(uneven[0].1, 0.0);
+    assert!(uneven[1].1 > 0.0 && uneven[2].1 > 0.0);
+    let layers = model.evaluate(&network, 10).per_layer;
+    let of = |name: &str| layers.iter().find(|l| l.name == name).unwrap();
+    assert_eq!(of(&uneven[0].0).sqnr_db, None, "no noise");
+    let (second, third) = (of(&uneven[1].0).sqnr_db.unwrap(), of(&uneven[2].0).sqnr_db.unwrap());
+    println!("signal to quantisation noise: {second:.1} dB, then {third:.1} dB");
+    assert!(second > third);
+}
+
+#[test]
+fn residual_additions_differ_at_most_once_in_a_hundred_thousand() {
+    let Some(model) =
+        shared("trained/fmnist_resnet8_w4a4_qcdq.onnx", "fashion-mnist-test-10000.npz")
+    else {
+        return;
+    };
+    for coding in [Coding::Graded, Coding::FewSpikes, Coding::RateSync, Coding::SignedRate] {
+        let network = model.coded(coding, &Options::default());
+        let start = std::time::Instant::now();
+        let certificate = certify(&model.quantised, &model.conversion, &network);
+        let seconds = start.elapsed();
+        for p in &certificate.populations {
+            let bounded = p.bound.is_some_and(|b| b < 1e-3);
+            assert!(p.verdict == Verdict::Proved || bounded, "{coding}: {p:?}");
+        }
+        assert!(certificate.obligations.iter().all(|o| o.holds), "{coding}");
+        let evaluation = model.evaluate(&network, images(1));
+        let (wrong, all) =
+            (evaluation.mismatches_vs_reference.unwrap(), evaluation.activations_compared.unwrap());
+        println!("{} {coding}: {wrong} of {all} differ, certified in {seconds:.2?}", model.name);
+        assert!(wrong as f64 <= 1e-5 * all as f64, "{coding}: {wrong} of {all}");
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn bias(graph: &Graph, p: &Population, channel: usize) -> i64 {
 }
 
 /// A soft reset by a threshold that does not change in time, no leak, spikes worth 1, firing at it.
-fn is_plain(n: &IntegrateAndFire) -> bool {
+pub(super) fn is_plain(n: &IntegrateAndFire) -> bool {
     n.reset == Reset::Soft
         && n.leak == Leak::None
         && n.decode.is_none()

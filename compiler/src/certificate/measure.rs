@@ -18,9 +18,21 @@ pub struct Measured {
     pub mean_error: f64,
     /// Largest distance of the codes.
     pub maximum_error: i64,
+    /// Sum of the squares of the reference's payloads.
+    #[serde(default)]
+    pub signal: f64,
+    /// Sum of the squares of the distances, in units of the reference's payload.
+    #[serde(default)]
+    pub noise: f64,
 }
 
 impl Measured {
+    /// Signal to quantisation noise in dB, `10 log10(E[x^2] / E[(x - x_q)^2])` (Castagnetti et al. 2023,
+    /// equation 8); `None` where there is no noise, or no signal.
+    pub fn sqnr_db(&self) -> Option<f64> {
+        (self.noise > 0.0 && self.signal > 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
+    }
+
     /// What both have seen.
     pub fn merged(self, other: Measured) -> Measured {
         let activations = self.activations + other.activations;
@@ -31,6 +43,8 @@ impl Measured {
             differing: self.differing + other.differing,
             mean_error: if activations == 0 { 0.0 } else { total / activations as f64 },
             maximum_error: self.maximum_error.max(other.maximum_error),
+            signal: self.signal + other.signal,
+            noise: self.noise + other.noise,
         }
     }
 }
@@ -105,6 +119,9 @@ impl Comparison {
             };
             let found = (level + self.zero).clamp(self.minimum, self.maximum);
             let distance = (found - code).abs();
+            let (expected, sent) = ((code - self.zero) as f64, payload as f64 * unit / self.scale);
+            measured.signal += expected * expected;
+            measured.noise += (expected - sent) * (expected - sent);
             measured.differing += u64::from(distance != 0);
             measured.maximum_error = measured.maximum_error.max(distance);
             total += distance as u64;

@@ -12,11 +12,13 @@ mod frame;
 mod measure;
 mod obligations;
 mod staircase;
+mod unevenness;
 
 use serde::{Deserialize, Serialize};
 
 pub use compare::{certify, certify_against};
 pub use measure::{Comparison, Measured, compare_sample};
+pub use unevenness::unevenness;
 
 use crate::reference::Semantics;
 

@@ -87,6 +87,9 @@ pub(super) struct CompileArgs {
     /// How values become spikes [default: the target's]
     #[arg(long, value_name = "CODE")]
     pub(super) code: Option<String>,
+    /// Timesteps of the coding [default: the fewest that are exact, else the coding's own]
+    #[arg(long, value_name = "T")]
+    pub(super) timesteps: Option<usize>,
     /// Device of the target
     #[arg(long, value_name = "NAME", conflicts_with = "hw")]
     pub(super) device: Option<String>,

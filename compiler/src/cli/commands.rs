@@ -16,10 +16,12 @@ use super::config::{Config, import_options, scaling};
 use super::{render, tables};
 use crate::artefact::{self, Manifest, write_all};
 use crate::certificate::{Certificate, Verdict, certify};
+use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, prediction, takes_reals};
 use crate::passes::{self, Context};
 use crate::pipeline::{self, CompileOptions, Compiled, Model};
+use crate::reference::Semantics;
 use crate::{Error, Problem, import};
 
 /// Resolves names of targets; all unknown ones at once.
@@ -56,10 +58,10 @@ fn compile_options(
         })?),
         None => None,
     };
-    if args.reference != "ort" {
-        let reason = format!("the reference `{}` is not available", args.reference);
-        return Err(Error::usage("--reference", reason, "use `ort`"));
-    }
+    let Some(semantics) = Semantics::from_name(&args.reference) else {
+        let reason = format!("there is no reference `{}`", args.reference);
+        return Err(Error::usage("--reference", reason, "there are ort, real, fixed"));
+    };
     if let Some(device) = &args.device
         && !target.devices().contains(device)
     {
@@ -90,6 +92,12 @@ fn compile_options(
     let default = Scaling::default();
     Ok(CompileOptions {
         coding,
+        spikes: codings::Options {
+            timesteps: args.timesteps,
+            thresholds: config.thresholds.clone(),
+            ..codings::Options::default()
+        },
+        semantics,
         target: TargetOptions {
             device: args.device.clone(),
             hardware,

@@ -17,6 +17,9 @@ pub(super) struct Config {
     /// How integer data becomes a real input.
     #[serde(default)]
     pub(super) input: InputConfig,
+    /// Thresholds V_th(t) of populations in the coding `atif`, in the unit of the activation.
+    #[serde(default)]
+    pub(super) thresholds: BTreeMap<String, Vec<f64>>,
     /// Options of targets, by target.
     #[serde(default)]
     pub(super) targets: BTreeMap<String, BTreeMap<String, serde_yaml::Value>>,

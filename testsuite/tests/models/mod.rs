@@ -10,6 +10,7 @@ use snnc::import::{self, ImportOptions};
 use snnc::passes::graded::{self, Conversion};
 use snnc::passes::{self, Context};
 use snnc_ir::{Coding, Graph};
+use snnc_runtime::spiking::Sample;
 
 /// A model on its way to spikes.
 pub struct Model {
@@ -57,6 +58,11 @@ impl Model {
     pub fn coded(&self, coding: Coding, options: &Options) -> Graph {
         codings::apply(coding, options, &self.conversion)
             .unwrap_or_else(|e| panic!("{} as {coding}: {e}", self.name))
+    }
+
+    pub fn samples(&self, images: usize) -> Vec<Sample> {
+        let data = Dataset::load(&self.data, Some(images)).unwrap();
+        (0..data.len()).map(|i| Sample::Real(data.reals(i, Scaling::default()))).collect()
     }
 
     pub fn evaluate(&self, network: &Graph, images: usize) -> Evaluation {
