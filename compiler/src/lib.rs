@@ -14,6 +14,7 @@ pub mod energy;
 pub mod evaluate;
 mod fold;
 pub mod import;
+pub mod inspect;
 pub mod passes;
 pub mod pipeline;
 mod problem;

@@ -41,6 +41,11 @@ pub struct ParseError {
 }
 
 impl Op {
+    /// The operator's name in the text form, as `convolution`.
+    pub fn name(&self) -> String {
+        self.to_parts().0
+    }
+
     /// The operator's name in the text form and its parameters as JSON.
     pub(crate) fn to_parts(&self) -> (String, Value) {
         let value = match self {
@@ -372,6 +377,7 @@ snnir 1 spiking "two \"words\"" {"timesteps":3,"schedule":"streaming"}
         let fc = graph.find("fc 1").unwrap();
         assert_eq!(graph[fc].data.as_ref().unwrap().to_i64().unwrap(), [1, 0, -2, 3, 0, 0, 1, 1]);
         let pop = graph.find("pop").unwrap();
+        assert_eq!(graph[pop].op.name(), "population");
         assert_eq!(graph.users(pop).len(), 2);
         crate::verify(graph).unwrap();
     }

@@ -20,7 +20,7 @@ pub const SMALL: usize = 1024;
 pub const CALLS: usize = 32;
 
 /// Nodes after inlining functions; a function that calls another twice doubles the graph.
-pub const NODES: usize = 2_000_000;
+pub const NODES: usize = 400_000;
 
 /// Number of elements of a shape if it is within [`ELEMENTS`] and [`RANK`].
 pub fn elements(shape: &[usize]) -> Option<usize> {

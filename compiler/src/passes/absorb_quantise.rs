@@ -47,11 +47,10 @@ fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
         TensorOp::Clip { minimum, maximum } => (*minimum, *maximum),
         _ => return None,
     };
-    let mut q = q.clone();
-    let code = |q: &Quantisation, real: f64| q.code(real as f32, 0);
-    q.minimum = low.map_or(q.minimum, |real| code(&q, real));
-    q.maximum = high.map_or(q.maximum, |real| code(&q, real));
-    q.minimum = q.minimum.min(q.maximum);
+    let minimum = low.map_or(q.minimum, |real| q.code(real as f32, 0));
+    let maximum = high.map_or(q.maximum, |real| q.code(real as f32, 0));
+    // The upper bound wins over a lower one above it.
+    let q = Quantisation { minimum: minimum.min(maximum), maximum, ..q.clone() };
     let source = graph.source(bound, 0)?;
     graph[id].ty.quantisation = Some(q.clone());
     set_op(graph, id, TensorOp::Quantise(q));

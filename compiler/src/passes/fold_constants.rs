@@ -7,8 +7,11 @@ use super::{Context, Meaning, Pass};
 use crate::Error;
 use crate::fold;
 
-/// Bytes that evaluation may add to the graph.
-const BUDGET: usize = 64 << 20;
+/// Bytes that evaluation may add to any graph.
+const BUDGET: usize = 4 << 20;
+
+/// Bytes that evaluation may add for each byte of constants; weights are scaled and turned.
+const GROWTH: usize = 2;
 
 pub(super) const PASS: Pass = Pass {
     name: "fold-constants",
@@ -18,7 +21,8 @@ pub(super) const PASS: Pass = Pass {
 };
 
 fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
-    let mut budget = BUDGET;
+    let constants = graph.ids().filter_map(|id| constant(graph, id)).map(|t| t.bytes().len());
+    let mut budget = BUDGET.saturating_add(constants.sum::<usize>().saturating_mul(GROWTH));
     let mut changed = false;
     for id in super::order(graph)? {
         if let Some(value) = evaluated(graph, id, budget) {

@@ -30,11 +30,11 @@ fn merge(graph: &mut Graph, id: NodeId) -> Option<()> {
     if !used_once(graph, source) {
         return None;
     }
-    let mut q = q.clone();
+    let within = |code: f64| (code as i64).clamp(q.minimum, q.maximum);
+    let low = minimum.map_or(q.minimum, |m| within(m.ceil()));
+    let high = maximum.map_or(q.maximum, |m| within(m.floor()));
     // The upper bound is applied last, so it wins over a lower bound above it.
-    q.minimum = minimum.map_or(q.minimum, |m| m.ceil() as i64).clamp(q.minimum, q.maximum);
-    q.maximum = maximum.map_or(q.maximum, |m| m.floor() as i64).min(q.maximum);
-    q.minimum = q.minimum.min(q.maximum);
+    let q = Quantisation { minimum: low.min(high), maximum: high, ..q.clone() };
     graph[source].ty.quantisation = Some(q.clone());
     set_op(graph, source, TensorOp::Quantise(q));
     inherit(graph, id, source);

@@ -1,10 +1,12 @@
 //! The passes: each changes a graph in one way, and is one file.
 
+mod absorb_affine;
 mod absorb_quantise;
 mod cancel_quantise;
 mod fold_batch_normalisation;
 mod fold_bias;
 mod fold_constants;
+mod fold_offset;
 mod fold_pad;
 pub mod graded;
 mod lower_to_codes;
@@ -65,6 +67,6 @@ impl Context {
 }
 
 /// Nodes in order of computation.
-fn order(graph: &Graph) -> Result<Vec<snnc_ir::NodeId>, Error> {
+pub(crate) fn order(graph: &Graph) -> Result<Vec<snnc_ir::NodeId>, Error> {
     graph.order().map_err(|e| Error::input("graph", e.to_string(), ""))
 }

@@ -3,9 +3,9 @@
 use snnc_ir::{Graph, verify};
 
 use super::{
-    Context, Pass, absorb_quantise, cancel_quantise, fold_batch_normalisation, fold_bias,
-    fold_constants, fold_pad, lower_to_codes, make_dense, merge_clip, reduce_to_pool,
-    remove_identities, sink_dequantise,
+    Context, Pass, absorb_affine, absorb_quantise, cancel_quantise, fold_batch_normalisation,
+    fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes, make_dense, merge_clip,
+    reduce_to_pool, remove_identities, sink_dequantise,
 };
 use crate::{Error, Problem};
 
@@ -18,8 +18,9 @@ pub const CANONICAL: &[&Pass] = &[
     // Products become layers before anything looks for layers to fold into.
     &make_dense::PASS,
     &reduce_to_pool::PASS,
-    // A bias must be in place before a normalisation scales it; a normalisation whose shift was
-    // left over becomes a bias after.
+    // An offset of a layer's operand becomes a bias, and a bias must be in place before a
+    // normalisation scales it; a normalisation whose shift was left over becomes a bias after.
+    &fold_offset::PASS,
     &fold_bias::PASS,
     &fold_batch_normalisation::PASS,
     &fold_bias::PASS,
@@ -34,6 +35,9 @@ pub const CANONICAL: &[&Pass] = &[
 pub const QUANTISED: &[&Pass] = &[
     // Dequantisers down and quantisers up until they meet or stand at real arithmetic.
     &sink_dequantise::PASS,
+    &absorb_quantise::PASS,
+    // A factor may stand before a layout operator that the quantiser has just passed.
+    &absorb_affine::PASS,
     &absorb_quantise::PASS,
     &cancel_quantise::PASS,
     &lower_to_codes::PASS,

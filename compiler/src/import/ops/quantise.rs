@@ -44,6 +44,7 @@ pub(crate) fn quantise(
     dtype: DType,
     quantisation: Quantisation,
 ) -> Result<NodeId, Failure> {
+    fits(&quantisation, &importer.ty(x).shape)?;
     let ty = TensorType::new(dtype, []);
     importer.emit_part(call, part, TensorOp::Quantise(quantisation), &[x], ty)
 }
@@ -56,8 +57,19 @@ pub(crate) fn dequantise(
     x: NodeId,
     quantisation: Quantisation,
 ) -> Result<NodeId, Failure> {
+    fits(&quantisation, &importer.ty(x).shape)?;
     let ty = TensorType::new(DType::F32, []);
     importer.emit_part(call, part, TensorOp::Dequantise(quantisation), &[x], ty)
+}
+
+/// Several scales must be as many as the extent of their axis.
+fn fits(quantisation: &Quantisation, shape: &[usize]) -> Result<(), Failure> {
+    let found = quantisation.scale.len();
+    match quantisation.axis.map(|axis| shape.get(axis)) {
+        None => Ok(()),
+        Some(Some(&extent)) if found == extent => Ok(()),
+        _ => Err(Failure::malformed(format!("{found} scales do not fit the shape {shape:?}"))),
+    }
 }
 
 /// The quantisation given by the operands at `(scale, zero point)` for codes of type `dtype` in a

@@ -7,7 +7,7 @@
 mod function;
 mod layer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use snnc_ir::{
     Binary, DType, Graph, Node, NodeId, Origin, Pool, PoolKind, Quantisation, Stage, TensorOp,
@@ -88,7 +88,7 @@ impl Lowering<'_> {
             .map(|s| (s, self.values.get(&s).cloned().unwrap_or(Value::Failed)))
             .collect();
         if operands.iter().any(|(_, v)| matches!(v, Value::Failed)) {
-            return Value::Failed;
+            return self.behind_failure(id, &operands);
         }
         match operator {
             TensorOp::Constant => Value::Constant,
@@ -118,6 +118,23 @@ impl Lowering<'_> {
     fn obstacle(&mut self, id: NodeId, reason: impl Into<String>, remedy: &str) -> Value {
         self.problems.push(Problem::new(self.source[id].describe(), reason, remedy));
         Value::Failed
+    }
+
+    /// A node behind one that could not be lowered. What is wrong with it for a reason of its own is
+    /// said at once: a layer whose operand would be real in any case.
+    fn behind_failure(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
+        let layer = matches!(
+            op(self.source, id),
+            Some(TensorOp::Convolution { .. } | TensorOp::Dense | TensorOp::MatrixProduct)
+        );
+        match operands {
+            [(x, Value::Failed), ..]
+                if layer && !matches!(op(self.source, *x), Some(TensorOp::Dequantise(_))) =>
+            {
+                self.unquantised(id, *x)
+            }
+            _ => Value::Failed,
+        }
     }
 
     /// What stands where codes are needed.
@@ -159,10 +176,14 @@ impl Lowering<'_> {
         }
         // Codes given from outside mean what the first dequantiser behind them says.
         let mut pending = vec![id];
+        let mut seen = HashSet::from([id]);
         while let Some(next) = pending.pop()
             && ty.quantisation.is_none()
         {
             for user in self.source.users(next) {
+                if !seen.insert(user) {
+                    continue;
+                }
                 match op(self.source, user) {
                     Some(TensorOp::Dequantise(q)) if q.axis.is_none() => {
                         ty.quantisation = Some(q.clone());
@@ -295,7 +316,7 @@ impl Lowering<'_> {
             return self.unquantised(id, operands[0].0);
         }
         let mut origins = [self.source[id].origins.clone(), first.clone(), second.clone()].concat();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         origins.retain(|o| seen.insert(o.clone()));
         if a.iter().chain(b).any(|&t| self.target[t].ty.shape != self.source[id].ty.shape) {
             return self.obstacle(id, "adds arrays of different shapes", "expand the smaller one");

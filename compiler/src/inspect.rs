@@ -1,0 +1,217 @@
+//! What a model is made of, and what stands in the way of its conversion.
+
+use serde::Serialize;
+use snnc_ir::{Connectivity, Graph, NodeId, Op, Quantisation, SpikingOp, TensorOp, TensorType};
+
+use crate::import::Imported;
+use crate::passes::{self, Context};
+use crate::{Error, Problem};
+
+/// What a model is made of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// Name of the network.
+    pub name: String,
+    /// Name and version of the tool that wrote the file; may be empty.
+    pub producer: String,
+    /// Operator sets that the file imports: domain and version.
+    pub opsets: Vec<(String, i64)>,
+    /// Graph inputs.
+    pub inputs: Vec<Port>,
+    /// Graph outputs.
+    pub outputs: Vec<Port>,
+    /// Operators in order of computation, in canonical form.
+    pub nodes: Vec<Row>,
+    /// Numbers that the network has learned: weights and biases, one for each element.
+    pub parameters: u64,
+    /// Multiplications with a sum, for one run.
+    pub operations: u64,
+    /// Whether activations and weights are codes throughout, so that spikes can be exact.
+    pub quantised: bool,
+    /// What stops the network from being brought to integer codes, all of it.
+    pub obstacles: Vec<Obstacle>,
+    /// What the user should know, each with the node concerned.
+    pub notes: Vec<(String, String)>,
+}
+
+/// An input or output.
+#[derive(Clone, Debug, Serialize)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Element type.
+    pub dtype: String,
+    /// Dimensions, batch first.
+    pub shape: Vec<usize>,
+}
+
+/// One operator.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Name of the node.
+    pub name: String,
+    /// Operators of ONNX that it was made of, in their order.
+    pub onnx: Vec<String>,
+    /// What it is here.
+    pub operator: String,
+    /// Element type of the result.
+    pub dtype: String,
+    /// Dimensions of the result, batch first.
+    pub shape: Vec<usize>,
+    /// Quantisation of the result, if it is codes, or of the weights of a layer on reals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<Grid>,
+    /// Elements of weights and biases.
+    pub parameters: u64,
+    /// Multiplications with a sum, for one run.
+    pub operations: u64,
+}
+
+/// A quantisation in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct Grid {
+    /// Bits of a code.
+    pub bits: u8,
+    /// Whether codes can be negative.
+    pub signed: bool,
+    /// Smallest and largest code.
+    pub range: (i64, i64),
+    /// Number of scales: 1, or one for each channel.
+    pub scales: usize,
+    /// Smallest and largest scale.
+    pub scale: (f32, f32),
+}
+
+impl From<&Quantisation> for Grid {
+    fn from(q: &Quantisation) -> Self {
+        let ends = |(low, high): (f32, f32), s: &f32| (low.min(*s), high.max(*s));
+        Grid {
+            bits: q.bits(),
+            signed: q.signed(),
+            range: (q.minimum, q.maximum),
+            scales: q.scale.len(),
+            scale: q.scale.iter().fold((f32::INFINITY, 0.0), ends),
+        }
+    }
+}
+
+/// Something that stops a conversion.
+#[derive(Clone, Debug, Serialize)]
+pub struct Obstacle {
+    /// The ONNX node.
+    pub place: String,
+    /// Why.
+    pub reason: String,
+    /// What would help.
+    pub remedy: String,
+}
+
+impl From<&Problem> for Obstacle {
+    fn from(problem: &Problem) -> Self {
+        let Problem { place, reason, remedy } = problem.clone();
+        Obstacle { place, reason, remedy }
+    }
+}
+
+/// Inspects an imported model. A model that could not be imported has its obstacles in the error of
+/// the import, all of them.
+///
+/// # Errors
+/// What canonicalisation refuses.
+pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
+    let mut context = Context { notes: imported.notes.clone(), ..Context::default() };
+    let canonical = passes::canonicalise(imported.graph.clone(), &mut context)?;
+    let lowered = passes::quantised(canonical.clone(), &mut context);
+    let obstacles: Vec<Obstacle> = match &lowered {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems().iter().map(Obstacle::from).collect(),
+    };
+    let graph = lowered.as_ref().unwrap_or(&canonical);
+    let nodes = rows(graph)?;
+    Ok(Inspection {
+        name: graph.name.clone(),
+        producer: imported.producer.clone(),
+        opsets: imported.opsets.clone(),
+        inputs: graph.inputs().into_iter().map(|id| port(graph, id)).collect(),
+        outputs: graph.outputs().into_iter().map(|id| port(graph, id)).collect(),
+        parameters: nodes.iter().map(|r| r.parameters).sum(),
+        operations: nodes.iter().map(|r| r.operations).sum(),
+        quantised: lowered.is_ok(),
+        nodes,
+        obstacles,
+        notes: context.notes,
+    })
+}
+
+fn port(graph: &Graph, id: NodeId) -> Port {
+    let node = &graph[id];
+    Port { name: node.name.clone(), dtype: node.ty.dtype.to_string(), shape: node.ty.shape.clone() }
+}
+
+/// One row for each operator of a graph of any stage that computes something.
+///
+/// # Errors
+/// When the graph has no order.
+pub fn rows(graph: &Graph) -> Result<Vec<Row>, Error> {
+    let order = passes::order(graph)?;
+    let is_parameter = |id: NodeId| match graph[id].as_tensor() {
+        Some(TensorOp::Constant) => true,
+        Some(TensorOp::Dequantise(_)) => graph
+            .source(id, 0)
+            .is_some_and(|s| matches!(graph[s].as_tensor(), Some(TensorOp::Constant))),
+        _ => false,
+    };
+    let shown = order.into_iter().filter(|&id| {
+        let port = matches!(graph[id].as_tensor(), Some(TensorOp::Input | TensorOp::Output));
+        !port && !is_parameter(id)
+    });
+    Ok(shown.map(|id| row(graph, id, &is_parameter)).collect())
+}
+
+fn row(graph: &Graph, id: NodeId, is_parameter: &dyn Fn(NodeId) -> bool) -> Row {
+    let node = &graph[id];
+    let sources = graph.sources(id);
+    let constants = sources.iter().filter(|&&s| is_parameter(s));
+    let own = node.data.as_ref().map_or(0, |d| d.len() as u64);
+    let grid = node.ty.quantisation.as_ref().or_else(|| {
+        // The weights of a layer on reals.
+        sources.get(1).and_then(|&w| match graph[w].as_tensor() {
+            Some(TensorOp::Dequantise(q)) => Some(q),
+            _ => None,
+        })
+    });
+    Row {
+        name: node.name.clone(),
+        onnx: node.origins.iter().map(|o| o.op.clone()).collect(),
+        operator: node.op.name(),
+        dtype: node.ty.dtype.to_string(),
+        shape: node.ty.shape.clone(),
+        quantisation: grid.map(Grid::from),
+        parameters: own + constants.map(|&s| graph[s].ty.len() as u64).sum::<u64>(),
+        operations: operations(graph, id, &sources),
+    }
+}
+
+/// Multiplications with a sum that the node does in one run.
+fn operations(graph: &Graph, id: NodeId, sources: &[NodeId]) -> u64 {
+    let node = &graph[id];
+    let weights = sources.get(1).map(|&w| &graph[w].ty);
+    let per_result = |ty: &TensorType| ty.shape.get(1..).map_or(0, |s| s.iter().product::<usize>());
+    let each = match (&node.op, weights) {
+        (Op::Tensor(TensorOp::Convolution { .. } | TensorOp::Dense), Some(w)) => per_result(w),
+        (Op::Tensor(TensorOp::TransposedConvolution { .. }), Some(w)) => {
+            let x = sources.first().map_or(0, |&x| graph[x].ty.len());
+            return (x as u64).saturating_mul(per_result(w) as u64);
+        }
+        (Op::Tensor(TensorOp::MatrixProduct), _) => {
+            sources.first().and_then(|&a| graph[a].ty.shape.last().copied()).unwrap_or(0)
+        }
+        (Op::Spiking(SpikingOp::Projection(p)), _) => match (&p.connectivity, &node.data) {
+            (Connectivity::OneToOne, _) => 1,
+            (_, Some(w)) => per_result(&w.tensor_type()),
+            (_, None) => 0,
+        },
+        _ => 0,
+    };
+    (node.ty.len() as u64).saturating_mul(each as u64)
+}
