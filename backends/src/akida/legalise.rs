@@ -16,7 +16,7 @@ use snnc_ir::{
     verify,
 };
 
-use super::layer::{Layer, Version};
+use super::layer::{Layer, LayerType, Version};
 use super::lift::payloads;
 use super::lower::lower;
 use super::rules;
@@ -50,9 +50,13 @@ struct Signal {
     /// Name of the layer.
     layer: String,
     /// Canonical units in one unit of what is sent.
-    ratio: i64,
+    ratio: f64,
     /// Smallest and largest that is sent.
     range: (i64, i64),
+    /// Map (C, X, Y) that is sent.
+    map: [usize; 3],
+    /// First row and column of the canonical map within it.
+    offset: [usize; 2],
 }
 
 struct Legaliser<'a> {
@@ -127,14 +131,7 @@ impl<'a> Legaliser<'a> {
                 );
                 self.pass_on(id);
             }
-            SpikingOp::Concatenate { .. } => {
-                self.violation(
-                    id,
-                    format!("Akida {} joins no branches here", generation(self.version)),
-                    "leave the Concat out",
-                );
-                self.pass_on(id);
-            }
+            SpikingOp::Concatenate { axis } => self.concatenate(id, *axis),
             SpikingOp::Decoder(d) => self.decoder(id, d),
         }
     }
@@ -165,7 +162,9 @@ impl<'a> Legaliser<'a> {
             self.input_data(id, (low, high));
         }
         let range = if pixels { (low, high) } else { (low.max(-128), high.min(127)) };
-        self.signals.insert(id, Signal { layer: node.name.clone(), ratio: 1, range });
+        let Some(map) = self.map(id) else { return };
+        let layer = node.name.clone();
+        self.signals.insert(id, Signal { layer, ratio: 1.0, range, map, offset: [0, 0] });
     }
 
     /// Whether an input goes into an input convolution; everything else goes through InputData.
@@ -228,11 +227,11 @@ impl<'a> Legaliser<'a> {
             shape: node.ty.shape.clone(),
             decoder: decoder.clone(),
         });
-        let source = self.graph.source(id, 0).and_then(|s| self.signals.get(&s));
+        let source = self.graph.source(id, 0).and_then(|s| self.signals.get(&s)).cloned();
         if let (Some(signal), Version::V2) = (source, self.version) {
             let units = self.scales.get(&signal.layer).cloned();
-            let layer = Layer::new(node.name.clone(), super::layer::LayerType::Dequantizer)
-                .after(signal.layer.clone());
+            let layer =
+                Layer::new(node.name.clone(), LayerType::Dequantizer).after(signal.layer.clone());
             if let (Some(units), Some(decoding)) = (units, &mut self.spec.decoding) {
                 decoding.decoder.scale = units;
             }
@@ -250,15 +249,35 @@ impl<'a> Legaliser<'a> {
         }
     }
 
-    /// Remembers a layer: what sends like the canonical `id`, and where it came from.
-    fn push(&mut self, layer: Layer, id: NodeId, projection: NodeId, signal: Signal) {
+    /// Remembers a layer: what sends like the canonical `id`, and where it came from. What reads a layer
+    /// that hands on what it cannot be read from directly gets an identity convolution.
+    fn push(&mut self, layer: Layer, id: NodeId, projection: NodeId, mut signal: Signal) {
         self.owners.insert(layer.name.clone(), (id, projection));
-        let mut sender = id;
-        if let Some(pool) = self.pool_behind(id).filter(|p| self.absorbed.contains(p)) {
-            sender = pool;
+        let pool = self.pool_behind(id).filter(|p| self.absorbed.contains(p));
+        let sender = pool.unwrap_or(id);
+        let users = self.graph.users(sender);
+        let plain = |&u: &NodeId| self.convolution_groups(u).is_some();
+        let direct = users.iter().all(plain);
+        let crowded = layer.kind == LayerType::InputConv2D && (users.len() > 1 || !direct);
+        self.spec.layers.push(layer);
+        if (pool.is_some() && !direct) || crowded {
+            let wanted =
+                pool.map_or(format!("{}.copy", signal.layer), |p| self.graph[p].name.clone());
+            let identity = match self.version {
+                Version::V1 => self.identity_one(wanted.clone(), &signal),
+                Version::V2 => self.identity_two(wanted.clone(), &signal),
+            };
+            self.spec.layers.push(identity);
+            self.owners.insert(wanted.clone(), (sender, projection));
+            let reason = if pool.is_some() {
+                "a dense layer, an addition or the output cannot follow a max-pool directly"
+            } else {
+                "an input convolution feeds one layer only"
+            };
+            self.note(sender, format!("{reason}: an identity convolution hands the payloads on"));
+            signal.layer = wanted;
         }
         self.signals.insert(sender, signal);
-        self.spec.layers.push(layer);
     }
 
     fn finish(mut self, options: &TargetOptions) -> Result<Legalised, Vec<Violation>> {

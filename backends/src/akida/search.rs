@@ -206,6 +206,8 @@ pub struct TwoLimits {
     pub factor: i64,
     /// What the padding's value brings to the potential beside the weights' sum.
     pub zero_bias: i64,
+    /// Whether the stage has a bias at all (none behind a global sum).
+    pub biased: bool,
 }
 
 /// The bias, scale and shift of an Akida 2.0 channel with the fewest differing accumulators.
@@ -216,7 +218,11 @@ pub fn search_two(wanted: &Staircase, limits: TwoLimits) -> Option<Found<TwoPara
         for (scale, shift) in scales(low * factor as f64, high * factor as f64) {
             let unbiased = TwoParameters { bias: 0, bias_shift: 0, scale, shift };
             let reached = |k: usize| unbiased.reached(limits.minimum + 1 + k as i64);
-            for origin in bias_targets(wanted, factor, reached, limits.zero_bias * factor) {
+            let targets = match limits.biased {
+                true => bias_targets(wanted, factor, reached, limits.zero_bias * factor),
+                false => vec![0],
+            };
+            for origin in targets {
                 for (bias, bias_shift) in mantissas(origin) {
                     let parameters = TwoParameters { bias, bias_shift, scale, shift };
                     let at = |k: usize| {

@@ -2,9 +2,9 @@
 
 use snnc_ir::analysis::bisect_thresholds;
 use snnc_ir::{
-    Coding, Connectivity, DType, Decoder, Encoder, Graph, Neuron, Node, NodeId, Population,
-    Presentation, PrintOptions, Projection, Readout, SpikingOp, Stage, Tensor, ThresholdTable,
-    Verified, Window, verify, window_outputs,
+    Coding, Connectivity, DType, Decoder, Encoder, GradedNeuron, Graph, Neuron, Node, NodeId,
+    Population, Presentation, PrintOptions, Projection, Readout, SpikingOp, Stage, Tensor,
+    ThresholdTable, Verified, Window, verify, window_outputs,
 };
 
 use super::{Akida1, Akida2};
@@ -103,6 +103,59 @@ impl Builder {
         let out = [&shape[..1], out.as_slice()].concat();
         self.last =
             self.graph.add(Node::spiking(name, SpikingOp::MaxPool { window }, out), &[self.last]);
+        self
+    }
+
+    /// What the last node sends, to be used again.
+    pub fn here(&self) -> NodeId {
+        self.last
+    }
+
+    /// The sum over each channel's whole map.
+    pub fn global(mut self) -> Self {
+        let shape = self.graph[self.last].ty.shape.clone();
+        let (c, window) = (shape[0], Window::plain(&shape[1..]));
+        let connectivity = Connectivity::Convolution { window, groups: c };
+        let projection = SpikingOp::Projection(Projection::exact(connectivity));
+        let ones =
+            Tensor::from_integers(&[c, 1, shape[1], shape[2]], &vec![1; shape.iter().product()]);
+        let node = Node::spiking("global", projection, vec![c, 1, 1]).with_data(ones);
+        self.last = self.graph.add(node, &[self.last]);
+        self
+    }
+
+    /// The last projection and, one to one, what `skip` sends, rectified.
+    pub fn residual(mut self, name: &str, skip: NodeId, maximum: i64) -> Self {
+        let shape = self.graph[skip].ty.shape.clone();
+        let own = self.last;
+        let one = 1i64 << 30;
+        if let snnc_ir::Op::Spiking(SpikingOp::Projection(p)) = &mut self.graph[own].op {
+            p.gain = vec![one / 40; shape[0]];
+        }
+        let direct =
+            Projection { gain: vec![one / 10 * 7], ..Projection::exact(Connectivity::OneToOne) };
+        let ones = Tensor::from_integers(&[shape[0]], &vec![1; shape[0]]);
+        let node =
+            Node::spiking("skip", SpikingOp::Projection(direct), shape.clone()).with_data(ones);
+        let direct = self.graph.add(node, &[skip]);
+        let neuron = GradedNeuron {
+            multiplier: vec![1],
+            offset: vec![one / 2],
+            divisor: vec![one],
+            minimum: 0,
+            maximum,
+        };
+        let population = Population {
+            coding: Coding::Graded,
+            bias: vec![one / 3; shape[0]],
+            bias_placement: Default::default(),
+            neuron: Neuron::Graded(neuron),
+            minimum: 0,
+            maximum,
+            scale: vec![0.5],
+        };
+        let node = Node::spiking(name, SpikingOp::Population(population), shape);
+        self.last = self.graph.add(node, &[own, direct]);
         self
     }
 
@@ -288,5 +341,91 @@ fn few_accumulators_differ_at_4_bits() {
             let count: u64 = note.text.split(' ').next().unwrap().parse().unwrap();
             assert!(count <= 8, "{}: {note:?}", target.name());
         }
+    }
+}
+
+/// Type and name of each layer.
+fn outline(spec: &str) -> Vec<(String, String)> {
+    let spec: serde_json::Value = serde_json::from_str(spec).unwrap();
+    let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+    let layers = spec["layers"].as_array().unwrap().iter();
+    layers.map(|l| (text(&l["parameters"]["layer_type"]), text(&l["name"]))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect()
+}
+
+/// As LeNet-5: a convolution without padding, and a max-pool before the dense layer.
+#[test]
+fn unpadded_convolutions_and_pools_before_dense_layers_are_lowered() {
+    let network = Builder::new(&[1, 12, 12], 0, 255, 0)
+        .convolution(2, square(5, 1, 2), 9)
+        .fire("conv1", 0.002, (0, 15))
+        .max_pool("pool1", 2)
+        .convolution(3, square(3, 1, 0), 7)
+        .fire("conv2", 0.05, (0, 15))
+        .max_pool("pool2", 2)
+        .dense(2, 7)
+        .scores("fc");
+    // The padded map is 6x6 with the canonical 4x4 at (1, 1), which pools in steps of 2 do not meet.
+    let violations = refused(&Akida1, &network);
+    assert!(violations.iter().any(|v| v.node == "`pool2`"), "{violations:?}");
+
+    let network = Builder::new(&[1, 16, 16], 0, 255, 0)
+        .convolution(2, square(5, 1, 2), 9)
+        .fire("conv1", 0.002, (0, 15))
+        .max_pool("pool1", 2)
+        .convolution(3, square(5, 1, 0), 7)
+        .fire("conv2", 0.05, (0, 15))
+        .max_pool("pool2", 2)
+        .dense(2, 7)
+        .scores("fc");
+    let one = [
+        ("InputConvolutional", "conv1"),
+        ("Convolutional", "conv2"),
+        ("Convolutional", "pool2"),
+        ("FullyConnected", "fc"),
+    ];
+    assert_eq!(outline(&emitted(&Akida1, &network)), pairs(&one));
+    let two = [
+        ("InputConv2D", "conv1"),
+        ("Conv2D", "conv2"),
+        ("Conv2D", "pool2"),
+        ("Dense1D", "fc"),
+        ("Dequantizer", "logits"),
+    ];
+    assert_eq!(outline(&emitted(&Akida2, &network)), pairs(&two));
+}
+
+#[test]
+fn residual_additions_are_akida_2_s_alone() {
+    for levels in [15, 255] {
+        let stem = Builder::new(&[3, 6, 6], 0, 255, 0).convolution(2, square(3, 1, 1), 9).fire(
+            "stem",
+            0.002,
+            (0, levels),
+        );
+        let skip = stem.here();
+        let network = stem
+            .convolution(2, square(3, 1, 1), 7)
+            .residual("sum", skip, levels)
+            .global()
+            .fire("gap", 1.0 / 36.0, (0, levels))
+            .dense(2, 7)
+            .scores("fc");
+        let layers = [
+            ("InputConv2D", "stem"),
+            ("Conv2D", "stem.copy"),
+            ("Conv2D", "sum.a"),
+            ("Add", "sum.add"),
+            ("Conv2D", "sum"),
+            ("Conv2D", "gap"),
+            ("Dense1D", "fc"),
+            ("Dequantizer", "logits"),
+        ];
+        assert_eq!(outline(&emitted(&Akida2, &network)), pairs(&layers));
+        let violations = refused(&Akida1, &network);
+        assert!(violations.iter().any(|v| v.node == "`sum`" && v.remedy.contains("akida2")));
     }
 }

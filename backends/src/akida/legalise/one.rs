@@ -1,13 +1,24 @@
 //! Akida 1.0.
 
-use snnc_ir::{Connectivity, NodeId, Population, SpikingOp};
+use snnc_ir::{NodeId, Population, SpikingOp};
 
-use super::synapses::{Geometry, Synapses};
+use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
 use super::{Legaliser, Signal, is_graded, is_read_out};
 use crate::akida::layer::{Layer, LayerType};
-use crate::akida::layout::{Padding, dense_to_v1, kernel_to_akida};
+use crate::akida::layout::{Padding, dense_to_v1, depthwise_to_akida, kernel_to_akida};
 use crate::akida::lift::weight_bits;
 use crate::akida::search::{OneLimits, search_one};
+
+const INPUT: Shapes = Shapes { kernels: &[3, 5, 7], paddings: &[Padding::Same, Padding::Valid] };
+const PLAIN: Shapes = Shapes { kernels: &[1, 3, 5, 7], paddings: &[Padding::Same] };
+const SEPARABLE: Shapes = Shapes { kernels: &[3, 5, 7], paddings: &[Padding::Same] };
+
+/// A layer whose weights are still to come: their kernel, their place, and their largest value.
+struct Plan {
+    layer: Layer,
+    geometry: Option<Geometry>,
+    limit: i64,
+}
 
 impl Legaliser<'_> {
     pub(super) fn population_one(&mut self, id: NodeId, p: &Population) {
@@ -21,38 +32,14 @@ impl Legaliser<'_> {
                 "several layers meet here, but an Akida 1.0 model is a chain",
                 "compile for akida2, or remove the residual connections",
             );
-            self.stand_in(id, p);
-            return;
+            return self.stand_in(id, p);
         }
         let bits = self.payload_bits(id, p);
-        let Some(s) = self.synapses(id, 0) else { return self.stand_in(id, p) };
-        let Some(signal) = self.signals.get(&s.source).cloned() else {
-            return self.stand_in(id, p);
-        };
-        let layer = match s.connectivity {
-            Connectivity::Dense => self.dense_one(id, &s, &signal),
-            Connectivity::Convolution { window, groups: 1 } => {
-                let window = window.clone();
-                self.geometry(id, &s, &window)
-                    .and_then(|g| self.convolution_one(id, &s, &signal, g))
-            }
-            Connectivity::Convolution { .. } => {
-                self.violation(
-                    id,
-                    "a convolution in groups, which Akida 1.0 has only as part of a separable one",
-                    "use a plain convolution, or compile for akida2",
-                );
-                None
-            }
-            Connectivity::OneToOne => {
-                self.violation(id, "a rescaling without weights", "fold it into its neighbour");
-                None
-            }
-        };
-        let Some(layer) = layer else { return self.stand_in(id, p) };
-        match self.activation_one(id, p, &s, layer, bits) {
-            Some((layer, range)) => {
-                let signal = Signal { layer: layer.name.clone(), ratio: 1, range };
+        let Some(mut s) = self.synapses(id, 0) else { return self.stand_in(id, p) };
+        let Some(plan) = self.plan_one(id, &mut s) else { return self.stand_in(id, p) };
+        match self.activation_one(id, p, &s, plan, bits) {
+            Some((layer, range, map, offset)) => {
+                let signal = Signal { layer: layer.name.clone(), ratio: 1.0, range, map, offset };
                 self.scales.insert(layer.name.clone(), p.scale.clone());
                 self.push(layer, id, s.projection, signal);
             }
@@ -60,16 +47,68 @@ impl Legaliser<'_> {
         }
     }
 
+    fn plan_one(&mut self, id: NodeId, s: &mut Synapses) -> Option<Plan> {
+        let name = self.graph[id].name.clone();
+        let inbound = s.signal.layer.clone();
+        let first = self.is_pixels(s.source);
+        let limit = self.weight_limit(id, s, first)?;
+        let (kind, shapes) = match &s.kind {
+            Kind::Dense => {
+                let layer = Layer::new(name, LayerType::FullyConnected)
+                    .after(inbound)
+                    .with(&[("units", s.rows.len() as i64)]);
+                return Some(Plan { layer, geometry: None, limit });
+            }
+            Kind::Plain(_) if first => (LayerType::InputConvolutional, INPUT),
+            Kind::Plain(_) => (LayerType::Convolutional, PLAIN),
+            Kind::Depthwise(_) => (LayerType::SeparableConvolutional, SEPARABLE),
+            Kind::Global | Kind::OneToOne => {
+                let layer = Layer::new(name, LayerType::Convolutional).after(inbound).with(&[
+                    ("kernel_width", 1),
+                    ("kernel_height", 1),
+                    ("filters", s.rows.len() as i64),
+                    ("pool_type", if s.kind == Kind::Global { 2 } else { 0 }),
+                ]);
+                return Some(Plan { layer, geometry: None, limit });
+            }
+        };
+        let g = self.geometry(id, s, shapes)?;
+        let [c, x, y] = s.signal.map;
+        let layer = match kind {
+            LayerType::InputConvolutional => Layer::new(name, kind).with(&[
+                ("input_width", x as i64),
+                ("input_height", y as i64),
+                ("input_channels", c as i64),
+                ("padding_value", self.pixel_zero()),
+            ]),
+            _ => Layer::new(name, kind).after(inbound),
+        };
+        let layer = layer.with(&[
+            ("kernel_width", g.kernel[0] as i64),
+            ("kernel_height", g.kernel[1] as i64),
+            ("filters", s.rows.len() as i64),
+            ("padding", g.padding as i64),
+            ("stride_x", g.strides[0] as i64),
+            ("stride_y", g.strides[1] as i64),
+        ]);
+        Some(Plan { layer, geometry: Some(g), limit })
+    }
+
     /// Lets later layers be checked although this one cannot be built.
     pub(super) fn stand_in(&mut self, id: NodeId, p: &Population) {
+        let Some(map) = self.map(id) else { return };
         let signal = Signal {
             layer: self.graph[id].name.clone(),
-            ratio: 1,
+            ratio: 1.0,
             range: (p.minimum.max(-128), p.maximum.min(127)),
+            map,
+            offset: [0, 0],
         };
-        if let Some(pool) = self.pool_behind(id) {
+        if let Some(pool) = self.pool_behind(id)
+            && let Some(map) = self.map(pool)
+        {
             self.absorbed.insert(pool);
-            self.signals.insert(pool, signal.clone());
+            self.signals.insert(pool, Signal { map, ..signal.clone() });
         }
         self.signals.insert(id, signal);
     }
@@ -105,7 +144,7 @@ impl Legaliser<'_> {
     }
 
     /// Largest weight of a layer; a violation for each that has larger ones.
-    fn weight_limit(&mut self, id: NodeId, s: &Synapses<'_>, first: bool) -> Option<i64> {
+    fn weight_limit(&mut self, id: NodeId, s: &Synapses, first: bool) -> Option<i64> {
         let (low, high) = if first { (-128, 127) } else { (-7, 7) };
         let worst = s.rows.iter().flatten().copied().find(|w| !(low..=high).contains(w));
         if let Some(worst) = worst {
@@ -124,47 +163,6 @@ impl Legaliser<'_> {
         Some(high)
     }
 
-    fn dense_one(&mut self, id: NodeId, s: &Synapses<'_>, signal: &Signal) -> Option<(Layer, i64)> {
-        let limit = self.weight_limit(id, s, false)?;
-        let units = s.rows.len();
-        let layer = Layer::new(self.graph[id].name.clone(), LayerType::FullyConnected)
-            .after(signal.layer.clone())
-            .with(&[("units", units as i64)]);
-        Some((layer, limit))
-    }
-
-    fn convolution_one(
-        &mut self,
-        id: NodeId,
-        s: &Synapses<'_>,
-        signal: &Signal,
-        g: Geometry,
-    ) -> Option<(Layer, i64)> {
-        let first = self.is_pixels(s.source);
-        let limit = self.weight_limit(id, s, first)?;
-        let [c, x, y] = s.map;
-        let name = self.graph[id].name.clone();
-        let layer = if first {
-            Layer::new(name, LayerType::InputConvolutional).with(&[
-                ("input_width", x as i64),
-                ("input_height", y as i64),
-                ("input_channels", c as i64),
-                ("padding_value", self.pixel_zero()),
-            ])
-        } else {
-            Layer::new(name, LayerType::Convolutional).after(signal.layer.clone())
-        };
-        let layer = layer.with(&[
-            ("kernel_width", g.kernel[0] as i64),
-            ("kernel_height", g.kernel[1] as i64),
-            ("filters", s.rows.len() as i64),
-            ("padding", g.padding as i64),
-            ("stride_x", g.strides[0] as i64),
-            ("stride_y", g.strides[1] as i64),
-        ]);
-        Some((self.with_pool(id, s, layer, g.padding), limit))
-    }
-
     /// Whether a node is an input that goes into an input convolution.
     pub(super) fn is_pixels(&self, source: NodeId) -> bool {
         matches!(self.graph[source].as_spiking(), Some(SpikingOp::Encoder(_)))
@@ -176,46 +174,22 @@ impl Legaliser<'_> {
         self.spec.encoding.as_ref().map_or(0, |e| e.encoder.zero_point - e.encoder.minimum)
     }
 
-    /// Takes the max-pool behind the population into its layer, if it is Akida's.
-    fn with_pool(&mut self, id: NodeId, s: &Synapses<'_>, layer: Layer, padding: Padding) -> Layer {
-        let Some(pool) = self.pool_behind(id) else { return layer };
-        let Some(SpikingOp::MaxPool { window }) = self.graph[pool].as_spiking() else {
-            return layer;
-        };
-        let [_, x, y] = s.sums;
-        let out = self.map(pool).unwrap_or([0; 3]);
-        let plain = window.dilations.iter().all(|&d| d == 1);
-        let (&[kx, ky], &[sx, sy]) = (window.kernel.as_slice(), window.strides.as_slice()) else {
-            return layer;
-        };
-        let same = padding.window([x, y], [kx, ky], [sx, sy]).is_some_and(|w| {
-            w.before == window.before
-                && padding.outputs(x, kx, sx) == Some(out[1])
-                && padding.outputs(y, ky, sy) == Some(out[2])
-        });
-        if !(plain && same) {
-            return layer;
-        }
-        self.absorbed.insert(pool);
-        layer.with(&[
-            ("pool_type", 1),
-            ("pooling_width", kx as i64),
-            ("pooling_height", ky as i64),
-            ("pooling_stride_x", sx as i64),
-            ("pooling_stride_y", sy as i64),
-        ])
-    }
-
-    /// Weights, thresholds and steps; and the range of what is sent.
+    /// Weights, thresholds, steps and pooling; and range, map and offset of what is sent.
+    #[allow(clippy::type_complexity)] // the parts of one signal
     fn activation_one(
         &mut self,
         id: NodeId,
         p: &Population,
-        s: &Synapses<'_>,
-        (layer, limit): (Layer, i64),
+        s: &Synapses,
+        plan: Plan,
         bits: u32,
-    ) -> Option<(Layer, (i64, i64))> {
+    ) -> Option<(Layer, (i64, i64), [usize; 3], [usize; 2])> {
+        let Plan { mut layer, geometry, limit } = plan;
         let channels = s.rows.len();
+        let (mut map, mut offset) = match &geometry {
+            Some(g) => ([channels, g.map[0], g.map[1]], g.offset),
+            None => (s.sums, [0, 0]),
+        };
         if is_read_out(p) {
             if s.gain.iter().any(|&g| g != 1) {
                 self.violation(id, "scores with a gain", "");
@@ -223,33 +197,44 @@ impl Legaliser<'_> {
             }
             let threshold: Vec<i64> =
                 (0..channels).map(|c| self.zero_bias(&layer, &s.rows[c]) - p.bias_at(c)).collect();
-            let layer = weighted_one(layer.with(&[("activation", 0)]), s, &s.rows)
+            let layer = weighted_one(layer.with(&[("activation", 0)]), s, &s.rows, &geometry)
                 .array("threshold", &[channels], &threshold)
                 .reals("act_step", &vec![1.0; channels]);
-            return Some((layer, (i32::MIN.into(), i32::MAX.into())));
+            return Some((layer, (i32::MIN.into(), i32::MAX.into()), map, offset));
+        }
+        if let Some(pool) = geometry.as_ref().and_then(|g| self.pooled(id, s.sums, g)) {
+            self.absorbed.extend(self.pool_behind(id));
+            (map, offset) = ([channels, pool.map[0], pool.map[1]], pool.offset);
+            layer = layer.with(&[
+                ("pool_type", 1),
+                ("pooling_width", pool.size[0] as i64),
+                ("pooling_height", pool.size[1] as i64),
+                ("pooling_stride_x", pool.strides[0] as i64),
+                ("pooling_stride_y", pool.strides[1] as i64),
+            ]);
         }
         let first = layer.kind == LayerType::InputConvolutional;
+        let fixed =
+            matches!(layer.kind, LayerType::SeparableConvolutional) || s.kind == Kind::Global;
         let top = (1 << bits) - 1;
         let (mut rows, mut thresholds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         let mut differing = 0;
         for (channel, row) in s.rows.iter().enumerate() {
-            let wanted = self.staircase(id, p, s, channel, (1, 1), (0, top));
+            let wanted = self.staircase(id, p, s, channel, 1.0, (0, top));
             let zero = self.zero_bias(&layer, row);
             let largest = row.iter().map(|w| w.abs()).max().unwrap_or(0).max(1);
             let limits = OneLimits {
                 bits,
                 sixteenths: if first { 1_048_575 * 16 } else { 65_535 * 16 },
                 threshold: if first { (1 << 23) - 1 } else { (1 << 19) - 1 } - zero.abs(),
-                factor: limit / largest,
+                factor: if fixed { 1 } else { limit / largest },
             };
             let Some(found) = search_one(&wanted, limits) else {
-                self.violation(
-                    id,
-                    format!(
-                        "channel {channel} needs a threshold or a step beyond the chip's registers"
-                    ),
-                    "scale the layer's weights and activations closer to each other",
+                let reason = format!(
+                    "channel {channel} needs a threshold or a step beyond the chip's registers"
                 );
+                let remedy = "scale the layer's weights and activations closer to each other";
+                self.violation(id, reason, remedy);
                 return None;
             };
             differing += found.differing;
@@ -258,11 +243,11 @@ impl Legaliser<'_> {
             steps.push(found.parameters.sixteenths as f32 / 16.0);
         }
         self.report_differing(id, differing);
-        let layer = weighted_one(layer, s, &rows)
+        let layer = weighted_one(layer, s, &rows, &geometry)
             .with(&[("activation", 1), ("act_bits", bits.into())])
             .array("threshold", &[channels], &thresholds)
             .reals("act_step", &steps);
-        Some((layer, (0, top)))
+        Some((layer, (0, top), map, offset))
     }
 
     /// What pixels that stand for 0 bring to a channel beyond the canonical sum.
@@ -276,29 +261,60 @@ impl Legaliser<'_> {
     /// Says for how many accumulators a population differs.
     pub(super) fn report_differing(&mut self, id: NodeId, differing: u64) {
         if differing > 0 {
-            self.note(
-                id,
-                format!("{differing} reachable accumulator values give another payload than the reference"),
+            let text = format!(
+                "{differing} reachable accumulator values give another payload than the reference"
             );
+            self.note(id, text);
         }
+    }
+
+    /// A 1x1 convolution that hands payloads of so many bits on as they are.
+    pub(super) fn identity_one(&self, name: String, signal: &Signal) -> Layer {
+        let c = signal.map[0];
+        let bits = [1, 2].into_iter().find(|b| signal.range.1 < 1 << b).unwrap_or(4);
+        let rows: Vec<i64> = diagonal(vec![1; c].into_iter()).concat();
+        Layer::new(name, LayerType::Convolutional)
+            .after(signal.layer.clone())
+            .with(&[
+                ("kernel_width", 1),
+                ("kernel_height", 1),
+                ("filters", c as i64),
+                ("weights_bits", weight_bits(&rows)),
+                ("act_bits", bits),
+            ])
+            .array("weights", &[1, 1, c, c], &kernel_to_akida(&rows, &[c, c, 1, 1], true))
+            .array("threshold", &[c], &vec![0; c])
+            // q * 2^(4 - bits) is 16, so the level is the sum itself.
+            .reals("act_step", &vec![(1 << bits) as f32 / 16.0; c])
     }
 }
 
 /// The layer with its weights in Akida's order, in as few bits as hold them.
-fn weighted_one(layer: Layer, s: &Synapses<'_>, rows: &[Vec<i64>]) -> Layer {
-    let values: Vec<i64> = rows.iter().flatten().copied().collect();
+fn weighted_one(layer: Layer, s: &Synapses, rows: &[Vec<i64>], g: &Option<Geometry>) -> Layer {
+    let rows = match s.kind {
+        Kind::OneToOne => diagonal(rows.iter().map(|r| r.first().copied().unwrap_or(1))),
+        Kind::Global => diagonal(vec![1; rows.len()].into_iter()),
+        _ => rows.to_vec(),
+    };
+    let values = rows.concat();
     let layer = layer.with(&[("weights_bits", weight_bits(&values))]);
-    let (units, [c, x, y]) = (rows.len(), s.map);
-    match s.connectivity {
-        Connectivity::Convolution { window, .. } => {
-            let (kx, ky) = (window.kernel[0], window.kernel[1]);
+    let (units, [c, x, y]) = (rows.len(), s.signal.map);
+    let [kx, ky] = g.as_ref().map_or([1, 1], |g| g.kernel);
+    match s.kind {
+        Kind::Dense => {
+            let stored = dense_to_v1(&values, units, s.signal.map);
+            layer.array("weights", &[1, 1, c * x * y, units], &stored)
+        }
+        Kind::Depthwise(_) => {
+            let point = diagonal(vec![1; c].into_iter()).concat();
+            layer
+                .array("weights", &[kx, ky, c, 1], &depthwise_to_akida(&values, [c, kx, ky]))
+                .array("weights_pw", &[1, 1, c, c], &kernel_to_akida(&point, &[c, c, 1, 1], false))
+        }
+        _ => {
             let flip = layer.kind != LayerType::InputConvolutional;
             let stored = kernel_to_akida(&values, &[units, c, kx, ky], flip);
             layer.array("weights", &[kx, ky, c, units], &stored)
-        }
-        _ => {
-            let stored = dense_to_v1(&values, units, s.map);
-            layer.array("weights", &[1, 1, c * x * y, units], &stored)
         }
     }
 }

@@ -1,23 +1,40 @@
 //! Akida 2.0.
 
-use snnc_ir::{Connectivity, NodeId, Population, SpikingOp};
+mod addition;
 
-use super::synapses::{Geometry, Synapses};
+use snnc_ir::{Neuron, NodeId, Population, SpikingOp};
+
+use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
 use super::{Legaliser, Signal, is_graded, is_read_out};
-use crate::akida::layer::{Layer, LayerType};
-use crate::akida::layout::{Padding, dense_to_v2, kernel_to_akida};
-use crate::akida::lift::mantissa;
-use crate::akida::search::{TwoLimits, TwoParameters, ceiling, nearest_mantissa, search_two};
+use crate::akida::layer::{Layer, LayerType, Version};
+use crate::akida::layout::{Padding, dense_to_v2, depthwise_to_akida, kernel_to_akida};
+use crate::akida::lift::{ceiling_parts, mantissa, weight_bits_two};
+use crate::akida::lower::{TABLE, UNBOUNDED};
+use crate::akida::search::{
+    Staircase, TwoLimits, TwoParameters, ceiling, nearest_mantissa, search_two,
+};
+
+const INPUT: Shapes = Shapes { kernels: &[3, 4, 5, 7], paddings: &[Padding::Same, Padding::Valid] };
+const INPUT_STRIDED: Shapes = Shapes {
+    kernels: &[3, 4, 5, 7],
+    paddings: &[Padding::Same, Padding::SameUpper, Padding::Valid],
+};
+const PLAIN: Shapes = Shapes { kernels: &[1, 3, 5, 7], paddings: &[Padding::Same] };
+const PLAIN_STRIDED: Shapes =
+    Shapes { kernels: &[1, 3], paddings: &[Padding::Same, Padding::SameUpper] };
+const DEPTHWISE: Shapes = Shapes { kernels: &[3, 5, 7], paddings: &[Padding::Same] };
+const DEPTHWISE_STRIDED: Shapes =
+    Shapes { kernels: &[3], paddings: &[Padding::Same, Padding::SameUpper] };
 
 /// How a population's payloads fit into what Akida 2.0 sends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Output {
+struct Output {
     /// 4 (unsigned) or 8 (signed).
-    pub bits: i64,
+    bits: i64,
     /// Canonical units in one unit.
-    pub ratio: i64,
+    ratio: f64,
     /// Smallest and largest payload sent.
-    pub range: (i64, i64),
+    range: (i64, i64),
 }
 
 impl Output {
@@ -27,165 +44,233 @@ impl Output {
     }
 }
 
+/// What a layer's channels do with their sums.
+struct Stage {
+    rows: Vec<Vec<i64>>,
+    parameters: Vec<TwoParameters>,
+    ceilings: Vec<i64>,
+    differing: u64,
+}
+
 impl Legaliser<'_> {
     pub(super) fn population_two(&mut self, id: NodeId, p: &Population) {
         if !is_graded(p) {
             self.violation(id, format!("the coding {}", p.coding), "use `--code graded`");
             return;
         }
-        if self.graph.sources(id).len() != 1 {
-            self.violation(id, "several layers meet here", "remove the residual connections");
-            return self.stand_in(id, p);
+        if self.graph.sources(id).len() > 1 {
+            if self.addition(id, p).is_none() {
+                self.stand_in(id, p);
+            }
+            return;
         }
-        let Some(s) = self.synapses(id, 0) else { return self.stand_in(id, p) };
-        let Some(signal) = self.signals.get(&s.source).cloned() else {
-            return self.stand_in(id, p);
-        };
-        let layer = match s.connectivity {
-            Connectivity::Dense => self.dense_two(id, &s, &signal),
-            Connectivity::Convolution { window, groups: 1 } => {
-                let window = window.clone();
-                self.geometry(id, &s, &window)
-                    .and_then(|g| self.convolution_two(id, &s, &signal, g))
-            }
-            Connectivity::Convolution { .. } => {
-                self.violation(id, "a convolution in groups", "use a plain convolution");
-                None
-            }
-            Connectivity::OneToOne => {
-                self.violation(id, "a rescaling without weights", "fold it into its neighbour");
-                None
-            }
-        };
-        let Some((layer, limit)) = layer else { return self.stand_in(id, p) };
-        let built = if is_read_out(p) {
-            self.read_out_two(id, p, &s, &signal, layer)
-        } else {
-            self.activation_two(id, p, &s, &signal, layer, limit)
-        };
-        match built {
-            Some((layer, signal)) => self.push(layer, id, s.projection, signal),
-            None => self.stand_in(id, p),
+        if self.single_two(id, p).is_none() {
+            self.stand_in(id, p);
         }
+    }
+
+    fn single_two(&mut self, id: NodeId, p: &Population) -> Option<()> {
+        let mut s = self.synapses(id, 0)?;
+        let (layer, geometry, limit) = self.plan_two(id, self.graph[id].name.clone(), &mut s)?;
+        let (mut map, mut offset) = match &geometry {
+            Some(g) => ([s.rows.len(), g.map[0], g.map[1]], g.offset),
+            None => (s.sums, [0, 0]),
+        };
+        if s.kind == Kind::OneToOne {
+            (map, offset) = (s.signal.map, s.signal.offset);
+        }
+        let mut layer = layer;
+        if let Some(pool) = geometry.as_ref().and_then(|g| self.pooled(id, s.sums, g))
+            && pool.size[0] == pool.size[1]
+            && pool.strides[0] == pool.strides[1]
+            && !is_read_out(p)
+        {
+            self.absorbed.extend(self.pool_behind(id));
+            (map, offset) = ([s.rows.len(), pool.map[0], pool.map[1]], pool.offset);
+            layer = layer.with(&[
+                ("pool_type", 1),
+                ("pool_size", pool.size[0] as i64),
+                ("pool_stride", pool.strides[0] as i64),
+            ]);
+        }
+        let (layer, ratio, range) = match &p.neuron {
+            Neuron::Accumulate => self.read_out_two(id, p, &s, layer, &geometry),
+            Neuron::Lookup { minimum, table } => {
+                self.table_two(id, p, &s, layer, (*minimum, table))?
+            }
+            _ => self.activation_two(id, p, &s, layer, (&geometry, limit))?,
+        };
+        let signal = Signal { layer: layer.name.clone(), ratio, range, map, offset };
+        self.push(layer, id, s.projection, signal);
+        Some(())
+    }
+
+    /// The layer without weights, its geometry, and the largest weight it may get.
+    fn plan_two(
+        &mut self,
+        id: NodeId,
+        name: String,
+        s: &mut Synapses,
+    ) -> Option<(Layer, Option<Geometry>, i64)> {
+        let first = self.is_pixels(s.source);
+        // Weights wider than what comes in have no place in a convolution.
+        let narrow = !first && s.signal.range.0 >= 0 && s.signal.range.1 <= 15;
+        let limit = if narrow && s.kind != Kind::Dense { 7 } else { 127 };
+        if let Some(worst) = s.rows.iter().flatten().find(|w| !(-128..=127).contains(*w)) {
+            let reason = format!("weight {worst}; Akida 2.0 has 8-bit weights from -128 to 127");
+            self.violation(id, reason, "quantise the weights to 8 bits");
+            return None;
+        }
+        let strided = matches!(&s.kind, Kind::Plain(w) | Kind::Depthwise(w) if w.strides.iter().any(|&d| d > 1));
+        let inbound = s.signal.layer.clone();
+        let units = s.rows.len() as i64;
+        let (kind, shapes) = match (&s.kind, first, strided) {
+            (Kind::Dense, ..) => {
+                let layer = Layer::new(name, LayerType::Dense1D).after(inbound);
+                return Some((layer.with(&[("units", units)]), None, limit));
+            }
+            (Kind::OneToOne | Kind::Global, ..) => {
+                let global = s.kind == Kind::Global;
+                let layer = Layer::new(name, LayerType::Conv2D).after(inbound).with(&[
+                    ("filters", units),
+                    ("kernel_size", 1),
+                    ("pool_type", if global { 2 } else { 0 }),
+                ]);
+                return Some((layer, None, limit));
+            }
+            (Kind::Plain(_), true, false) => (LayerType::InputConv2D, INPUT),
+            (Kind::Plain(_), true, true) => (LayerType::InputConv2D, INPUT_STRIDED),
+            (Kind::Plain(_), false, false) => (LayerType::Conv2D, PLAIN),
+            (Kind::Plain(_), false, true) => (LayerType::Conv2D, PLAIN_STRIDED),
+            (Kind::Depthwise(_), _, false) => (LayerType::DepthwiseConv2D, DEPTHWISE),
+            (Kind::Depthwise(_), _, true) => (LayerType::DepthwiseConv2D, DEPTHWISE_STRIDED),
+        };
+        let g = self.geometry(id, s, shapes)?;
+        if g.kernel[0] != g.kernel[1] || g.strides[0] != g.strides[1] {
+            let reason = format!(
+                "a {:?} kernel at stride {:?}; Akida 2.0 has square ones",
+                g.kernel, g.strides
+            );
+            self.violation(id, reason, "use the same kernel and stride in both directions");
+            return None;
+        }
+        let [c, x, y] = s.signal.map;
+        let layer = match kind {
+            LayerType::InputConv2D => Layer::new(name, kind)
+                .with(&[("input_x", x as i64), ("input_y", y as i64), ("input_channels", c as i64)])
+                .array("padding_value", &[c], &vec![self.pixel_zero(); c]),
+            _ => Layer::new(name, kind).after(inbound),
+        };
+        let layer = layer.with(&[
+            ("kernel_size", g.kernel[0] as i64),
+            ("kernel_stride", g.strides[0] as i64),
+            ("padding", g.padding as i64),
+        ]);
+        let layer = match kind {
+            LayerType::DepthwiseConv2D => layer,
+            _ => layer.with(&[("filters", units)]),
+        };
+        Some((layer, Some(g), limit))
     }
 
     /// Bits and unit of what a population sends.
     fn output(&mut self, id: NodeId, p: &Population) -> Output {
         // Convolutions need payloads at least as wide as their weights.
-        let wide = |&u: &NodeId| {
+        let wide = |u: NodeId| {
             let weights = self.graph[u].data.as_ref().and_then(|d| d.to_i64().ok());
             weights.is_some_and(|w| w.iter().any(|w| !(-8..=7).contains(w)))
         };
         let behind = self.pool_behind(id).unwrap_or(id);
-        let needs_eight = self
-            .graph
-            .users(behind)
-            .iter()
-            .any(|u| self.convolution_groups(*u).is_some() && wide(u));
+        let users = self.graph.users(behind);
+        let needs_eight = users.iter().any(|&u| self.convolution_groups(u).is_some() && wide(u));
         if p.minimum >= 0 && p.maximum <= 15 && !needs_eight {
-            return Output { bits: 4, ratio: 1, range: (0, p.maximum) };
+            return Output { bits: 4, ratio: 1.0, range: (0, p.maximum) };
         }
-        let ratio = (0..32)
-            .map(|shift| 1i64 << shift)
-            .find(|r| p.maximum < 128 * r && p.minimum >= -128 * r)
-            .unwrap_or(1 << 32);
-        if ratio > 1 {
-            self.note(
-                id,
-                format!(
-                    "payloads from {} to {} do not fit Akida 2.0's 8 signed bits and are sent in steps of {ratio}",
-                    p.minimum, p.maximum
-                ),
-            );
-        }
-        let low = if p.minimum >= 0 { 0 } else { -((-p.minimum + ratio / 2) / ratio).min(128) };
-        let high = ((p.maximum + ratio / 2) / ratio).min(127);
-        Output { bits: 8, ratio, range: (low, high) }
-    }
-
-    fn weight_limit_two(&mut self, id: NodeId, s: &Synapses<'_>, high: i64) -> Option<i64> {
-        let worst = s.rows.iter().flatten().copied().find(|w| !(-128..=127).contains(w));
-        if let Some(worst) = worst {
-            let reason = format!("weight {worst}; Akida 2.0 has 8-bit weights from -128 to 127");
-            self.violation(id, reason, "quantise the weights to 8 bits");
-            return None;
-        }
-        Some(high)
-    }
-
-    fn dense_two(&mut self, id: NodeId, s: &Synapses<'_>, signal: &Signal) -> Option<(Layer, i64)> {
-        let limit = self.weight_limit_two(id, s, 127)?;
-        let layer = Layer::new(self.graph[id].name.clone(), LayerType::Dense1D)
-            .after(signal.layer.clone())
-            .with(&[("units", s.rows.len() as i64)]);
-        Some((layer, limit))
-    }
-
-    fn convolution_two(
-        &mut self,
-        id: NodeId,
-        s: &Synapses<'_>,
-        signal: &Signal,
-        g: Geometry,
-    ) -> Option<(Layer, i64)> {
-        let first = self.is_pixels(s.source);
-        // Weights wider than what comes in have no place in a convolution.
-        let narrow = !first && signal.range.0 >= 0 && signal.range.1 <= 15;
-        let limit = self.weight_limit_two(id, s, if narrow { 7 } else { 127 })?;
-        if g.kernel[0] != g.kernel[1] || g.strides[0] != g.strides[1] {
-            let reason = format!(
-                "a {}x{} kernel at stride {}x{}; Akida 2.0 has square ones",
-                g.kernel[0], g.kernel[1], g.strides[0], g.strides[1]
-            );
-            self.violation(id, reason, "pad the kernel with zeros to a square");
-            return None;
-        }
-        let [c, x, y] = s.map;
-        let name = self.graph[id].name.clone();
-        let layer = if first {
-            Layer::new(name, LayerType::InputConv2D)
-                .with(&[("input_x", x as i64), ("input_y", y as i64), ("input_channels", c as i64)])
-                .array("padding_value", &[c], &vec![self.pixel_zero(); c])
-        } else {
-            Layer::new(name, LayerType::Conv2D).after(signal.layer.clone())
+        let least = (p.maximum as f64 / 127.5).max(-p.minimum as f64 / 128.5).max(1.0);
+        let ratio = match self.partner_unit(behind) {
+            // An addition shifts its inputs: this one's unit is the other's times a power of two.
+            Some(unit) => unit * 2f64.powi((least / unit).log2().ceil() as i32),
+            None => 2f64.powi(least.log2().ceil() as i32),
         };
-        let layer = layer.with(&[
-            ("filters", s.rows.len() as i64),
-            ("kernel_size", g.kernel[0] as i64),
-            ("kernel_stride", g.strides[0] as i64),
-            ("padding", g.padding as i64),
-        ]);
-        Some((self.with_pool_two(id, s, layer, g.padding), limit))
+        if ratio != 1.0 {
+            let text = format!(
+                "payloads from {} to {} are sent in 8 bits with a sign, in steps of {ratio:.4}",
+                p.minimum, p.maximum
+            );
+            self.note(id, text);
+        }
+        let units = |v: i64| (v as f64 / ratio).round() as i64;
+        let low = if p.minimum >= 0 { 0 } else { units(p.minimum).max(-128) };
+        Output { bits: 8, ratio, range: (low, units(p.maximum).min(127)) }
     }
 
-    fn with_pool_two(
+    /// Parameters of each channel, for levels in the output's range.
+    fn stage(
         &mut self,
         id: NodeId,
-        s: &Synapses<'_>,
+        rows: &[Vec<i64>],
+        output: &Output,
+        limit: i64,
+        (layer, biased): (LayerType, bool),
+        wanted: impl Fn(&Self, usize) -> Staircase,
+    ) -> Option<Stage> {
+        let mut stage =
+            Stage { rows: Vec::new(), parameters: Vec::new(), ceilings: Vec::new(), differing: 0 };
+        for (channel, row) in rows.iter().enumerate() {
+            let largest = row.iter().map(|w| w.abs()).max().unwrap_or(0).max(1);
+            let zero_bias = match layer {
+                LayerType::InputConv2D => row.iter().sum::<i64>() * self.pixel_zero(),
+                _ => 0,
+            };
+            let limits = TwoLimits {
+                minimum: output.range.0,
+                factor: (limit / largest).max(1),
+                zero_bias,
+                biased,
+            };
+            let found = search_two(&wanted(self, channel), limits);
+            let end = found.and_then(|f| ceiling(&f.parameters, output.range.1, output.top()));
+            let (Some(found), Some(end)) = (found, end) else {
+                let reason = format!("no 8-bit scale serves channel {channel}");
+                self.violation(id, reason, "use the whole range of 4 or 8 bits");
+                return None;
+            };
+            stage.differing += found.differing;
+            stage.rows.push(row.iter().map(|w| w * found.factor).collect());
+            stage.ceilings.push(end);
+            stage.parameters.push(found.parameters);
+        }
+        Some(stage)
+    }
+
+    fn activation_two(
+        &mut self,
+        id: NodeId,
+        p: &Population,
+        s: &Synapses,
         layer: Layer,
-        padding: Padding,
-    ) -> Layer {
-        let Some(pool) = self.pool_behind(id) else { return layer };
-        let Some(SpikingOp::MaxPool { window }) = self.graph[pool].as_spiking() else {
-            return layer;
-        };
-        let [_, x, y] = s.sums;
-        let out = self.map(pool).unwrap_or([0; 3]);
-        let (&[k, ky], &[stride, sy]) = (window.kernel.as_slice(), window.strides.as_slice())
-        else {
-            return layer;
-        };
-        let plain = window.dilations.iter().all(|&d| d == 1) && k == ky && stride == sy;
-        let same = padding.window([x, y], [k; 2], [stride; 2]).is_some_and(|w| {
-            w.before == window.before
-                && padding.outputs(x, k, stride) == Some(out[1])
-                && padding.outputs(y, k, stride) == Some(out[2])
-        });
-        if !(plain && same) {
-            return layer;
-        }
-        self.absorbed.insert(pool);
-        layer.with(&[("pool_type", 1), ("pool_size", k as i64), ("pool_stride", stride as i64)])
+        (geometry, limit): (&Option<Geometry>, i64),
+    ) -> Option<(Layer, f64, (i64, i64))> {
+        let output = self.output(id, p);
+        let global = s.kind == Kind::Global;
+        let rows = s.rows.clone();
+        let limit = if global { 1 } else { limit };
+        let stage = self.stage(id, &rows, &output, limit, (layer.kind, !global), |this, c| {
+            this.staircase(id, p, s, c, output.ratio, output.range)
+        })?;
+        self.report_differing(id, stage.differing);
+        let scale = p.scale.iter().map(|s| (f64::from(*s) * output.ratio) as f32).collect();
+        self.scales.insert(layer.name.clone(), scale);
+        // A global sum comes behind the rectifier, which then has nothing to do.
+        let rectified = p.minimum >= 0;
+        let unsigned_input = s.signal.range.0 >= 0;
+        let activation = if global { unsigned_input } else { rectified };
+        let layer = weighted_two(layer, s, &stage.rows, geometry);
+        let layer = output_stage(layer, &stage.parameters)
+            .with(&[("activation", activation.into()), ("output_bits", output.bits)]);
+        let ends = if global { vec![UNBOUNDED; s.rows.len()] } else { stage.ceilings };
+        let layer = if activation { with_ceilings(layer, &ends) } else { layer };
+        Some((layer, output.ratio, output.range))
     }
 
     /// The last layer: sums and bias as they are.
@@ -193,94 +278,127 @@ impl Legaliser<'_> {
         &mut self,
         id: NodeId,
         p: &Population,
-        s: &Synapses<'_>,
-        signal: &Signal,
+        s: &Synapses,
         layer: Layer,
-    ) -> Option<(Layer, Signal)> {
+        geometry: &Option<Geometry>,
+    ) -> (Layer, f64, (i64, i64)) {
         let channels = s.rows.len();
+        let ratio = s.signal.ratio;
         let (mut bias, mut shift, mut rounded) = (Vec::new(), Vec::new(), 0);
         for c in 0..channels {
-            let wanted = (p.bias_at(c) as f64 / signal.ratio as f64).round() as i64;
+            let wanted = (p.bias_at(c) as f64 / ratio).round() as i64;
             let (value, left) = nearest_mantissa(wanted);
-            rounded += u64::from(
-                mantissa(wanted, -128, 127).is_none() || wanted * signal.ratio != p.bias_at(c),
-            );
+            let exact = mantissa(wanted, -128, 127).is_some() && ratio == 1.0;
+            rounded += u64::from(!exact && p.bias_at(c) != 0);
             bias.push(value);
             shift.push(left);
         }
         if rounded > 0 {
-            self.note(
-                id,
-                format!(
-                    "the bias of {rounded} of {channels} channels is rounded to 8 significant bits"
-                ),
+            let text = format!(
+                "the bias of {rounded} of {channels} channels is rounded to 8 significant bits"
             );
+            self.note(id, text);
         }
-        let scale: Vec<f32> = p.scale.iter().map(|s| s * signal.ratio as f32).collect();
-        if signal.ratio != 1 || !scale.is_empty() {
-            self.scales.insert(layer.name.clone(), scale);
-        }
-        let layer = weighted_two(layer, s, &s.rows)
+        let scale = p.scale.iter().map(|s| (f64::from(*s) * ratio) as f32).collect();
+        self.scales.insert(layer.name.clone(), scale);
+        let layer = weighted_two(layer, s, &s.rows, geometry)
             .with(&[("activation", 0), ("output_bits", 32)])
             .array("bias", &[channels], &bias)
             .array("bias_shift", &[channels], &shift);
-        let signal = Signal {
-            layer: layer.name.clone(),
-            ratio: signal.ratio,
-            range: (i32::MIN.into(), i32::MAX.into()),
-        };
-        Some((layer, signal))
+        (layer, ratio, (i32::MIN.into(), i32::MAX.into()))
     }
 
-    fn activation_two(
+    /// A function by table: an identity convolution with a look-up.
+    fn table_two(
         &mut self,
         id: NodeId,
         p: &Population,
-        s: &Synapses<'_>,
-        signal: &Signal,
+        s: &Synapses,
         layer: Layer,
-        limit: i64,
-    ) -> Option<(Layer, Signal)> {
-        let output = self.output(id, p);
-        let rectified = p.minimum >= 0;
-        let (mut rows, mut found) = (Vec::new(), Vec::new());
-        let (mut ceilings, mut differing) = (Vec::new(), 0);
-        for (channel, row) in s.rows.iter().enumerate() {
-            let wanted =
-                self.staircase(id, p, s, channel, (signal.ratio, output.ratio), output.range);
-            let largest = row.iter().map(|w| w.abs()).max().unwrap_or(0).max(1);
-            let zero_bias = match layer.kind {
-                LayerType::InputConv2D => row.iter().sum::<i64>() * self.pixel_zero(),
-                _ => 0,
-            };
-            let limits = TwoLimits { minimum: output.range.0, factor: limit / largest, zero_bias };
-            let best = search_two(&wanted, limits)?;
-            let top = ceiling(&best.parameters, output.range.1, output.top());
-            let Some(top) = top else {
-                self.violation(
-                    id,
-                    format!(
-                        "no 8-bit limit ends channel {channel}'s payloads at {}",
-                        output.range.1
-                    ),
-                    "use the whole range of 4 or 8 bits",
-                );
-                return None;
-            };
-            differing += best.differing;
-            rows.push(row.iter().map(|w| w * best.factor).collect());
-            ceilings.push(top);
-            found.push(best.parameters);
+        (minimum, table): (i64, &[i64]),
+    ) -> Option<(Layer, f64, (i64, i64))> {
+        if s.kind != Kind::OneToOne {
+            self.violation(id, "a table on weighted sums", "quantise between the two");
+            return None;
         }
-        self.report_differing(id, differing);
-        let scale = p.scale.iter().map(|s| s * output.ratio as f32).collect();
+        let c = s.rows.len();
+        let output = self.output(id, p);
+        let last = table.len().saturating_sub(1) as i64;
+        let entry = |i: usize| {
+            let code = ((i as f64 - 1024.0) * s.signal.ratio).round() as i64;
+            let value = table[(code - minimum).clamp(0, last) as usize];
+            (value as f64 / output.ratio).round() as i64
+        };
+        let scale = p.scale.iter().map(|s| (f64::from(*s) * output.ratio) as f32).collect();
         self.scales.insert(layer.name.clone(), scale);
-        let layer = weighted_two(layer, s, &rows);
-        let layer = output_stage(layer, &found)
-            .with(&[("activation", rectified.into()), ("output_bits", output.bits)]);
-        let layer = if rectified { with_ceilings(layer, &ceilings) } else { layer };
-        let signal = Signal { layer: layer.name.clone(), ratio: output.ratio, range: output.range };
-        Some((layer, signal))
+        let layer = weighted_two(layer, s, &vec![vec![1]; c], &None)
+            .with(&[("activation", 2), ("output_bits", output.bits)])
+            .array("activation_scales", &[c], &vec![1; c])
+            .array("activation_shift", &[c], &vec![0; c])
+            .array("lut_values", &[TABLE], &(0..TABLE).map(entry).collect::<Vec<_>>());
+        Some((layer, output.ratio, output.range))
+    }
+
+    /// A 1x1 convolution that hands payloads on as they are.
+    pub(super) fn identity_two(&self, name: String, signal: &Signal) -> Layer {
+        let c = signal.map[0];
+        let rows = diagonal(vec![1; c].into_iter()).concat();
+        let narrow = signal.range.0 >= 0 && signal.range.1 <= 15;
+        let rectified = signal.range.0 >= 0;
+        let layer = Layer::new(name, LayerType::Conv2D)
+            .after(signal.layer.clone())
+            .with(&[
+                ("filters", c as i64),
+                ("kernel_size", 1),
+                ("output_bits", if narrow { 4 } else { 8 }),
+                ("activation", rectified.into()),
+            ])
+            .array("weights", &[1, 1, c, c], &kernel_to_akida(&rows, &[c, c, 1, 1], true));
+        weight_bits_two(layer)
+    }
+
+    /// Branches side by side, if they count in one unit.
+    pub(super) fn concatenate(&mut self, id: NodeId, axis: usize) {
+        let sources = self.graph.sources(id);
+        let signals: Vec<Signal> =
+            sources.iter().filter_map(|s| self.signals.get(s).cloned()).collect();
+        let Some(map) = self.map(id) else { return };
+        let same = |s: &Signal| {
+            s.ratio == signals[0].ratio && s.offset == [0, 0] && s.map[1..] == map[1..]
+        };
+        if self.version == Version::V1 || axis != 0 {
+            let reason = match self.version {
+                Version::V1 => "an Akida 1.0 model is a chain without branches",
+                Version::V2 => "Akida 2.0 joins maps along their channels only",
+            };
+            self.violation(id, reason, "leave the Concat out");
+        } else if signals.len() == sources.len() && !signals.iter().all(same) {
+            self.violation(
+                id,
+                "its branches count in different units",
+                "quantise all branches with the same scale",
+            );
+        }
+        let Some(first) = signals.first().cloned() else { return };
+        let name = self.graph[id].name.clone();
+        let mut layer = Layer::new(name.clone(), LayerType::Concatenate);
+        for signal in &signals {
+            layer = layer.after(signal.layer.clone());
+        }
+        if self.version == Version::V2 {
+            self.spec.layers.push(layer);
+        }
+        let ends = |f: fn(i64, i64) -> i64, of: fn(&Signal) -> i64| {
+            signals.iter().map(of).reduce(f).unwrap_or(0)
+        };
+        let range = (ends(i64::min, |s| s.range.0), ends(i64::max, |s| s.range.1));
+        self.signals.insert(id, Signal { layer: name, map, range, ..first });
+    }
+
+    /// Whether `id` projects one to one.
+    fn is_one_to_one(&self, id: NodeId) -> bool {
+        matches!(self.graph[id].as_spiking(), Some(SpikingOp::Projection(p))
+            if p.connectivity == snnc_ir::Connectivity::OneToOne)
     }
 }
 
@@ -296,8 +414,7 @@ fn output_stage(layer: Layer, found: &[TwoParameters]) -> Layer {
 }
 
 fn with_ceilings(layer: Layer, ceilings: &[i64]) -> Layer {
-    let parts: Vec<(i64, i64)> =
-        ceilings.iter().map(|&c| crate::akida::lift::ceiling_parts(c)).collect();
+    let parts: Vec<(i64, i64)> = ceilings.iter().map(|&c| ceiling_parts(c)).collect();
     let n = [ceilings.len()];
     layer.array("max_value", &n, &parts.iter().map(|p| p.0).collect::<Vec<_>>()).array(
         "max_value_shift",
@@ -307,20 +424,27 @@ fn with_ceilings(layer: Layer, ceilings: &[i64]) -> Layer {
 }
 
 /// The layer with its weights in Akida's order.
-fn weighted_two(layer: Layer, s: &Synapses<'_>, rows: &[Vec<i64>]) -> Layer {
-    let values: Vec<i64> = rows.iter().flatten().copied().collect();
-    let (units, [c, x, y]) = (rows.len(), s.map);
-    let layer = match s.connectivity {
-        Connectivity::Convolution { window, .. } => {
-            let k = window.kernel[0];
-            let flip = layer.kind != LayerType::InputConv2D;
-            layer.array(
-                "weights",
-                &[k, k, c, units],
-                &kernel_to_akida(&values, &[units, c, k, k], flip),
-            )
-        }
-        _ => layer.array("weights", &[c * x * y, units], &dense_to_v2(&values, units, s.map)),
+fn weighted_two(layer: Layer, s: &Synapses, rows: &[Vec<i64>], g: &Option<Geometry>) -> Layer {
+    let rows = match s.kind {
+        Kind::OneToOne => diagonal(rows.iter().map(|r| r.first().copied().unwrap_or(1))),
+        Kind::Global => diagonal(vec![1; rows.len()].into_iter()),
+        _ => rows.to_vec(),
     };
-    crate::akida::lift::weight_bits_two(layer)
+    let values = rows.concat();
+    let (units, [c, x, y]) = (rows.len(), s.signal.map);
+    let k = g.as_ref().map_or(1, |g| g.kernel[0]);
+    let layer = match s.kind {
+        Kind::Dense => {
+            layer.array("weights", &[c * x * y, units], &dense_to_v2(&values, units, s.signal.map))
+        }
+        Kind::Depthwise(_) => {
+            layer.array("weights", &[k, k, c, 1], &depthwise_to_akida(&values, [c, k, k]))
+        }
+        _ => {
+            let flip = layer.kind != LayerType::InputConv2D;
+            let stored = kernel_to_akida(&values, &[units, c, k, k], flip);
+            layer.array("weights", &[k, k, c, units], &stored)
+        }
+    };
+    weight_bits_two(layer)
 }

@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn counts_are_those_of_running_akida_2(scale in 0.001f64..0.9, offset in -20f64..20.0, levels in prop::sample::select(vec![3i64, 15, 127]), low in -3000i64..0, high in 1i64..3000, factor in 1i64..6, zero in -50i64..50) {
         let wanted = staircase(scale, offset, levels, (low, high));
-        let found = search_two(&wanted, TwoLimits { minimum: 0, factor, zero_bias: zero }).unwrap();
+        let found = search_two(&wanted, TwoLimits { minimum: 0, factor, zero_bias: zero, biased: true }).unwrap();
         let p = found.parameters;
         let neuron = snnc_ir::AkidaTwoNeuron {
             bias: vec![p.bias],
@@ -103,7 +103,7 @@ proptest! {
         let thresholds: Vec<i64> = (1..=15).map(|k| p.reached(k)).collect();
         let range = (thresholds[0] - 10, thresholds[14] + 10);
         let wanted = Staircase { thresholds, range };
-        prop_assert_eq!(search_two(&wanted, TwoLimits { minimum: 0, factor: 1, zero_bias: 0 }).unwrap().differing, 0);
+        prop_assert_eq!(search_two(&wanted, TwoLimits { minimum: 0, factor: 1, zero_bias: 0, biased: true }).unwrap().differing, 0);
     }
 }
 
