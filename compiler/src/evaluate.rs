@@ -12,6 +12,7 @@ use snnc_runtime::tensor::{Program, Value};
 
 use crate::certificate::{Comparison, Measured, compare_sample};
 use crate::data::{Dataset, Scaling};
+use crate::energy::{self, Counts, Layer, NetworkEnergy, PopulationEnergy, all_profiles};
 use crate::passes::graded;
 use crate::{Error, Problem};
 
@@ -29,7 +30,7 @@ pub struct Runner {
 
 enum Body {
     Spiking { network: Box<Network>, reference: Option<Box<Reference>> },
-    Tensor { program: Program },
+    Tensor { program: Program, layers: Vec<Layer> },
 }
 
 /// The quantised network beside the emitted one.
@@ -89,6 +90,10 @@ pub struct Evaluation {
     pub synaptic_operations: f64,
     /// Energy of one sample by profile.
     pub energy_nj: BTreeMap<String, f64>,
+    /// The same energy by layer and term, and operations.
+    pub energy: Vec<NetworkEnergy>,
+    /// Energy of the same layers in an ordinary network, with dense numbers instead of spikes.
+    pub formal_energy_nj: BTreeMap<String, f64>,
     /// Activations whose code is not the reference's, all samples; none without a reference.
     pub mismatches_vs_reference: Option<u64>,
     /// Activations compared.
@@ -122,6 +127,9 @@ pub struct LayerRow {
     pub synaptic_operations: f64,
     /// Mean spikes per neuron and timestep (Castagnetti et al. 2023, equation 20, for one layer).
     pub firing_rate: f64,
+    /// Energy of one sample by profile, term by term, with the operations it pays for; of the synapses
+    /// onto the population and its neurons, so that none stands with an encoder.
+    pub energy: BTreeMap<String, PopulationEnergy>,
     /// Activations whose code is not the reference's.
     pub mismatches_vs_reference: Option<u64>,
     /// Mean distance of the codes from the reference's.
@@ -179,7 +187,8 @@ impl Runner {
         let ty = &graph[input].ty;
         let (batched, takes_reals) = (ty.shape.clone(), ty.dtype.is_float());
         let input_shape = if batched.len() > 1 { batched[1..].to_vec() } else { batched.clone() };
-        let body = Body::Tensor { program: Program::new(graph).map_err(run_fault)? };
+        let layers = energy::tensor_layers(graph);
+        let body = Body::Tensor { program: Program::new(graph).map_err(run_fault)?, layers };
         Ok(Runner { body, input_shape, takes_reals, scaling, batched })
     }
 
@@ -207,7 +216,7 @@ impl Runner {
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
         match &self.body {
-            Body::Tensor { program } => {
+            Body::Tensor { program, .. } => {
                 let outcome = program
                     .run(&[self.tensor_value(data, index, &self.batched)?])
                     .map_err(run_fault)?;
@@ -290,8 +299,22 @@ impl Runner {
     /// # Errors
     /// The first sample's that cannot be run.
     pub fn answers(&self, data: &Dataset, path: &Path) -> Result<Vec<Answer>, Error> {
+        self.answers_with(data, path, &|| {})
+    }
+
+    /// As [`Runner::answers`]; `tick` is called after each sample.
+    ///
+    /// # Errors
+    /// As [`Runner::answers`].
+    pub fn answers_with(
+        &self,
+        data: &Dataset,
+        path: &Path,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Answer>, Error> {
         data.fits(&self.input_shape, path)?;
-        (0..data.len()).into_par_iter().map(|i| self.answer(data, i, &mut |_, _, _| {})).collect()
+        let answer = |i| self.answer(data, i, &mut |_, _, _| {}).inspect(|_| tick());
+        (0..data.len()).into_par_iter().map(answer).collect()
     }
 
     /// Runs all samples and sums up.
@@ -299,13 +322,55 @@ impl Runner {
     /// # Errors
     /// As [`Runner::answers`].
     pub fn evaluate(&self, data: &Dataset, path: &Path) -> Result<Evaluation, Error> {
+        self.evaluate_with(data, path, &|| {})
+    }
+
+    /// As [`Runner::evaluate`]; `tick` is called after each sample.
+    ///
+    /// # Errors
+    /// As [`Runner::answers`].
+    pub fn evaluate_with(
+        &self,
+        data: &Dataset,
+        path: &Path,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Evaluation, Error> {
         let start = Instant::now();
-        let answers = self.answers(data, path)?;
+        let answers = self.answers_with(data, path, tick)?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(self.summary(&answers, data.labels.as_deref(), seconds))
     }
 
-    fn summary(&self, answers: &[Answer], labels: Option<&[i64]>, seconds: f64) -> Evaluation {
+    /// The layers as the answers ran them with the populations they end in, and the layers of the
+    /// ordinary network.
+    fn energy_layers(&self, answers: &[Answer]) -> (Vec<Option<NodeId>>, Vec<Layer>, Vec<Layer>) {
+        match &self.body {
+            Body::Tensor { layers, .. } => {
+                (vec![None; layers.len()], layers.clone(), layers.clone())
+            }
+            Body::Spiking { network, .. } => {
+                let n = answers.len().max(1) as f64;
+                let mean = |(id, a): (NodeId, Activity)| {
+                    let synaptic_operations = a.synaptic_operations as f64 / n;
+                    (id, Counts { spikes: a.spikes as f64 / n, synaptic_operations })
+                };
+                let counts = totals(answers).into_iter().map(mean).collect();
+                let steps = answers.iter().map(|a| a.timesteps as f64).sum::<f64>() / n;
+                let graph = network.graph();
+                let layers = energy::layers_of(graph, &counts, steps);
+                let (ends, layers) = layers.into_iter().map(|(id, l)| (Some(id), l)).unzip();
+                (ends, layers, energy::formal_layers(graph))
+            }
+        }
+    }
+
+    /// Sums up answers that took `seconds` to give.
+    pub(crate) fn summary(
+        &self,
+        answers: &[Answer],
+        labels: Option<&[i64]>,
+        seconds: f64,
+    ) -> Evaluation {
         let n = answers.len() as f64;
         let within = |top: usize| {
             labels.map(|labels| {
@@ -332,8 +397,14 @@ impl Runner {
                 (c.population.clone(), all.fold(Measured::default(), Measured::merged))
             })
             .collect();
-        let per_layer = graph
+        let (ends, layers, formal) = self.energy_layers(answers);
+        let energy = all_profiles(&layers);
+        let mut per_layer = graph
             .map_or_else(Vec::new, |g| layer_rows(g, answers, &measured, comparisons.is_some()));
+        for row in &mut per_layer {
+            let id = graph.and_then(|g| g.find(&row.name));
+            row.energy = population_energy(&energy, &ends, id);
+        }
         let hidden: Vec<&LayerRow> = match graph {
             Some(g) => per_layer
                 .iter()
@@ -353,8 +424,10 @@ impl Runner {
             latency: graph.map_or(1, latency),
             spikes_per_neuron,
             sparsity: spikes_per_neuron / timesteps.max(1) as f64,
-            synaptic_operations: per_layer.iter().map(|r| r.synaptic_operations).sum(),
-            energy_nj: BTreeMap::new(),
+            synaptic_operations: per_layer.iter().fold(0.0, |sum, r| sum + r.synaptic_operations),
+            energy_nj: by_profile(&energy),
+            energy,
+            formal_energy_nj: by_profile(&all_profiles(&formal)),
             mismatches_vs_reference: comparisons
                 .map(|_| measured.iter().map(|(_, m)| m.differing).sum()),
             activations_compared: comparisons
@@ -366,6 +439,27 @@ impl Runner {
             measured,
         }
     }
+}
+
+/// By profile, the layers that end in one population; nothing for what ends none.
+fn population_energy(
+    energy: &[NetworkEnergy],
+    ends: &[Option<NodeId>],
+    population: Option<NodeId>,
+) -> BTreeMap<String, PopulationEnergy> {
+    let population = population.filter(|&id| ends.contains(&Some(id)));
+    let own = |e: &NetworkEnergy| {
+        let layers = e.layers.iter().zip(ends).filter(|(_, end)| **end == population);
+        layers.fold(PopulationEnergy::default(), |sum, (layer, _)| sum.plus(layer))
+    };
+    match population {
+        Some(_) => energy.iter().map(|e| (e.profile.clone(), own(e))).collect(),
+        None => BTreeMap::new(),
+    }
+}
+
+fn by_profile(energy: &[NetworkEnergy]) -> BTreeMap<String, f64> {
+    energy.iter().map(|e| (e.profile.clone(), e.total_nj)).collect()
 }
 
 /// Whether `label` is among the `top` best scores, earlier classes first among equals.
@@ -394,12 +488,8 @@ pub fn latency(graph: &Graph) -> usize {
     }
 }
 
-fn layer_rows(
-    graph: &Graph,
-    answers: &[Answer],
-    measured: &[(String, Measured)],
-    compared: bool,
-) -> Vec<LayerRow> {
+/// What each node did in all answers together, in order of computation.
+fn totals(answers: &[Answer]) -> Vec<(NodeId, Activity)> {
     let mut totals: Vec<(NodeId, Activity)> = Vec::new();
     for answer in answers {
         for &(id, activity) in &answer.activity {
@@ -413,6 +503,15 @@ fn layer_rows(
             }
         }
     }
+    totals
+}
+
+fn layer_rows(
+    graph: &Graph,
+    answers: &[Answer],
+    measured: &[(String, Measured)],
+    compared: bool,
+) -> Vec<LayerRow> {
     let n = answers.len().max(1) as f64;
     let steps = answers.iter().map(|a| a.timesteps).sum::<usize>().max(1) as f64;
     let row = |(id, total): (NodeId, Activity)| {
@@ -429,13 +528,14 @@ fn layer_rows(
             },
             synaptic_operations: total.synaptic_operations as f64 / n,
             firing_rate: total.spikes as f64 / steps / node.ty.len().max(1) as f64,
+            energy: BTreeMap::new(),
             mismatches_vs_reference: own.filter(|_| compared).map(|(_, m)| m.differing),
             mean_error: own.filter(|_| compared).map(|(_, m)| m.mean_error),
             maximum_error: own.filter(|_| compared).map(|(_, m)| m.maximum_error),
             sqnr_db: own.filter(|_| compared).and_then(|(_, m)| m.sqnr_db()),
         }
     };
-    totals.into_iter().map(row).collect()
+    totals(answers).into_iter().map(row).collect()
 }
 
 /// Whether the first input of a tensor graph takes reals.

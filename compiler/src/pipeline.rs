@@ -329,6 +329,9 @@ pub fn compile(
     };
     manifest.certificate = CertificateSummary::of(&certificate);
     manifest.fit = legalised.fit;
+    if let Some(evaluation) = &evaluation {
+        manifest.energy_nj.clone_from(&evaluation.energy_nj);
+    }
     manifest.notes = model.notes.iter().cloned().chain(legalised.notes).collect();
     let mut files = emitted.files;
     let json =
@@ -416,6 +419,7 @@ fn manifest(
         files: Vec::new(),
         fit: Vec::new(),
         certificate: CertificateSummary::of(&empty),
+        energy_nj: BTreeMap::new(),
         notes: Vec::new(),
     }
 }

@@ -229,3 +229,59 @@ fn shards_of_a_calibration_set_merge_to_the_last_bit() {
     assert_eq!(without.status.code(), Some(3), "{}", stderr(&without));
     assert!(stderr(&without).contains("--data"));
 }
+
+#[test]
+fn every_joule_comes_with_the_name_of_its_profile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_cnn_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let compiled = snnc(&["compile", &model, "--target", "spleat", "--data", &data, "-o", &out]);
+    assert!(compiled.status.success(), "{}", stderr(&compiled));
+    let artefact = format!("{out}/spleat");
+    let eval = |more: &[&str]| {
+        let output = snnc(&[&["eval", &artefact, "--data", &data], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let found: serde_json::Value =
+        serde_json::from_str(&eval(&["--format", "json"])).expect("JSON");
+    let manifest = std::fs::read_to_string(format!("{artefact}/manifest.yaml")).expect("reads");
+    let manifest: serde_json::Value = serde_yaml::from_str(&manifest).expect("YAML");
+    let energy = found["energy_nj"].as_object().expect("an object");
+    let names: Vec<&str> = snnc::energy::Profile::all().iter().map(|p| p.name.as_str()).collect();
+    assert!(names.iter().all(|n| energy.contains_key(*n)) && energy.len() == names.len());
+    for (name, value) in energy {
+        let stated = manifest["energy_nj"][name].as_f64().expect("in the manifest");
+        assert!((stated / value.as_f64().expect("a number") - 1.0).abs() < 1e-15, "{name}");
+    }
+    let rows = found["per_layer"].as_array().expect("rows");
+    let row = rows.iter().find(|r| r["name"] == "conv2").expect("a row");
+    for name in &names {
+        let own = &row["energy"][name];
+        let terms = own["terms_nj"].as_object().expect("terms").values();
+        let sum: f64 = terms.filter_map(serde_json::Value::as_f64).sum();
+        assert!((sum / own["total_nj"].as_f64().expect("a number") - 1.0).abs() < 1e-12, "{name}");
+        assert!(own["operations"]["mac"].is_number() && own["operations"]["acc"].is_number());
+    }
+    assert!(row["synaptic_operations"].is_number());
+    // The text: one row for each profile, and the chosen one in detail.
+    let text = eval(&["--profile", "hardware", "--progress", "never"]);
+    assert!(names.iter().all(|n| text.contains(n)), "{text}");
+    assert!(text.contains("profile hardware: "), "{text}");
+    let wrong = snnc(&["eval", &artefact, "--data", &data, "--profile", "guess"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("qualia-louis"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn bars_are_drawn_on_terminals_only_unless_asked_for() {
+    let (model, data) = (digits("digits_cnn_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let eval = ["eval", &model, "--data", &data, "--limit", "20", "--format", "json"];
+    let quiet = snnc(&eval);
+    assert!(quiet.status.success() && stderr(&quiet).is_empty(), "{}", stderr(&quiet));
+    let never = snnc(&[&eval[..], &["--progress", "never"]].concat());
+    assert!(never.status.success() && stderr(&never).is_empty());
+    let always = snnc(&[&eval[..], &["--progress", "always"]].concat());
+    assert!(always.status.success() && stderr(&always).contains("/20"), "{}", stderr(&always));
+    assert_eq!(snnc(&[&eval[..], &["--progress", "maybe"]].concat()).status.code(), Some(2));
+}

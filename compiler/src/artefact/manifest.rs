@@ -47,6 +47,9 @@ pub struct Manifest {
     pub fit: Vec<FitRow>,
     /// The certificate in short.
     pub certificate: CertificateSummary,
+    /// Energy of one sample in nJ by profile, where data was given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub energy_nj: BTreeMap<String, f64>,
     /// What the user should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,

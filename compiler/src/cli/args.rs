@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::progress::Progress;
+
 /// Compiles ONNX networks for neuromorphic hardware, and proves what it emits.
 #[derive(Debug, Parser)]
 #[command(name = "snnc", version, arg_required_else_help = true)]
@@ -27,6 +29,9 @@ pub(super) struct Common {
     /// Only errors
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+    /// When to show bars on long work
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "WHEN")]
+    pub(super) progress: Progress,
     /// More of what happens; twice for all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
@@ -212,6 +217,9 @@ pub(super) struct EvalArgs {
     /// Do not run the quantised network beside the artefact
     #[arg(long)]
     pub(super) no_reference: bool,
+    /// Profile whose energy is shown layer by layer
+    #[arg(long, value_name = "NAME", default_value = "qualia-iconip")]
+    pub(super) profile: String,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use snnc_backends::{TARGETS, Target, TargetOptions, target};
 use snnc_ir::{Coding, PrintOptions};
 
 use super::args::{
-    Common, CompileArgs, DataArgs, EvalArgs, Format, ImportArgs, RunArgs, TargetsArgs, VerifyArgs,
+    Common, CompileArgs, DataArgs, Format, ImportArgs, RunArgs, TargetsArgs, VerifyArgs,
 };
 use super::calibrate;
 use super::config::{Config, import_options, scaling};
@@ -273,7 +273,8 @@ pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
     Ok(Loaded::Model(Box::new(graph)))
 }
 
-fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, Error> {
+/// What runs a network, as the options of data say.
+pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, Error> {
     match loaded {
         Loaded::Model(graph) => {
             let default = if takes_reals(graph) {
@@ -297,55 +298,6 @@ fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, E
             Runner::spiking(&opened.network, source, reals, scaling(data, default)?)
         }
     }
-}
-
-/// `eval`
-pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
-    let loaded = load(&args.network, &args.import)?;
-    let runner = runner(&loaded, &args.data, !args.no_reference)?;
-    let data = Dataset::load(&args.samples, args.data.limit)?;
-    let evaluation = runner.evaluate(&data, &args.samples)?;
-    if common.format == Format::Json {
-        return render::json(&evaluation);
-    }
-    let percent = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.2} %"));
-    render::line(format_args!(
-        "{} samples: top-1 {}, top-5 {}, {} timesteps, {:.3} spikes per neuron, {:.0} synaptic operations, {:.0} samples/s",
-        evaluation.samples,
-        percent(evaluation.top1),
-        percent(evaluation.top5),
-        evaluation.latency,
-        evaluation.spikes_per_neuron,
-        evaluation.synaptic_operations,
-        evaluation.samples_per_second,
-    ));
-    if let (Some(m), Some(n)) =
-        (evaluation.mismatches_vs_reference, evaluation.activations_compared)
-    {
-        render::line(format_args!(
-            "{m} of {n} activations have another code than the quantised network"
-        ));
-    }
-    if !evaluation.per_layer.is_empty() {
-        let rows: Vec<Vec<String>> = evaluation
-            .per_layer
-            .iter()
-            .map(|r| {
-                vec![
-                    r.name.clone(),
-                    r.neurons.to_string(),
-                    format!("{:.3}", r.spikes_per_neuron),
-                    format!("{:.2}", r.mean_payload),
-                    format!("{:.0}", r.synaptic_operations),
-                    r.mismatches_vs_reference.map_or("-".into(), |m| m.to_string()),
-                ]
-            })
-            .collect();
-        let header =
-            ["population", "neurons", "spikes/neuron", "payload", "synaptic ops", "other codes"];
-        render::line(tables::table(&header, &rows, 1));
-    }
-    Ok(())
 }
 
 /// `run`
@@ -460,7 +412,13 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         )
     };
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(|e| fail(&e))?;
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; an answer is a file like any other.
+    #[cfg(unix)]
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
+    #[cfg(unix)]
+    builder.permissions(mode);
+    let mut file = builder.tempfile_in(parent).map_err(|e| fail(&e))?;
     std::io::Write::write_all(&mut file, bytes).map_err(|e| fail(&e))?;
     file.persist(path).map_err(|e| fail(&e))?;
     Ok(())

@@ -4,7 +4,9 @@ mod args;
 mod calibrate;
 mod commands;
 mod config;
+mod eval;
 mod inspect;
+mod progress;
 mod render;
 mod tables;
 
@@ -57,7 +59,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     match &cli.command {
         Command::Compile(args) => commands::compile(args, &cli.common),
         Command::Run(args) => commands::run(args, &cli.common),
-        Command::Eval(args) => commands::eval(args, &cli.common),
+        Command::Eval(args) => eval::eval(args, &cli.common),
         Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
         Command::Verify(args) => commands::verify(args, &cli.common),
         Command::Inspect(args) => inspect::inspect(args, &cli.common),

@@ -16,7 +16,7 @@ mod tally;
 use serde::Serialize;
 
 pub use layer::{Input, Kind, Layer, Neurons, Payload, Widths};
-pub use network::{Counts, formal_layers, layers};
+pub use network::{Counts, formal_layers, layers, layers_of, tensor_layers};
 pub use profile::{Arithmetic, Counting, Memory, Operation, Profile, Sram};
 pub use tally::{Access, Tally, Term};
 
@@ -121,6 +121,26 @@ pub struct LayerEnergy {
     pub operations: Operations,
 }
 
+/// What the layers that end in one population come to for one sample, by one profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PopulationEnergy {
+    /// Sum of the terms, in nJ.
+    pub total_nj: f64,
+    /// Energy by term.
+    pub terms_nj: Terms,
+    /// Operations.
+    pub operations: Operations,
+}
+
+impl PopulationEnergy {
+    /// With one more layer.
+    pub fn plus(self, layer: &LayerEnergy) -> PopulationEnergy {
+        let terms_nj = self.terms_nj.plus(layer.terms_nj);
+        let operations = self.operations.plus(layer.operations);
+        PopulationEnergy { total_nj: terms_nj.total(), terms_nj, operations }
+    }
+}
+
 /// Energy of a network for one sample, by one profile.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NetworkEnergy {
@@ -183,4 +203,9 @@ pub fn energy(layers: &[Layer], profile: &Profile) -> NetworkEnergy {
         operations: layers.iter().fold(Operations::default(), |sum, l| sum.plus(l.operations)),
         layers,
     }
+}
+
+/// Energy of a network for one sample, by every profile in the order of [`Profile::all`].
+pub fn all_profiles(layers: &[Layer]) -> Vec<NetworkEnergy> {
+    Profile::all().iter().map(|p| energy(layers, p)).collect()
 }

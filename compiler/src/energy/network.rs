@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use snnc_ir::analysis::{Interval, Intervals, intervals};
 use snnc_ir::{
-    Connectivity, Graph, Leak, Neuron, Node, NodeId, Population, Presentation, Projection,
-    SpikingOp,
+    Binary, Connectivity, Graph, Leak, Neuron, Node, NodeId, Population, Presentation, Projection,
+    SpikingOp, TensorOp,
 };
 
 use super::layer::{Input, Kind, Layer, Neurons, Payload, Widths};
@@ -25,6 +25,15 @@ pub struct Counts {
 /// The run counts synaptic operations at their source; where that leads to several projections, they
 /// are shared out by the projections' fan-out.
 pub fn layers(graph: &Graph, activity: &HashMap<NodeId, Counts>, timesteps: f64) -> Vec<Layer> {
+    layers_of(graph, activity, timesteps).into_iter().map(|(_, layer)| layer).collect()
+}
+
+/// As [`layers`], each with the population in whose neurons it ends.
+pub fn layers_of(
+    graph: &Graph,
+    activity: &HashMap<NodeId, Counts>,
+    timesteps: f64,
+) -> Vec<(NodeId, Layer)> {
     let intervals = intervals(graph).unwrap_or_default();
     let walk = Walk { graph, activity, timesteps, intervals };
     let mut found = Vec::new();
@@ -56,7 +65,7 @@ struct Sent {
 }
 
 impl Walk<'_> {
-    fn population(&self, id: NodeId, p: &Population, found: &mut Vec<Layer>) {
+    fn population(&self, id: NodeId, p: &Population, found: &mut Vec<(NodeId, Layer)>) {
         let mut projections = Vec::new();
         self.projections(id, &mut projections);
         for (i, (projection, node)) in projections.iter().enumerate() {
@@ -67,7 +76,7 @@ impl Walk<'_> {
                 Neuron::CurrentBased(_) => Neurons::Leak,
                 _ => Neurons::Fire,
             };
-            found.push(self.layer(id, p, *projection, node, neurons, i));
+            found.push((id, self.layer(id, p, *projection, node, neurons, i)));
         }
     }
 
@@ -76,7 +85,11 @@ impl Walk<'_> {
         for source in self.graph.sources(id) {
             match self.graph[source].as_spiking() {
                 Some(SpikingOp::Projection(p)) => found.push((source, p)),
-                Some(SpikingOp::MaxPool { .. } | SpikingOp::Concatenate { .. }) => {
+                Some(
+                    SpikingOp::MaxPool { .. }
+                    | SpikingOp::RunningMaxPool { .. }
+                    | SpikingOp::Concatenate { .. },
+                ) => {
                     self.projections(source, found);
                 }
                 _ => {}
@@ -150,7 +163,7 @@ impl Walk<'_> {
             Some(SpikingOp::Population(p)) => {
                 Sent { payload: payload(p), events: counted, presentations: self.timesteps }
             }
-            Some(SpikingOp::MaxPool { .. }) => {
+            Some(SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. }) => {
                 let before = self.graph.source(id, 0).map_or(Sent::NOTHING, |s| self.sent(s));
                 Sent { events: counted, ..before }
             }
@@ -258,4 +271,57 @@ fn kind(connectivity: &Connectivity, source: &[usize]) -> Kind {
             groups: *groups,
         },
     }
+}
+
+/// The layers of a network of a tensor stage: convolutions, dense layers and additions of two maps,
+/// formal. Everything else is free, as in the metric.
+pub fn tensor_layers(graph: &Graph) -> Vec<Layer> {
+    let order = graph.order().unwrap_or_default();
+    order.into_iter().filter_map(|id| tensor_layer(graph, id)).collect()
+}
+
+fn tensor_layer(graph: &Graph, id: NodeId) -> Option<Layer> {
+    let node = &graph[id];
+    let sources = graph.sources(id);
+    let constant = |id: &NodeId| matches!(graph[*id].as_tensor(), Some(TensorOp::Constant));
+    let values: Vec<NodeId> = sources.iter().copied().filter(|s| !constant(s)).collect();
+    let from = &graph[*values.first()?].ty;
+    // The batch is not counted.
+    let sample = |shape: &[usize]| shape.get(1..).unwrap_or_default().to_vec();
+    let (input, output) = (sample(&from.shape), sample(&node.ty.shape));
+    let kind = match node.as_tensor()? {
+        TensorOp::Convolution { window, groups } => Kind::Convolution {
+            kernel: window.kernel.clone(),
+            strides: window.strides.clone(),
+            groups: *groups,
+        },
+        TensorOp::Dense | TensorOp::MatrixProduct if values.len() == 1 => Kind::Dense,
+        TensorOp::Binary(Binary::Add) | TensorOp::Requantise if values.len() == 2 => {
+            Kind::OneToOne { shape: output.clone() }
+        }
+        _ => return None,
+    };
+    let (inputs, outputs) = (input.iter().product(), output.iter().product());
+    Some(Layer {
+        name: node.name.clone(),
+        kind,
+        input_channels: input.first().copied().unwrap_or(1),
+        inputs,
+        output_channels: output.first().copied().unwrap_or(1),
+        outputs,
+        timesteps: 1.0,
+        input: Input::Formal,
+        sends: Payload::graded(from.quantisation.as_ref().map_or(32, |q| q.bits().into())),
+        events_out: 0.0,
+        bias: sources.len() > 2,
+        neurons: Neurons::ReadOut,
+        synaptic_operations: None,
+        widths: Widths {
+            weight: sources.get(1).map_or(32, |&w| {
+                let ty = &graph[w].ty;
+                ty.quantisation.as_ref().map_or(ty.dtype.bits() as u32, |q| q.bits().into())
+            }),
+            potential: if node.ty.dtype.is_float() { node.ty.dtype.bits() as u32 } else { 32 },
+        },
+    })
 }
