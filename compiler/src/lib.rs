@@ -19,5 +19,6 @@ pub mod passes;
 pub mod pipeline;
 mod problem;
 pub mod reference;
+pub mod report;
 
 pub use problem::{Error, Problem};

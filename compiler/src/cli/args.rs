@@ -62,6 +62,10 @@ pub(super) enum Command {
     Calibrate(CalibrateArgs),
     /// Prove that an artefact computes what a model computes, or say where it does not
     Verify(VerifyArgs),
+    /// Write a page on an artefact that needs nothing but itself
+    Report(ReportArgs),
+    /// Show artefacts and models side by side
+    Compare(CompareArgs),
     /// Show what is in a model or an artefact, and what each target makes of it
     Inspect(InspectArgs),
     /// List the targets, or describe one
@@ -269,6 +273,49 @@ pub(super) struct VerifyArgs {
     /// Accept populations that differ or are approximate
     #[arg(long)]
     pub(super) allow_approximate: bool,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc report out/spleat --data test.npz -o report.html")]
+pub(super) struct ReportArgs {
+    /// An artefact's folder, or a target's file
+    #[arg(value_name = "ARTEFACT")]
+    pub(super) artefact: PathBuf,
+    /// Samples `x` and labels `y`, for accuracy, activity and energy
+    #[arg(long = "data", value_name = "D.npz")]
+    pub(super) samples: Option<PathBuf>,
+    /// Where the page goes
+    #[arg(short, long, value_name = "REPORT.html")]
+    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  snnc compare binary/spleat multi/spleat model.onnx --data test.npz"
+)]
+pub(super) struct CompareArgs {
+    /// Artefacts' folders, targets' files, or ONNX files
+    #[arg(value_name = "ARTEFACT|MODEL", required = true)]
+    pub(super) networks: Vec<PathBuf>,
+    /// Samples `x` and labels `y`, for accuracy, activity and energy
+    #[arg(long = "data", value_name = "D.npz")]
+    pub(super) samples: Option<PathBuf>,
+    /// Write a page as well
+    #[arg(short, long, value_name = "PAGE.html")]
+    pub(super) output: Option<PathBuf>,
+    /// Write the table as comma-separated values as well
+    #[arg(long, value_name = "TABLE.csv")]
+    pub(super) csv: Option<PathBuf>,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

@@ -3,11 +3,13 @@
 mod args;
 mod calibrate;
 mod commands;
+mod compare;
 mod config;
 mod eval;
 mod inspect;
 mod progress;
 mod render;
+mod report;
 mod tables;
 
 use std::process::ExitCode;
@@ -62,6 +64,8 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Command::Eval(args) => eval::eval(args, &cli.common),
         Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
         Command::Verify(args) => commands::verify(args, &cli.common),
+        Command::Report(args) => report::report(args, &cli.common),
+        Command::Compare(args) => compare::compare(args, &cli.common),
         Command::Inspect(args) => inspect::inspect(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),
         Command::Completions(args) => {

@@ -1,0 +1,256 @@
+//! Reports: their figures are those of an evaluation, and browsers show them without asking for
+//! anything.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use snnc::artefact::{Opened, open, write_all};
+use snnc::data::{Dataset, Scaling};
+use snnc::evaluate::{Runner, takes_reals};
+use snnc::import::ImportOptions;
+use snnc::passes::Context;
+use snnc::pipeline::{CompileOptions, Model, compile};
+use snnc::report::{Column, Comparison, Subject, observe, page};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits").join(name)
+}
+
+/// An artefact, its page on some samples, a comparison page, and what `eval` says of the same.
+struct Made {
+    page: String,
+    comparison: String,
+    evaluation: Value,
+    artefact: Opened,
+}
+
+fn made() -> Made {
+    let path = example("digits_cnn_w4a4_qcdq.onnx");
+    let options = ImportOptions::default();
+    let model = Model::load(&path, &options, &mut Context::default()).expect("a model");
+    let target = snnc_backends::target("reference").expect("a target");
+    let compiled = compile(&model, target, &CompileOptions::default()).expect("an artefact");
+    let folder = tempfile::tempdir().expect("a folder");
+    write_all(folder.path(), &[("reference".into(), compiled.files)]).expect("files");
+    let artefact = open(&folder.path().join("reference")).expect("readable").expect("an artefact");
+    let path = example("digits-test-360.npz");
+    let data = Dataset::load(&path, Some(25)).expect("data");
+    let source = artefact.source.as_ref().expect("the quantised network");
+    let reals = takes_reals(source);
+    let runner =
+        Runner::spiking(&artefact.network, Some(source), reals, Scaling::default()).expect("runs");
+    let (seen, histograms) =
+        observe(&runner, &artefact.network, &data, &path, &|| {}).expect("a run");
+    let evaluation = runner.evaluate(&data, &path).expect("a run");
+    let subject = Subject { artefact: &artefact, evaluation: Some(&seen), histograms: &histograms };
+    let page = page(&subject);
+    for h in &histograms {
+        let row = evaluation.per_layer.iter().find(|r| r.name == h.name).expect("a row");
+        assert_eq!(h.rates.iter().sum::<u64>(), row.neurons as u64);
+        let spikes: u64 = h.payloads.iter().map(|p| p.1).sum();
+        let said = row.spikes_per_neuron * row.neurons as f64 * 25.0;
+        assert!((said - spikes as f64).abs() < 1e-6, "{}: {said} {spikes}", h.name);
+    }
+    let columns = vec![
+        Column::artefact("one", &artefact, Some(evaluation.clone())),
+        Column::artefact("without a run", &artefact, None),
+        Column::model("model", Some(evaluation.clone())),
+    ];
+    let comparison = Comparison { columns }.page();
+    let evaluation = serde_json::to_value(&evaluation).expect("JSON");
+    Made { page, comparison, evaluation, artefact }
+}
+
+/// The part of `text` between `start` and `end`, and the rest.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<(&'a str, &'a str)> {
+    text.split_once(start)?.1.split_once(end)
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
+#[test]
+fn figures_are_those_of_an_evaluation() {
+    let Made { page, mut evaluation, .. } = made();
+    let mut rest = page.as_str();
+    let mut figures = 0;
+    while let Some((element, after)) = between(rest, "<data data-key=\"", ">") {
+        let (key, value) = element.split_once("\" value=\"").expect("a value");
+        let value = value.trim_end_matches('"');
+        let pointer = format!("/{}", unescaped(key).replace('.', "/"));
+        let known = evaluation.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}"));
+        assert_eq!(known.to_string(), value, "{pointer}");
+        (figures, rest) = (figures + 1, after);
+    }
+    assert!(figures > 100, "{figures}");
+    let (embedded, _) = between(&page, "id=\"evaluation\">", "</script>").expect("the object");
+    let object = evaluation.as_object_mut().expect("an object");
+    object.shift_remove("seconds");
+    object.shift_remove("samples_per_second");
+    // The text, to the last digit: a reader of JSON may round.
+    assert_eq!(embedded.replace("\\u003c", "<"), evaluation.to_string());
+}
+
+#[test]
+fn pages_ask_for_nothing_and_are_the_same_twice() {
+    let Made { page: first, comparison, artefact, .. } = made();
+    assert_eq!(first, made().page);
+    let bare = page(&Subject { artefact: &artefact, evaluation: None, histograms: &[] });
+    for page in [&first, &comparison, &bare] {
+        for word in [" src=", "url(", "@import", "<script>", "<link rel=\"stylesheet"] {
+            assert!(!page.contains(word), "{word}");
+        }
+        let links: Vec<&str> = page.match_indices("href=\"").map(|(i, _)| &page[i..]).collect();
+        assert!(links.iter().all(|l| l.starts_with("href=\"data:,\"")));
+        assert!(page.contains("default-src 'none'"));
+        assert!(page.contains("prefers-color-scheme: dark"));
+    }
+    // Every profile's name stands where its joules stand.
+    for profile in snnc::energy::Profile::all() {
+        assert!(first.contains(&format!("Profile {}: ", profile.name)));
+        assert!(comparison.contains(&format!("nJ, {}", profile.name)));
+    }
+}
+
+/// Says so past the test harness, which swallows what passing tests print.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+fn installed(names: &[&str]) -> Option<String> {
+    let runs = |name: &&&str| {
+        Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
+    };
+    names.iter().find(runs).map(|name| (*name).to_owned())
+}
+
+fn chromium(program: &str, profile: &Path, arguments: &[&str]) -> Output {
+    let fixed = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--hide-scrollbars",
+        "--enable-logging=stderr",
+    ];
+    Command::new(program)
+        .args(fixed)
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .args(arguments)
+        .output()
+        .expect("a browser")
+}
+
+/// Measures both pages in frames as wide as a desk's and a hand's screen.
+fn wrapper(pages: &[&str]) -> String {
+    let mut body = String::new();
+    for page in pages {
+        let source = page.replace('&', "&amp;").replace('"', "&quot;");
+        for width in [1280, 390] {
+            body += &format!("<iframe width={width} height=900 srcdoc=\"{source}\"></iframe>");
+        }
+    }
+    format!(
+        "<!doctype html><meta charset=utf-8><style>iframe {{ border: 0 }}</style>{body}<pre></pre>
+<script>
+onload = () => {{
+  document.querySelector('pre').textContent = [...document.querySelectorAll('iframe')].map(f => {{
+    const root = f.contentDocument.documentElement;
+    return 'measured ' + f.width + ' ' + root.scrollWidth + ' '
+      + f.contentWindow.performance.getEntriesByType('resource').length + ' ' + root.scrollHeight;
+  }}).join('\\n');
+}};
+</script>"
+    )
+}
+
+#[test]
+fn a_browser_shows_pages_without_errors_requests_or_overflow() {
+    let Some(program) = installed(&["chromium", "chromium-browser", "google-chrome"]) else {
+        skipped("chromium not found");
+        return;
+    };
+    let Made { page, comparison, .. } = made();
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let file = |name: &str| format!("file://{}", at(name).display());
+    std::fs::write(at("page.html"), &page).expect("a file");
+    std::fs::write(at("wrapper.html"), wrapper(&[&page, &comparison])).expect("a file");
+    let profile = at("profile");
+    for width in [1280, 390] {
+        let picture = at(&format!("{width}.png"));
+        let screenshot = format!("--screenshot={}", picture.display());
+        let size = format!("--window-size={width},2000");
+        let seen = chromium(&program, &profile, &[&screenshot, &size, &file("page.html")]);
+        let log = String::from_utf8_lossy(&seen.stderr);
+        assert!(seen.status.success(), "{log}");
+        assert!(!log.contains("CONSOLE"), "{log}");
+        let png = std::fs::read(picture).expect("a picture");
+        assert_eq!(png.get(16..20), Some(&u32::to_be_bytes(width)[..]), "width of the picture");
+    }
+    let seen = chromium(&program, &profile, &["--dump-dom", &file("wrapper.html")]);
+    let dom = String::from_utf8_lossy(&seen.stdout);
+    // Behind the `pre`: the script that measures says the word too.
+    let (measured, _) = between(&dom, "<pre>", "<script>").expect("measures");
+    let lines: Vec<Vec<u32>> = measured
+        .lines()
+        .filter_map(|l| l.split_once("measured ").map(|(_, numbers)| numbers))
+        .map(|l| {
+            let numbers = l.trim_end_matches("</pre>").split_whitespace();
+            numbers.filter_map(|n| n.trim_end_matches("</pre>").parse().ok()).collect()
+        })
+        .collect();
+    assert_eq!(lines.len(), 4, "{}", String::from_utf8_lossy(&seen.stderr));
+    for line in lines {
+        let [width, needed, requests, height] = line[..] else { panic!("{line:?}") };
+        assert!(needed <= width, "{needed} pixels do not fit into {width}");
+        assert_eq!(requests, 0);
+        assert!(height > 900, "the page is there");
+    }
+}
+
+/// A page that is too wide is found to be.
+#[test]
+fn the_measure_of_width_finds_overflow() {
+    let Some(program) = installed(&["chromium", "chromium-browser", "google-chrome"]) else {
+        skipped("chromium not found");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let wide = "<!doctype html><p style=\"width: 700px\">wide";
+    std::fs::write(folder.path().join("w.html"), wrapper(&[wide])).expect("a file");
+    let file = format!("file://{}", folder.path().join("w.html").display());
+    let seen = chromium(&program, &folder.path().join("profile"), &["--dump-dom", &file]);
+    let dom = String::from_utf8_lossy(&seen.stdout).into_owned();
+    assert!(dom.contains("measured 1280 1280 0") && dom.contains("measured 390 708 0"), "{dom}");
+}
+
+#[test]
+fn a_validator_accepts_pages() {
+    let Some(program) = installed(&["html-validate", "vnu"]) else {
+        skipped("no HTML validator (html-validate or vnu) found");
+        return;
+    };
+    let Made { page: with_run, comparison, artefact, .. } = made();
+    let bare = page(&Subject { artefact: &artefact, evaluation: None, histograms: &[] });
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = r#"{"root": true, "extends": ["html-validate:standard"]}"#;
+    std::fs::write(folder.path().join(".htmlvalidate.json"), rules).expect("a file");
+    let validate = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        Command::new(&program).arg(&file).output().expect("a validator")
+    };
+    for (name, text) in [("run.html", &with_run), ("bare.html", &bare), ("all.html", &comparison)] {
+        let said = validate(name, text);
+        let message = String::from_utf8_lossy(&said.stdout);
+        assert!(said.status.success(), "{name}: {message}");
+    }
+    let broken = with_run.replacen("</table>", "", 1);
+    assert!(!validate("broken.html", &broken).status.success(), "a broken page is refused");
+}
