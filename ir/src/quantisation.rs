@@ -24,6 +24,11 @@ pub enum Rounding {
 }
 
 impl Rounding {
+    /// Whether it is the rounding of ONNX QuantizeLinear.
+    pub fn is_default(&self) -> bool {
+        *self == Rounding::default()
+    }
+
     /// Rounds `x` to an integer.
     pub fn round(self, x: f32) -> f32 {
         match self {

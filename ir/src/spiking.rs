@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BiasPlacement, Neuron, Window};
+use crate::{BiasPlacement, Neuron, Rounding, Window};
 
 /// A part of a spiking network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,8 @@ pub enum SpikingOp {
 }
 
 /// How a graph input becomes payloads: `payload = clamp(round(x / scale) + zero) - zero`, in f32 as
-/// ONNX QuantizeLinear has it. An integer input is taken as the code itself.
+/// ONNX QuantizeLinear has it; quantisers of other dialects round otherwise. An integer input is
+/// taken as the code itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Encoder {
     /// Real value of one unit of payload.
@@ -47,6 +48,9 @@ pub struct Encoder {
     pub minimum: i64,
     /// Largest code.
     pub maximum: i64,
+    /// How reals become whole numbers of units.
+    #[serde(default, skip_serializing_if = "Rounding::is_default")]
+    pub rounding: Rounding,
     /// When the payload is sent.
     pub presentation: Presentation,
 }

@@ -151,6 +151,7 @@ impl Lowering<'_> {
                     zero_point,
                     minimum: low,
                     maximum: high,
+                    rounding: Default::default(),
                     presentation: Presentation::Once,
                 };
                 let free = self.reserved.contains("input") && layer.name != "input";

@@ -27,6 +27,7 @@ impl Builder {
             zero_point,
             minimum,
             maximum,
+            rounding: Default::default(),
             presentation: Presentation::Once,
         };
         let last = graph.add(Node::spiking("input", SpikingOp::Encoder(encoder), shape), &[]);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use snnc_backends::{FitRow, Note};
 use snnc_ir::{
-    Connectivity, Graph, Neuron, Node, NodeId, Op, Origin, Presentation, Readout, Schedule,
-    SpikingOp, Stage,
+    Connectivity, Graph, Neuron, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
+    Schedule, SpikingOp, Stage,
 };
 
 use crate::certificate::{Certificate, Verdict};
@@ -86,6 +86,9 @@ pub struct InputRow {
     pub minimum: i64,
     /// Largest code.
     pub maximum: i64,
+    /// How reals become whole numbers of units.
+    #[serde(default, skip_serializing_if = "Rounding::is_default")]
+    pub rounding: Rounding,
     /// When the payload is sent.
     pub presentation: Presentation,
 }
@@ -183,6 +186,7 @@ impl InputRow {
                 zero_point: e.zero_point,
                 minimum: e.minimum,
                 maximum: e.maximum,
+                rounding: e.rounding,
                 presentation: e.presentation,
             }),
             _ => None,
@@ -343,6 +347,7 @@ impl Manifest {
             if let Op::Spiking(SpikingOp::Encoder(e)) = &mut network[id].op {
                 (e.scale, e.zero_point) = (row.scale, row.zero_point);
                 (e.minimum, e.maximum) = (row.minimum, row.maximum);
+                e.rounding = row.rounding;
             }
         }
         for (id, row) in order.into_iter().zip(&self.populations) {

@@ -173,6 +173,7 @@ impl Converter<'_> {
             zero_point: q.zero_at(0),
             minimum: q.minimum,
             maximum: q.maximum,
+            rounding: q.rounding,
             presentation: Presentation::Once,
         };
         let range = Interval::new(q.minimum - q.zero_at(0), q.maximum - q.zero_at(0)).with_zero();
@@ -379,6 +380,7 @@ impl Converter<'_> {
                     }
                 }
             }
+            Connectivity::OneToOne if s.source.order.is_none() => {}
             _ if s.source.order.is_some() || s.source.shape != own_shape => {
                 self.problem(id, "a reshaped or transposed map goes into a convolution", "");
                 return None;
@@ -400,7 +402,10 @@ impl Converter<'_> {
             return self.problem(id, "requantises without scales", "");
         };
         let mut parts = Vec::new();
-        for port in 0..self.quantised.sources(id).len() {
+        for (port, source) in self.quantised.sources(id).into_iter().enumerate() {
+            if matches!(self.quantised[source].as_tensor(), Some(TensorOp::Constant)) {
+                continue;
+            }
             match self.form(id, port) {
                 Form::Sum(s) => parts.push(*s),
                 Form::Payloads(p) => match self.one_to_one(id, port, p) {
@@ -412,12 +417,17 @@ impl Converter<'_> {
             }
         }
         let shape = parts[0].shape.clone();
+        let seen = unbatched(&self.quantised[id].ty.shape);
         let wanted = self.named(id, SpikingOp::Concatenate { axis: 0 }, &shape).name;
         let channels = shape.first().copied().unwrap_or(1);
         let single = parts.len() == 1;
         let mut projections = Vec::new();
-        let mut bias = vec![0i64; channels];
-        let mut potentials = vec![Interval::new(0, 0); channels];
+        // A bias between two units is in the thresholds of a single operand.
+        let mut bias: Vec<i64> = match single {
+            true => vec![0; channels],
+            false => (0..channels).map(|c| requantiser.offset(c, GAIN_BITS)).collect(),
+        };
+        let mut potentials: Vec<Interval> = bias.iter().map(|&b| Interval::new(b, b)).collect();
         for (port, part) in parts.iter().enumerate() {
             let gain: Vec<i64> = if single {
                 Vec::new()
@@ -442,7 +452,7 @@ impl Converter<'_> {
         } else {
             Neuron::Graded(GradedNeuron {
                 multiplier: vec![1],
-                offset: vec![1 << (GAIN_BITS - 1)],
+                offset: vec![requantiser.added(GAIN_BITS)],
                 divisor: vec![1 << GAIN_BITS],
                 minimum: requantiser.minimum(),
                 maximum: requantiser.maximum(),
@@ -467,7 +477,7 @@ impl Converter<'_> {
             Node { name: wanted, ..self.named(id, SpikingOp::Population(population), &shape) };
         let node = self.network.add(node, &projections);
         self.correspondence.push((node, id));
-        Form::Payloads(Payloads { node, shape, order: None, range })
+        Form::Payloads(Payloads { node, shape: seen, order: None, range })
     }
 
     /// Payloads that go into a population unweighted.
@@ -476,7 +486,9 @@ impl Converter<'_> {
         let q = self.quantised[operand].ty.quantisation.as_ref()?;
         let scale = q.scale.clone();
         let shape = self.network[source.node].ty.shape.clone();
-        if source.order.is_some() || source.shape != shape {
+        // One table for all neurons does not ask in which shape they stand, only in which order.
+        let alike = self.quantised.sources(id).len() == 1;
+        if source.order.is_some() || (source.shape != shape && !alike) {
             self.problem(id, "a reshaped or transposed map is requantised", "");
             return None;
         }
@@ -501,6 +513,12 @@ impl Converter<'_> {
         let zero =
             |id: NodeId| self.quantised[id].ty.quantisation.as_ref().map_or(0, |q| q.zero_at(0));
         let (zero_in, zero_out) = (zero(operand), zero(id));
+        let seen = source.shape.clone();
+        // Payloads that keep their numbers and only mean another real need no neuron.
+        if table.iter().zip(minimum - zero_in..).all(|(&code, payload)| code - zero_out == payload)
+        {
+            return Form::Payloads(source);
+        }
         let Some(synapses) = self.one_to_one(id, 0, source) else { return Form::Nothing };
         let table: Vec<i64> = table.iter().map(|code| code - zero_out).collect();
         let low = table.iter().copied().min().unwrap_or(0).min(0);
@@ -524,12 +542,8 @@ impl Converter<'_> {
         let node = self.network.add(node, &[projection]);
         self.correspondence.push((node, id));
         let channels = shape.first().copied().unwrap_or(1);
-        Form::Payloads(Payloads {
-            node,
-            shape,
-            order: None,
-            range: vec![Interval::new(low, high); channels],
-        })
+        let range = vec![Interval::new(low, high); channels];
+        Form::Payloads(Payloads { node, shape: seen, order: None, range })
     }
 
     fn scores(&mut self, id: NodeId, q: &Quantisation) -> Form {

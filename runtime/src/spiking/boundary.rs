@@ -29,14 +29,14 @@ impl Sample {
     }
 }
 
-/// The payloads that a sample stands for: `clamp(round_half_even(x / scale) + zero) - zero`.
+/// The payloads that a sample stands for: `clamp(round(x / scale) + zero) - zero`.
 pub fn encode(encoder: &Encoder, sample: &Sample) -> Vec<i64> {
     let clamp = |code: i64| code.clamp(encoder.minimum, encoder.maximum) - encoder.zero_point;
     match sample {
         Sample::Real(x) => x
             .iter()
             .map(|&x| {
-                let level = (x / encoder.scale).round_ties_even();
+                let level = encoder.rounding.round(x / encoder.scale);
                 let level = if level.is_nan() { 0 } else { level as i64 };
                 clamp(level.saturating_add(encoder.zero_point))
             })

@@ -1,9 +1,15 @@
 //! Convolutions and dense layers on codes.
 
+use std::collections::HashSet;
+
 use snnc_ir::{DType, Node, NodeId, Quantisation, Tensor, TensorOp, TensorType};
 
 use super::{CALIBRATE, Lowering, Value, accumulator};
 use crate::passes::rewrite::{constant, op};
+
+/// Part of a unit by which a bias may miss a whole number: exporters compute scales whose last digit
+/// differs.
+const NEARLY_WHOLE: f64 = 1e-2;
 
 /// Weights as integers without zero point, and their scales.
 struct Weights {
@@ -47,6 +53,13 @@ impl Lowering<'_> {
             },
         };
         let s_x = q.scale_at(0);
+        let units: Vec<f32> = weights.scale.iter().map(|s_w| s_x * s_w).collect();
+        // A bias between two units of the accumulator is added where reals are requantised.
+        let apart = bias
+            .as_ref()
+            .filter(|bias| bias.in_units(&units).1 > NEARLY_WHOLE && self.is_requantised(id))
+            .map(|bias| self.real_bias(id, bias));
+        let bias = if apart.is_some() { None } else { bias };
         if let Some(bias) = &bias {
             self.widen(id, &mut weights, s_x, bias);
         }
@@ -58,7 +71,7 @@ impl Lowering<'_> {
                 CALIBRATE,
             );
         }
-        let bias = bias.map(|bias| self.in_units(id, &bias, &scale));
+        let bias = bias.map(|bias| self.rounded(id, &bias, &scale));
         let name = self.source[id].name.clone();
         let mut sources = vec![x, self.add_weights(&name, id, weights)];
         if let Some(bias) = bias {
@@ -72,7 +85,8 @@ impl Lowering<'_> {
         match op(self.source, id).cloned() {
             Some(operator) => {
                 let node = self.copy(id, operator, ty, &sources);
-                Value::Sum(vec![node], self.source[id].origins.clone())
+                let terms = std::iter::once(node).chain(apart).collect();
+                Value::Sum(terms, self.source[id].origins.clone())
             }
             None => Value::Failed,
         }
@@ -162,30 +176,73 @@ impl Lowering<'_> {
 
     /// The bias in units of the accumulator. Where the model's own units differ from these it is
     /// rounded, and the user told by how much.
-    fn in_units(&mut self, id: NodeId, bias: &Bias, scale: &[f32]) -> Vec<i64> {
-        let unit = |i: usize| scale[if scale.len() == 1 { 0 } else { i }];
-        let (low, high) = (f64::from(i32::MIN), f64::from(i32::MAX));
-        let mut worst = 0f64;
-        let mut values = Vec::with_capacity(bias.reals.len());
-        for (i, real) in bias.reals.iter().enumerate() {
-            if let Some((codes, scales)) = &bias.stated
-                && scales[if scales.len() == 1 { 0 } else { i }] == unit(i)
-            {
-                values.push(codes[i]);
-                continue;
-            }
-            let exact = real / f64::from(unit(i));
-            let rounded = exact.round_ties_even().clamp(low, high);
-            worst = worst.max((exact - rounded).abs());
-            values.push(rounded as i64);
-        }
-        // Scales that differ in their last digit only, as exporters compute them, are not told.
-        if worst > 1e-2 {
+    fn rounded(&mut self, id: NodeId, bias: &Bias, scale: &[f32]) -> Vec<i64> {
+        let (values, worst) = bias.in_units(scale);
+        if worst > NEARLY_WHOLE {
             let text = format!(
                 "the bias is rounded to units of the accumulator, by at most {worst:.2} of a unit"
             );
             self.context.note(self.source[id].describe(), text);
         }
         values
+    }
+
+    /// Whether what the layer makes is rounded again in any case before it leaves the network.
+    fn is_requantised(&self, id: NodeId) -> bool {
+        let mut pending = self.source.users(id);
+        let mut seen: HashSet<NodeId> = pending.iter().copied().collect();
+        while let Some(next) = pending.pop() {
+            match op(self.source, next) {
+                Some(TensorOp::Quantise(_)) => {}
+                Some(TensorOp::Output) | None => return false,
+                _ => {
+                    pending.extend(self.source.users(next).into_iter().filter(|u| seen.insert(*u)))
+                }
+            }
+        }
+        true
+    }
+
+    /// The bias as a term of its own, exactly: an f32 is an integer of 24 bits times a power of two.
+    fn real_bias(&mut self, id: NodeId, bias: &Bias) -> NodeId {
+        let parts = |&real: &f64| {
+            let (mut mantissa, mut exponent) = (f64::from(real as f32), 0i32);
+            while mantissa != 0.0 && mantissa.abs() < f64::from(1u32 << 23) && exponent > -120 {
+                (mantissa, exponent) = (mantissa * 2.0, exponent - 1);
+            }
+            (mantissa.round_ties_even() as i64, (exponent as f32).exp2())
+        };
+        let (codes, scale): (Vec<i64>, Vec<f32>) = bias.reals.iter().map(parts).unzip();
+        let mut shape = vec![1; self.source[id].ty.shape.len()];
+        shape[1] = codes.len();
+        let value = Tensor::from_i64(DType::I32, &shape, &codes);
+        let (minimum, maximum) = (i64::from(i32::MIN), i64::from(i32::MAX));
+        let q = Quantisation::per_axis(scale, 1, minimum, maximum);
+        let name = format!("{}.bias", self.source[id].name);
+        self.add_parameter(&name, id, value, q)
+    }
+}
+
+impl Bias {
+    /// The bias in units of `scale`, one or one for each output, and how far a value is from a whole
+    /// number of units at most.
+    fn in_units(&self, scale: &[f32]) -> (Vec<i64>, f64) {
+        let at = |v: &[f32], i: usize| v[if v.len() == 1 { 0 } else { i }];
+        let (low, high) = (f64::from(i32::MIN), f64::from(i32::MAX));
+        let mut worst = 0f64;
+        let mut values = Vec::with_capacity(self.reals.len());
+        for (i, real) in self.reals.iter().enumerate() {
+            if let Some((codes, scales)) = &self.stated
+                && at(scales, i) == at(scale, i)
+            {
+                values.push(codes[i]);
+                continue;
+            }
+            let exact = real / f64::from(at(scale, i));
+            let rounded = exact.round_ties_even().clamp(low, high);
+            worst = worst.max((exact - rounded).abs());
+            values.push(rounded as i64);
+        }
+        (values, worst)
     }
 }

@@ -307,18 +307,26 @@ impl Lowering<'_> {
                 _ => return self.unquantised(id, *operand),
             });
         }
-        // A sum of two sums would be added in another order than the reals were.
+        // A sum of two sums would be added in another order than the reals were; biases may be.
         let &[(ref a, ref first), (ref b, ref second)] = sums.as_slice() else {
             return Value::Failed;
         };
-        let (a, b) = if b.len() > 1 { (b, a) } else { (a, b) };
-        if b.len() > 1 {
+        let summands = |terms: &[NodeId]| {
+            let constant = |t: &&NodeId| matches!(op(&self.target, **t), Some(TensorOp::Constant));
+            terms.iter().filter(|t| !constant(t)).count()
+        };
+        let (a, b) = if summands(b) > 1 { (b, a) } else { (a, b) };
+        if summands(b) > 1 {
             return self.unquantised(id, operands[0].0);
         }
         let mut origins = [self.source[id].origins.clone(), first.clone(), second.clone()].concat();
         let mut seen = HashSet::new();
         origins.retain(|o| seen.insert(o.clone()));
-        if a.iter().chain(b).any(|&t| self.target[t].ty.shape != self.source[id].ty.shape) {
+        let other_shape = |t: &NodeId| {
+            let node = &self.target[*t];
+            node.data.is_none() && node.ty.shape != self.source[id].ty.shape
+        };
+        if a.iter().chain(b).any(other_shape) {
             return self.obstacle(id, "adds arrays of different shapes", "expand the smaller one");
         }
         Value::Sum([a.as_slice(), b.as_slice()].concat(), origins)
