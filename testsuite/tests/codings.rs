@@ -20,10 +20,16 @@ const EXACT: [Coding; 6] = [
     Coding::MultiLevel,
 ];
 
-/// No activation of any population differs from the reference in any exact coding.
+/// No activation of any population differs from the reference in any exact coding, and the
+/// certificate proves that none can.
 fn exact(model: &Model, count: usize) {
     for coding in EXACT {
         let network = model.coded(coding, &Options::default());
+        let certificate = certify(&model.quantised, &model.conversion, &network);
+        for p in &certificate.populations {
+            assert_eq!(p.verdict, Verdict::Proved, "{} as {coding}: {p:?}", model.name);
+        }
+        assert!(certificate.obligations.iter().all(|o| o.holds), "{} as {coding}", model.name);
         let evaluation = model.evaluate(&network, count);
         assert!(evaluation.activations_compared > Some(0));
         let wrong: Vec<_> = evaluation.measured.iter().filter(|(_, m)| m.differing > 0).collect();
@@ -65,6 +71,15 @@ fn fashion_models_are_exact() {
 fn mnist_models_are_exact() {
     for name in ["w4a4_qcdq", "w4a4_qdq_int4"] {
         let path = format!("trained/mnist_mlp_{name}.onnx");
+        let Some(model) = shared(&path, "mnist-test-10000.npz") else { return };
+        exact(&model, images(5));
+    }
+}
+
+#[test]
+fn qonnx_models_are_exact() {
+    for name in ["TFC_1W1A", "TFC_2W2A", "TFC_2W2A_lowered"] {
+        let path = format!("qonnx/{name}.onnx");
         let Some(model) = shared(&path, "mnist-test-10000.npz") else { return };
         exact(&model, images(5));
     }

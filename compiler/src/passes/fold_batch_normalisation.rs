@@ -128,6 +128,8 @@ fn fold(
     set_sources(graph, x, &operands);
     inherit(graph, id, x);
     graph.replace_uses(id, x);
+    // The node is dead, but would count as a user of the layer when the next in a chain is folded.
+    set_sources(graph, id, &[]);
     Some(())
 }
 

@@ -13,6 +13,8 @@ mod lower_to_codes;
 mod make_dense;
 mod merge_clip;
 mod pipeline;
+mod raise_quantisers;
+mod recover_weights;
 mod reduce_to_pool;
 mod remove_identities;
 mod rewrite;

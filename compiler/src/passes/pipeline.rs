@@ -5,18 +5,21 @@ use snnc_ir::{Graph, verify};
 use super::{
     Context, Pass, absorb_affine, absorb_quantise, cancel_quantise, fold_batch_normalisation,
     fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes, make_dense, merge_clip,
-    reduce_to_pool, remove_identities, sink_dequantise,
+    raise_quantisers, recover_weights, reduce_to_pool, remove_identities, sink_dequantise,
 };
 use crate::{Error, Problem};
 
 /// From what was imported to the canonical tensor form.
 pub const CANONICAL: &[&Pass] = &[
+    // Before weights are folded to reals that have forgotten their codes.
+    &raise_quantisers::PASS,
     // Codes of weights behind shape operators come next to their constants, which then fold.
     &sink_dequantise::PASS,
     &fold_constants::PASS,
     &remove_identities::PASS,
     // Products become layers before anything looks for layers to fold into.
     &make_dense::PASS,
+    &recover_weights::PASS,
     &reduce_to_pool::PASS,
     // An offset of a layer's operand becomes a bias, and a bias must be in place before a
     // normalisation scales it; a normalisation whose shift was left over becomes a bias after.
