@@ -285,3 +285,59 @@ fn bars_are_drawn_on_terminals_only_unless_asked_for() {
     assert!(always.status.success() && stderr(&always).contains("/20"), "{}", stderr(&always));
     assert_eq!(snnc(&[&eval[..], &["--progress", "maybe"]].concat()).status.code(), Some(2));
 }
+
+/// The text of a JSON object without white space, up to how long the run took.
+fn timeless(json: &str) -> String {
+    let text: String = json.split_whitespace().collect();
+    text.split(",\"seconds\"").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn reports_and_comparisons_hold_what_eval_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (model, data) = (digits("digits_cnn_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let compile = |code: &str, out: &str| {
+        let output = snnc(&["compile", &model, "--target", "reference", "--code", code, "-o", out]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    let (one, two) = (at("one"), at("two"));
+    compile("graded", &one);
+    compile("rate-sync", &two);
+    let (one, two) = (format!("{one}/reference"), format!("{two}/reference"));
+    let stdout = |arguments: &[&str]| {
+        let run = ["--data", &data, "--limit", "40", "-q"];
+        let output = snnc(&[arguments, &run].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let networks = [one.as_str(), two.as_str(), model.as_str()];
+    let said = networks.map(|n| timeless(&stdout(&["eval", n, "--format", "json"])));
+    let (html, csv) = (at("r.html"), at("r.csv"));
+    let whole = stdout(&[&["report"], &networks[..], &["-o", &html, "--csv", &csv]].concat());
+    assert!(whole.is_empty());
+    let page = std::fs::read_to_string(&html).expect("a page");
+    let kept = page.split("id=\"evaluations\">").nth(1).expect("objects");
+    let kept = kept.split("</script>").next().expect("an end");
+    let expected: Vec<String> = said.iter().map(|s| format!("{s}}}")).collect();
+    assert_eq!(kept, format!("[{}]", expected.join(",")), "eval's figures, digit for digit");
+    let text = stdout(&[&["compare"], &networks[..]].concat());
+    let table = std::fs::read_to_string(&csv).expect("a table");
+    for profile in snnc::energy::Profile::all() {
+        let row = format!("nJ, {}", profile.name);
+        assert!(text.contains(&row), "{text}");
+        let key = format!("\"energy_nj\":{{");
+        let line = table.lines().find(|l| l.starts_with(&format!("\"{row}\""))).expect("a row");
+        for (said, cell) in
+            said.iter().zip(line.rsplit(',').take(3).collect::<Vec<_>>().iter().rev())
+        {
+            let object = said.split(&key).nth(1).and_then(|s| s.split('}').next()).expect("energy");
+            assert!(object.contains(&format!("\"{}\":{cell}", profile.name)), "{line}: {object}");
+        }
+    }
+    let both = stdout(&[&["compare", "--format", "json"], &networks[..]].concat());
+    let both: serde_json::Value = serde_json::from_str(&both).expect("JSON");
+    assert_eq!(both.as_array().map(Vec::len), Some(3));
+    let nowhere = snnc(&["report", &one, "nowhere", "-o", &html]);
+    assert_eq!(nowhere.status.code(), Some(4));
+}

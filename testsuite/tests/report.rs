@@ -6,24 +6,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use snnc::artefact::{Opened, open, write_all};
+use snnc::artefact::{open, write_all};
 use snnc::data::{Dataset, Scaling};
 use snnc::evaluate::{Runner, takes_reals};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
 use snnc::pipeline::{CompileOptions, Model, compile};
-use snnc::report::{Column, Comparison, Subject, observe, page};
+use snnc::report::{Subject, observe, page};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits").join(name)
 }
 
-/// An artefact, its page on some samples, a comparison page, and what `eval` says of the same.
+/// Pages on an artefact with a run, without one, and on both and a model side by side; and what `eval`
+/// says of the run.
 struct Made {
-    page: String,
-    comparison: String,
+    pages: [String; 3],
     evaluation: Value,
-    artefact: Opened,
 }
 
 fn made() -> Made {
@@ -44,8 +43,12 @@ fn made() -> Made {
     let (seen, histograms) =
         observe(&runner, &artefact.network, &data, &path, &|| {}).expect("a run");
     let evaluation = runner.evaluate(&data, &path).expect("a run");
-    let subject = Subject { artefact: &artefact, evaluation: Some(&seen), histograms: &histograms };
-    let page = page(&subject);
+    let whole = Subject {
+        name: "one",
+        artefact: Some(&artefact),
+        evaluation: Some(&seen),
+        histograms: &histograms,
+    };
     for h in &histograms {
         let row = evaluation.per_layer.iter().find(|r| r.name == h.name).expect("a row");
         assert_eq!(h.rates.iter().sum::<u64>(), row.neurons as u64);
@@ -53,14 +56,11 @@ fn made() -> Made {
         let said = row.spikes_per_neuron * row.neurons as f64 * 25.0;
         assert!((said - spikes as f64).abs() < 1e-6, "{}: {said} {spikes}", h.name);
     }
-    let columns = vec![
-        Column::artefact("one", &artefact, Some(evaluation.clone())),
-        Column::artefact("without a run", &artefact, None),
-        Column::model("model", Some(evaluation.clone())),
-    ];
-    let comparison = Comparison { columns }.page();
+    let bare = Subject { name: "without a <run>", evaluation: None, histograms: &[], ..whole };
+    let model = Subject { name: "model", artefact: None, histograms: &[], ..whole };
+    let pages = [page(&[whole]), page(&[bare]), page(&[whole, bare, model])];
     let evaluation = serde_json::to_value(&evaluation).expect("JSON");
-    Made { page, comparison, evaluation, artefact }
+    Made { pages, evaluation }
 }
 
 /// The part of `text` between `start` and `end`, and the rest.
@@ -72,46 +72,66 @@ fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
 }
 
-#[test]
-fn figures_are_those_of_an_evaluation() {
-    let Made { page, mut evaluation, .. } = made();
-    let mut rest = page.as_str();
-    let mut figures = 0;
+/// Every figure of a page stands where its key says in the objects kept in the page, digit for digit.
+fn figures(page: &str) -> (usize, Value) {
+    let (embedded, _) = between(page, "id=\"evaluations\">", "</script>").expect("the objects");
+    let kept: Value = serde_json::from_str(embedded).expect("JSON");
+    let (mut rest, mut figures) = (page, 0);
     while let Some((element, after)) = between(rest, "<data data-key=\"", ">") {
         let (key, value) = element.split_once("\" value=\"").expect("a value");
         let value = value.trim_end_matches('"');
         let pointer = format!("/{}", unescaped(key).replace('.', "/"));
-        let known = evaluation.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}"));
-        assert_eq!(known.to_string(), value, "{pointer}");
+        let known = kept.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}"));
+        // Both through the same reader of JSON, which may round the last digit.
+        let value: Value = serde_json::from_str(value).expect("a number");
+        assert_eq!(*known, value, "{pointer}");
         (figures, rest) = (figures + 1, after);
     }
-    assert!(figures > 100, "{figures}");
-    let (embedded, _) = between(&page, "id=\"evaluation\">", "</script>").expect("the object");
+    (figures, kept)
+}
+
+#[test]
+fn figures_are_those_of_an_evaluation() {
+    let Made { pages, mut evaluation } = made();
     let object = evaluation.as_object_mut().expect("an object");
     object.shift_remove("seconds");
     object.shift_remove("samples_per_second");
-    // The text, to the last digit: a reader of JSON may round.
-    assert_eq!(embedded.replace("\\u003c", "<"), evaluation.to_string());
+    let [whole, bare, all] = &pages;
+    assert!(figures(whole).0 > 150, "{}", figures(whole).0);
+    assert!(figures(all).0 > 300, "{}", figures(all).0);
+    assert!(!bare.contains("<data"), "no run, no figures");
+    let (embedded, _) = between(whole, "id=\"evaluations\">", "</script>").expect("the objects");
+    assert_eq!(embedded.replace("\\u003c", "<"), Value::from(vec![evaluation.clone()]).to_string());
+    let (embedded, _) = between(all, "id=\"evaluations\">", "</script>").expect("the objects");
+    let three = Value::from(vec![evaluation.clone(), Value::Null, evaluation]);
+    assert_eq!(embedded.replace("\\u003c", "<"), three.to_string());
+}
+
+/// A figure that is not the evaluation's is found.
+#[test]
+#[should_panic(expected = "/0/top1")]
+fn a_changed_figure_is_found() {
+    let page = &made().pages[0];
+    figures(&page.replacen("data-key=\"0.top1\" value=\"1", "data-key=\"0.top1\" value=\"9", 1));
 }
 
 #[test]
 fn pages_ask_for_nothing_and_are_the_same_twice() {
-    let Made { page: first, comparison, artefact, .. } = made();
-    assert_eq!(first, made().page);
-    let bare = page(&Subject { artefact: &artefact, evaluation: None, histograms: &[] });
-    for page in [&first, &comparison, &bare] {
-        for word in [" src=", "url(", "@import", "<script>", "<link rel=\"stylesheet"] {
+    let Made { pages, .. } = made();
+    assert_eq!(pages, made().pages);
+    for page in &pages {
+        for word in [" src=", "url(", "@import", "<script>", "<link rel=\"stylesheet", "<run>"] {
             assert!(!page.contains(word), "{word}");
         }
-        let links: Vec<&str> = page.match_indices("href=\"").map(|(i, _)| &page[i..]).collect();
-        assert!(links.iter().all(|l| l.starts_with("href=\"data:,\"")));
+        let links: Vec<&str> = page.match_indices("href=\"").map(|(i, _)| &page[i + 6..]).collect();
+        assert!(links.iter().all(|l| l.starts_with("data:,\"") || l.starts_with('#')));
         assert!(page.contains("default-src 'none'"));
         assert!(page.contains("prefers-color-scheme: dark"));
     }
     // Every profile's name stands where its joules stand.
     for profile in snnc::energy::Profile::all() {
-        assert!(first.contains(&format!("Profile {}: ", profile.name)));
-        assert!(comparison.contains(&format!("nJ, {}", profile.name)));
+        assert!(pages[0].contains(&format!("Profile {}: ", profile.name)));
+        assert!(pages[2].contains(&format!("nJ, {}", profile.name)));
     }
 }
 
@@ -175,7 +195,7 @@ fn a_browser_shows_pages_without_errors_requests_or_overflow() {
         skipped("chromium not found");
         return;
     };
-    let Made { page, comparison, .. } = made();
+    let [page, _, comparison] = made().pages;
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
     let file = |name: &str| format!("file://{}", at(name).display());
@@ -236,8 +256,7 @@ fn a_validator_accepts_pages() {
         skipped("no HTML validator (html-validate or vnu) found");
         return;
     };
-    let Made { page: with_run, comparison, artefact, .. } = made();
-    let bare = page(&Subject { artefact: &artefact, evaluation: None, histograms: &[] });
+    let [with_run, bare, all] = made().pages;
     let folder = tempfile::tempdir().expect("a folder");
     let rules = r#"{"root": true, "extends": ["html-validate:standard"]}"#;
     std::fs::write(folder.path().join(".htmlvalidate.json"), rules).expect("a file");
@@ -246,7 +265,7 @@ fn a_validator_accepts_pages() {
         std::fs::write(&file, text).expect("a file");
         Command::new(&program).arg(&file).output().expect("a validator")
     };
-    for (name, text) in [("run.html", &with_run), ("bare.html", &bare), ("all.html", &comparison)] {
+    for (name, text) in [("run.html", &with_run), ("bare.html", &bare), ("all.html", &all)] {
         let said = validate(name, text);
         let message = String::from_utf8_lossy(&said.stdout);
         assert!(said.status.success(), "{name}: {message}");

@@ -62,7 +62,7 @@ pub(super) enum Command {
     Calibrate(CalibrateArgs),
     /// Prove that an artefact computes what a model computes, or say where it does not
     Verify(VerifyArgs),
-    /// Write a page on an artefact that needs nothing but itself
+    /// Write a page on one network, or several side by side, that needs nothing but itself
     Report(ReportArgs),
     /// Show artefacts and models side by side
     Compare(CompareArgs),
@@ -281,17 +281,22 @@ pub(super) struct VerifyArgs {
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  snnc report out/spleat --data test.npz -o report.html")]
+#[command(
+    after_help = "Examples:\n  snnc report out/spleat --data test.npz -o report.html\n  snnc report binary/spleat multi/spleat model.onnx --data test.npz -o both.html --csv both.csv"
+)]
 pub(super) struct ReportArgs {
-    /// An artefact's folder, or a target's file
-    #[arg(value_name = "ARTEFACT")]
-    pub(super) artefact: PathBuf,
+    /// Artefacts' folders, targets' files, or ONNX files; several stand side by side
+    #[arg(value_name = "ARTEFACT|MODEL", required = true)]
+    pub(super) networks: Vec<PathBuf>,
     /// Samples `x` and labels `y`, for accuracy, activity and energy
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: Option<PathBuf>,
     /// Where the page goes
     #[arg(short, long, value_name = "REPORT.html")]
     pub(super) output: PathBuf,
+    /// Write the table as comma-separated values as well
+    #[arg(long, value_name = "TABLE.csv")]
+    pub(super) csv: Option<PathBuf>,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]
@@ -310,9 +315,6 @@ pub(super) struct CompareArgs {
     /// Samples `x` and labels `y`, for accuracy, activity and energy
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: Option<PathBuf>,
-    /// Write a page as well
-    #[arg(short, long, value_name = "PAGE.html")]
-    pub(super) output: Option<PathBuf>,
     /// Write the table as comma-separated values as well
     #[arg(long, value_name = "TABLE.csv")]
     pub(super) csv: Option<PathBuf>,

@@ -3,7 +3,6 @@
 mod args;
 mod calibrate;
 mod commands;
-mod compare;
 mod config;
 mod eval;
 mod inspect;
@@ -65,7 +64,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
         Command::Verify(args) => commands::verify(args, &cli.common),
         Command::Report(args) => report::report(args, &cli.common),
-        Command::Compare(args) => compare::compare(args, &cli.common),
+        Command::Compare(args) => report::compare(args, &cli.common),
         Command::Inspect(args) => inspect::inspect(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),
         Command::Completions(args) => {

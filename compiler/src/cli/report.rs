@@ -1,51 +1,112 @@
-//! `report`: one page on one artefact.
+//! `report` and `compare`: what networks are and do, on a page and in a table.
 
-use std::path::Path;
-
-use super::args::{Common, DataArgs, ReportArgs};
+use super::args::{Common, CompareArgs, DataArgs, Format, ImportArgs, ReportArgs};
 use super::commands::{Loaded, load, runner, write_file};
-use super::{progress, render};
+use super::{progress, render, tables};
 use crate::Error;
-use crate::artefact::Opened;
 use crate::data::Dataset;
 use crate::evaluate::Evaluation;
-use crate::report::{self, Histograms, Subject};
+use crate::report::{self, Column, Comparison, Histograms, Subject};
+use std::path::{Path, PathBuf};
+
+/// A network with its run.
+struct Seen {
+    name: String,
+    loaded: Loaded,
+    run: Option<(Evaluation, Vec<Histograms>)>,
+}
+
+impl Seen {
+    fn evaluation(&self) -> Option<&Evaluation> {
+        self.run.as_ref().map(|(evaluation, _)| evaluation)
+    }
+
+    fn column(&self) -> Column {
+        let evaluation = self.evaluation().cloned();
+        match &self.loaded {
+            Loaded::Artefact(opened) => Column::artefact(&self.name, opened, evaluation),
+            Loaded::Model(_) => Column::model(&self.name, evaluation),
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            name: &self.name,
+            artefact: match &self.loaded {
+                Loaded::Artefact(opened) => Some(opened),
+                Loaded::Model(_) => None,
+            },
+            evaluation: self.evaluation(),
+            histograms: self.run.as_ref().map_or(&[], |(_, histograms)| histograms),
+        }
+    }
+}
+
+/// Opens all networks, then runs each on the data if there is any.
+fn see(
+    networks: &[PathBuf],
+    samples: Option<&Path>,
+    args: &DataArgs,
+    import: &ImportArgs,
+    common: &Common,
+) -> Result<Vec<Seen>, Error> {
+    let mut seen = Vec::with_capacity(networks.len());
+    for path in networks {
+        let name = path.display().to_string();
+        seen.push(Seen { name, loaded: load(path, import)?, run: None });
+    }
+    let Some(path) = samples else { return Ok(seen) };
+    let data = Dataset::load(path, args.limit)?;
+    let bar = progress::bar(common, "running samples", data.len() * seen.len());
+    for one in &mut seen {
+        let runner = runner(&one.loaded, args, true)?;
+        let tick = || bar.inc(1);
+        one.run = Some(match &one.loaded {
+            Loaded::Artefact(opened) => {
+                report::observe(&runner, &opened.network, &data, path, &tick)?
+            }
+            Loaded::Model(_) => (runner.evaluate_with(&data, path, &tick)?, Vec::new()),
+        });
+    }
+    bar.finish_and_clear();
+    Ok(seen)
+}
 
 /// `report`
 pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<(), Error> {
-    let loaded = load(&args.artefact, &args.import)?;
-    let Loaded::Artefact(opened) = &loaded else {
-        let place = format!("`{}`", args.artefact.display());
-        return Err(Error::usage(place, "is a model, not an artefact", "compile it first"));
-    };
-    let run = match &args.samples {
-        Some(path) => Some(observed(&loaded, opened, &args.data, path, common)?),
-        None => None,
-    };
-    let (evaluation, histograms) = match &run {
-        Some((evaluation, histograms)) => (Some(evaluation), histograms.as_slice()),
-        None => (None, &[][..]),
-    };
-    let page = report::page(&Subject { artefact: opened, evaluation, histograms });
+    let seen = see(&args.networks, args.samples.as_deref(), &args.data, &args.import, common)?;
+    let subjects: Vec<Subject<'_>> = seen.iter().map(Seen::subject).collect();
+    let page = report::page(&subjects);
+    let comparison = Comparison { columns: seen.iter().map(Seen::column).collect() };
     write_file(&args.output, page.as_bytes())?;
+    if let Some(path) = &args.csv {
+        write_file(path, comparison.csv().as_bytes())?;
+    }
+    if common.format == Format::Json {
+        return render::json(&comparison);
+    }
     if !common.quiet {
         render::note("report", &format!("written to {}", args.output.display()));
     }
     Ok(())
 }
 
-/// Runs an artefact on data with a bar.
-fn observed(
-    loaded: &Loaded,
-    opened: &Opened,
-    args: &DataArgs,
-    path: &Path,
-    common: &Common,
-) -> Result<(Evaluation, Vec<Histograms>), Error> {
-    let runner = runner(loaded, args, true)?;
-    let data = Dataset::load(path, args.limit)?;
-    let bar = progress::bar(common, "running samples", data.len());
-    let result = report::observe(&runner, &opened.network, &data, path, &|| bar.inc(1));
-    bar.finish_and_clear();
-    result
+/// `compare`
+pub(super) fn compare(args: &CompareArgs, common: &Common) -> Result<(), Error> {
+    let seen = see(&args.networks, args.samples.as_deref(), &args.data, &args.import, common)?;
+    let comparison = Comparison { columns: seen.iter().map(Seen::column).collect() };
+    if let Some(path) = &args.csv {
+        write_file(path, comparison.csv().as_bytes())?;
+    }
+    if common.format == Format::Json {
+        return render::json(&comparison);
+    }
+    let names = comparison.columns.iter().map(|c| c.name.as_str());
+    let header: Vec<&str> = std::iter::once("").chain(names).collect();
+    let line = |row: report::Row| {
+        std::iter::once(row.name).chain(row.cells.iter().map(report::Cell::shown)).collect()
+    };
+    let rows: Vec<Vec<String>> = comparison.rows().into_iter().map(line).collect();
+    render::line(tables::table(&header, &rows, 1));
+    Ok(())
 }

@@ -2,11 +2,12 @@
 
 use maud::{Markup, html};
 use serde::Serialize;
+use snnc_ir::{Graph, Neuron, SpikingOp};
 
-use super::page::{document, figure_of};
+use super::page::figure_of;
 use super::plots::{self, Point};
-use crate::artefact::Opened;
-use crate::energy::Profile;
+use crate::artefact::{Manifest, Opened};
+use crate::energy::{Operations, Profile};
 use crate::evaluate::Evaluation;
 
 /// One artefact or model of a comparison.
@@ -20,6 +21,10 @@ pub struct Column {
     pub coding: String,
     /// Largest payload of its populations in bits.
     pub payload_bits: Option<u8>,
+    /// Weights of all projections.
+    pub parameters: Option<u64>,
+    /// Bits of the memories that the device needs, where the target has an image of them.
+    pub image_bits: Option<u64>,
     /// Bytes of all of its files.
     pub bytes: Option<u64>,
     /// Verdict of its certificate.
@@ -33,6 +38,8 @@ pub struct Column {
 pub struct Row {
     /// What it is, with its unit.
     pub name: String,
+    /// Where `eval --format json` has it, members joined by dots; none for what it does not state.
+    pub key: Option<String>,
     /// The figure, or the text, of each column.
     pub cells: Vec<Cell>,
 }
@@ -44,6 +51,8 @@ pub enum Cell {
     Nothing,
     /// A word.
     Text(String),
+    /// A whole number.
+    Count(u64),
     /// A number with the digits that are shown.
     Number(f64, usize),
 }
@@ -51,6 +60,10 @@ pub enum Cell {
 impl Cell {
     fn number(x: Option<f64>, digits: usize) -> Cell {
         x.map_or(Cell::Nothing, |x| Cell::Number(x, digits))
+    }
+
+    fn count(x: Option<u64>) -> Cell {
+        x.map_or(Cell::Nothing, Cell::Count)
     }
 
     fn text(x: impl Into<String>) -> Cell {
@@ -63,6 +76,7 @@ impl Cell {
         match self {
             Cell::Nothing => "–".into(),
             Cell::Text(text) => text.clone(),
+            Cell::Count(n) => n.to_string(),
             Cell::Number(x, digits) => format!("{x:.digits$}"),
         }
     }
@@ -72,6 +86,7 @@ impl Cell {
         match self {
             Cell::Nothing => String::new(),
             Cell::Text(text) => text.clone(),
+            Cell::Count(n) => n.to_string(),
             Cell::Number(x, _) => serde_json::to_string(x).unwrap_or_default(),
         }
     }
@@ -90,16 +105,13 @@ impl Column {
     pub fn artefact(name: &str, opened: &Opened, evaluation: Option<Evaluation>) -> Column {
         let manifest = opened.manifest.as_ref();
         let coding = manifest.and_then(|m| m.options.get("code").cloned()).unwrap_or_default();
-        let bits = |m: &crate::artefact::Manifest| {
-            // A read-out's payload is its potential: not on the wire between populations.
-            let sent = m.populations.iter().rev().skip(1);
-            sent.map(|p| p.payload_bits).max()
-        };
         Column {
             name: name.to_owned(),
             target: opened.target.name().to_owned(),
             coding,
-            payload_bits: manifest.and_then(bits),
+            payload_bits: sent_bits(&opened.network),
+            parameters: manifest.map(|m| m.populations.iter().map(|p| p.parameters as u64).sum()),
+            image_bits: manifest.and_then(image_bits),
             bytes: manifest.map(|m| m.files.iter().map(|f| f.bytes).sum()),
             certificate: opened.certificate.as_ref().map(|c| c.verdict.to_string()),
             evaluation,
@@ -113,6 +125,8 @@ impl Column {
             target: "ONNX".into(),
             coding: "formal".into(),
             payload_bits: None,
+            parameters: None,
+            image_bits: None,
             bytes: None,
             certificate: None,
             evaluation,
@@ -120,37 +134,92 @@ impl Column {
     }
 }
 
-impl Comparison {
-    /// The lines, in the order of reports.
-    pub fn rows(&self) -> Vec<Row> {
-        let row = |name: &str, cell: &dyn Fn(&Column) -> Cell| Row {
-            name: name.to_owned(),
-            cells: self.columns.iter().map(cell).collect(),
-        };
-        let run = |get: fn(&Evaluation) -> Option<f64>, digits: usize| {
-            move |c: &Column| Cell::number(c.evaluation.as_ref().and_then(get), digits)
-        };
-        let mut rows = vec![
-            row("target", &|c| Cell::text(&c.target)),
-            row("code", &|c| Cell::text(&c.coding)),
-            row("payload bits", &|c| Cell::number(c.payload_bits.map(f64::from), 0)),
-            row("certificate", &|c| Cell::text(c.certificate.clone().unwrap_or_default())),
-            row("bytes", &|c| Cell::number(c.bytes.map(|b| b as f64), 0)),
-            row("samples", &run(|e| Some(e.samples as f64), 0)),
-            row("top-1 %", &run(|e| e.top1, 2)),
-            row("top-5 %", &run(|e| e.top5, 2)),
-            row("timesteps", &run(|e| Some(e.timesteps as f64), 0)),
-            row("latency", &run(|e| Some(e.latency as f64), 0)),
-            row("spikes per neuron", &run(|e| Some(e.spikes_per_neuron), 4)),
-            row("synaptic operations", &run(|e| Some(e.synaptic_operations), 0)),
-        ];
-        for profile in Profile::all() {
-            rows.push(row(&format!("nJ, {}", profile.name), &|c| {
-                let run = c.evaluation.as_ref();
-                Cell::number(run.and_then(|e| e.energy_nj.get(&profile.name)).copied(), 2)
-            }));
+/// Bits of the largest payload between populations; what is read out is not on the wire.
+fn sent_bits(network: &Graph) -> Option<u8> {
+    let sent = |id| match network[id].as_spiking() {
+        Some(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Accumulate) => {
+            Some(p.payload_bits())
         }
-        rows.push(row("other codes", &run(|e| e.mismatches_vs_reference.map(|n| n as f64), 0)));
+        _ => None,
+    };
+    network.ids().filter_map(sent).max()
+}
+
+/// Bits of all memories that a manifest's fit names.
+fn image_bits(manifest: &Manifest) -> Option<u64> {
+    let memories = manifest.fit.iter().filter(|row| row.resource.ends_with("memory (bits)"));
+    let bits: u64 = memories.map(|row| row.used).sum();
+    (bits > 0).then_some(bits)
+}
+
+/// What a column says of its run.
+type Figure = fn(&Evaluation) -> Cell;
+
+/// The lines that `eval` states, but energy: name, key, figure.
+const STATED: [(&str, &str, Figure); 8] = [
+    ("samples", "samples", |e| Cell::Count(e.samples as u64)),
+    ("top-1 %", "top1", |e| Cell::number(e.top1, 2)),
+    ("top-5 %", "top5", |e| Cell::number(e.top5, 2)),
+    ("timesteps", "timesteps", |e| Cell::Count(e.timesteps as u64)),
+    ("latency", "latency", |e| Cell::Count(e.latency as u64)),
+    ("spikes per neuron", "spikes_per_neuron", |e| {
+        spiking(e, Cell::Number(e.spikes_per_neuron, 4))
+    }),
+    ("synaptic operations", "synaptic_operations", |e| {
+        spiking(e, Cell::Number(e.synaptic_operations, 0))
+    }),
+    ("other codes", "mismatches_vs_reference", |e| Cell::count(e.mismatches_vs_reference)),
+];
+
+/// One of a profile's counts.
+type Count = fn(&Operations) -> f64;
+
+/// Operations beside each profile's energy: name, key, count.
+const COUNTED: [(&str, &str, Count); 2] = [("MAC", "mac", |o| o.mac), ("ACC", "acc", |o| o.acc)];
+
+/// A figure that only networks with spikes have.
+fn spiking(e: &Evaluation, cell: Cell) -> Cell {
+    if e.per_layer.is_empty() { Cell::Nothing } else { cell }
+}
+
+impl Comparison {
+    fn row(&self, name: &str, key: Option<String>, cell: impl Fn(&Column) -> Cell) -> Row {
+        Row { name: name.to_owned(), key, cells: self.columns.iter().map(cell).collect() }
+    }
+
+    /// A line of runs; nothing for a column without one.
+    fn stated(&self, name: &str, key: &str, cell: impl Fn(&Evaluation) -> Cell) -> Row {
+        let of = |c: &Column| c.evaluation.as_ref().map_or(Cell::Nothing, &cell);
+        self.row(name, Some(key.to_owned()), of)
+    }
+
+    /// The lines, in the order of reports; what no column knows has none.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![
+            self.row("target", None, |c| Cell::text(&c.target)),
+            self.row("code", None, |c| Cell::text(&c.coding)),
+            self.row("payload bits", None, |c| Cell::count(c.payload_bits.map(u64::from))),
+            self.row("certificate", None, |c| {
+                Cell::text(c.certificate.clone().unwrap_or_default())
+            }),
+            self.row("parameters", None, |c| Cell::count(c.parameters)),
+            self.row("image bits", None, |c| Cell::count(c.image_bits)),
+            self.row("bytes", None, |c| Cell::count(c.bytes)),
+        ];
+        rows.extend(STATED.iter().map(|(name, key, figure)| self.stated(name, key, figure)));
+        for (i, Profile { name, .. }) in Profile::all().iter().enumerate() {
+            rows.push(self.stated(&format!("nJ, {name}"), &format!("energy_nj.{name}"), |e| {
+                Cell::number(e.energy_nj.get(name).copied(), 2)
+            }));
+            for (shown, key, count) in COUNTED {
+                let key = format!("energy.{i}.operations.{key}");
+                rows.push(self.stated(&format!("{shown}, {name}"), &key, |e| {
+                    let own = e.energy.iter().find(|e| e.profile == *name);
+                    Cell::number(own.map(|e| count(&e.operations)), 0)
+                }));
+            }
+        }
+        rows.retain(|row| row.cells.iter().any(|c| *c != Cell::Nothing));
         rows
     }
 
@@ -172,19 +241,12 @@ impl Comparison {
         lines.into_iter().map(|l| l.join(",") + "\r\n").collect()
     }
 
-    /// A page with the lines, and accuracy against energy for each profile.
-    pub fn page(&self) -> String {
-        let title = "Comparison";
-        document(
-            title,
-            html! {
-                header { h1 { (title) } }
-                main {
-                    (self.table())
-                    @for profile in Profile::all() { (self.front(&profile.name)) }
-                }
-            },
-        )
+    /// The lines, and accuracy against energy for each profile.
+    pub(super) fn markup(&self) -> Markup {
+        html! {
+            (self.table())
+            @for profile in Profile::all() { (self.front(&profile.name)) }
+        }
     }
 
     fn table(&self) -> Markup {
@@ -192,16 +254,11 @@ impl Comparison {
             div.scroll { table {
                 thead { tr {
                     th scope="col" { "figure" }
-                    @for c in &self.columns { th.n scope="col" { (c.name) } }
+                    @for c in &self.columns { th.n.head scope="col" { (c.name) } }
                 } }
                 tbody { @for row in self.rows() { tr {
                     th scope="row" { (row.name) }
-                    @for (i, cell) in row.cells.iter().enumerate() {
-                        td.n { @match cell {
-                            Cell::Number(x, _) => (figure_of(&format!("{i}.{}", row.name), *x, &cell.shown())),
-                            other => (other.shown()),
-                        } }
-                    }
+                    @for (i, cell) in row.cells.iter().enumerate() { td.n { (figure(i, &row, cell)) } }
                 } } }
             } }
         }
@@ -217,8 +274,18 @@ impl Comparison {
         mark_dominated(&mut points);
         html! { @if points.len() > 1 {
             h2 { "Accuracy against energy, profile " (profile) }
-            figure { (plots::front(&points, &format!("nJ a sample, {profile}"), "top-1 %").finish()) }
+            figure.scroll { (plots::front(&points, &format!("nJ a sample, {profile}"), "top-1 %").finish()) }
         } }
+    }
+}
+
+/// A cell, with its exact value and place in `eval --format json` where it has them.
+fn figure(index: usize, row: &Row, cell: &Cell) -> Markup {
+    match (&row.key, cell) {
+        (Some(key), Cell::Count(_) | Cell::Number(..)) => {
+            figure_of(index, key, &cell.exact(), &cell.shown())
+        }
+        _ => html! { (cell.shown()) },
     }
 }
 
@@ -256,7 +323,7 @@ mod tests {
             Column { name: "a,\"b\"".into(), payload_bits: Some(4), ..Column::model("", None) };
         let csv = Comparison { columns: vec![column] }.csv();
         assert!(csv.starts_with("figure,\"a,\"\"b\"\"\"\r\ntarget,ONNX\r\n"), "{csv}");
-        assert!(csv.contains("\r\npayload bits,4.0\r\n"), "{csv}");
+        assert!(csv.contains("\r\npayload bits,4\r\n"), "{csv}");
         assert_eq!(Cell::Number(0.1 + 0.2, 1).exact(), "0.30000000000000004");
     }
 }

@@ -3,15 +3,17 @@
 //!
 //! Pages load nothing, run no script, and follow the reader's choice of light or dark. Every figure of
 //! an evaluation stands in a `data` element whose value is written as `eval --format json` writes it,
-//! and the whole object is kept in the page.
+//! and the whole objects are kept in the page.
 
+mod activity;
 mod compare;
+mod energies;
 mod observe;
 mod page;
 mod plots;
 mod svg;
 
-pub use compare::{Column, Comparison, Row};
+pub use compare::{Cell, Column, Comparison, Row};
 pub use observe::{Histograms, RATE_BINS, observe};
 pub use page::{Subject, page};
 pub use plots::{Point, front};
