@@ -24,6 +24,6 @@ mod target;
 
 pub use registry::{TARGETS, target};
 pub use target::{
-    Artefact, EmitError, File, FileSource, FitRow, Legalised, MemoryFiles, Note, ReadError, Target,
-    TargetOptions, Violation,
+    Artefact, EmitError, File, FileSource, FitRow, LayerMemories, Legalised, MemoryFiles,
+    MemorySize, Note, ReadError, Target, TargetOptions, Violation,
 };

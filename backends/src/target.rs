@@ -50,6 +50,41 @@ pub trait Target: Sync {
     /// # Errors
     /// When a file is missing, malformed or says what is not supported.
     fn read(&self, files: &dyn FileSource, entry: &str) -> Result<Graph, ReadError>;
+
+    /// The memories that a file of this target's format lays out, layer by layer; none where the
+    /// format leaves that to the device.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed.
+    fn memories(&self, _: &dyn FileSource, _: &str) -> Result<Vec<LayerMemories>, ReadError> {
+        Ok(Vec::new())
+    }
+}
+
+/// One memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySize {
+    /// Words.
+    pub words: usize,
+    /// Bits of a word.
+    pub bits: u32,
+}
+
+/// The memories of one layer. What lies in banks is one bank of it: that is what an access meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerMemories {
+    /// Name of the population.
+    pub population: String,
+    /// Weights of each projection, in the order of the population's sources.
+    pub weights: Vec<MemorySize>,
+    /// Biases.
+    pub bias: MemorySize,
+    /// Membrane potentials.
+    pub potentials: MemorySize,
+    /// Events that wait before the layer.
+    pub queue_in: MemorySize,
+    /// Events that wait behind it.
+    pub queue_out: MemorySize,
 }
 
 /// What the user chose, as far as targets see it.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::Serialize;
+use snnc_backends::LayerMemories;
 use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp, TensorOp};
 use snnc_runtime::spiking::{Activity, Network, Sample};
 use snnc_runtime::tensor::{Program, Value};
@@ -29,8 +30,15 @@ pub struct Runner {
 }
 
 enum Body {
-    Spiking { network: Box<Network>, reference: Option<Box<Reference>> },
-    Tensor { program: Program, layers: Vec<Layer> },
+    Spiking {
+        network: Box<Network>,
+        reference: Option<Box<Reference>>,
+        memories: Vec<LayerMemories>,
+    },
+    Tensor {
+        program: Program,
+        layers: Vec<Layer>,
+    },
 }
 
 /// The quantised network beside the emitted one.
@@ -172,8 +180,16 @@ impl Runner {
         };
         let input_shape = network[input].ty.shape.clone();
         let network = Network::new(network).map_err(run_fault)?;
-        let body = Body::Spiking { network: Box::new(network), reference };
+        let body = Body::Spiking { network: Box::new(network), reference, memories: Vec::new() };
         Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
+    }
+
+    /// With the memories of a device, by which the profile `hardware` reckons energy.
+    pub fn with_memories(mut self, laid_out: Vec<LayerMemories>) -> Runner {
+        if let Body::Spiking { memories, .. } = &mut self.body {
+            *memories = laid_out;
+        }
+        self
     }
 
     /// For a network of a tensor stage.
@@ -233,7 +249,7 @@ impl Runner {
                     measured: Vec::new(),
                 })
             }
-            Body::Spiking { network, reference } => {
+            Body::Spiking { network, reference, .. } => {
                 self.spiking_answer(network, reference.as_deref(), data, index, observe)
             }
         }
@@ -348,7 +364,7 @@ impl Runner {
             Body::Tensor { layers, .. } => {
                 (vec![None; layers.len()], layers.clone(), layers.clone())
             }
-            Body::Spiking { network, .. } => {
+            Body::Spiking { network, memories, .. } => {
                 let n = answers.len().max(1) as f64;
                 let mean = |(id, a): (NodeId, Activity)| {
                     let synaptic_operations = a.synaptic_operations as f64 / n;
@@ -357,7 +373,8 @@ impl Runner {
                 let counts = totals(answers).into_iter().map(mean).collect();
                 let steps = answers.iter().map(|a| a.timesteps as f64).sum::<f64>() / n;
                 let graph = network.graph();
-                let layers = energy::layers_of(graph, &counts, steps);
+                let mut layers = energy::layers_of(graph, &counts, steps);
+                energy::lay_out(&mut layers, graph, memories);
                 let (ends, layers) = layers.into_iter().map(|(id, l)| (Some(id), l)).unzip();
                 (ends, layers, energy::formal_layers(graph))
             }
@@ -383,7 +400,7 @@ impl Runner {
             })
         };
         let (comparisons, graph) = match &self.body {
-            Body::Spiking { network, reference } => {
+            Body::Spiking { network, reference, .. } => {
                 (reference.as_ref().map(|r| r.comparisons.as_slice()), Some(network.graph()))
             }
             Body::Tensor { .. } => (None, None),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use snnc_backends::{File, MemoryFiles, Note, Target, TargetOptions, Violation};
+use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
 use snnc_ir::{Coding, Graph, TensorOp, Verified};
 
 use crate::artefact::{
@@ -312,10 +312,11 @@ pub fn compile(
         )])
     })?;
     let entry = emitted.files.first().map(|f| f.path.clone()).unwrap_or_default();
-    let back = target.read(&MemoryFiles::from(&emitted), &entry);
+    let written = MemoryFiles::from(&emitted);
+    let back = target.read(&written, &entry);
     let mut network =
         back.map_err(|e| fault(target, &format!("what was written cannot be read: {e}")))?;
-    let mut manifest = manifest(model, target, options, &legalised.network, entry);
+    let mut manifest = manifest(model, target, options, &legalised.network, entry.clone());
     manifest.apply(&mut network, MANIFEST)?;
     let network = verified(network)?.into_inner();
     same_network(&network, &legalised.network).map_err(|e| {
@@ -324,7 +325,12 @@ pub fn compile(
     let mut certificate =
         certify_against(options.semantics, &model.quantised, &model.conversion, &network);
     let evaluation = match &options.data {
-        Some(path) => Some(measure(&mut certificate, model, &network, options, path)?),
+        Some(path) => {
+            let memories = target
+                .memories(&written, &entry)
+                .map_err(|e| fault(target, &format!("what was written cannot be read: {e}")))?;
+            Some(measure(&mut certificate, model, (&network, memories), options, path)?)
+        }
         None => None,
     };
     manifest.certificate = CertificateSummary::of(&certificate);
@@ -428,14 +434,14 @@ fn manifest(
 fn measure(
     certificate: &mut Certificate,
     model: &Model,
-    network: &Graph,
+    (network, memories): (&Graph, Vec<LayerMemories>),
     options: &CompileOptions,
     path: &Path,
 ) -> Result<Evaluation, Error> {
     let data = Dataset::load(path, None)?;
     let reals = takes_reals(&model.quantised);
     let runner = Runner::spiking(network, Some(&model.quantised), reals, options.scaling)?;
-    let evaluation = runner.evaluate(&data, path)?;
+    let evaluation = runner.with_memories(memories).evaluate(&data, path)?;
     for (name, measured) in &evaluation.measured {
         if let Some(p) = certificate.populations.iter_mut().find(|p| p.population == *name) {
             p.measured = Some(*measured);

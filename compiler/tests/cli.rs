@@ -326,12 +326,12 @@ fn reports_and_comparisons_hold_what_eval_says() {
     for profile in snnc::energy::Profile::all() {
         let row = format!("nJ, {}", profile.name);
         assert!(text.contains(&row), "{text}");
-        let key = format!("\"energy_nj\":{{");
+        let key = "\"energy_nj\":{";
         let line = table.lines().find(|l| l.starts_with(&format!("\"{row}\""))).expect("a row");
         for (said, cell) in
             said.iter().zip(line.rsplit(',').take(3).collect::<Vec<_>>().iter().rev())
         {
-            let object = said.split(&key).nth(1).and_then(|s| s.split('}').next()).expect("energy");
+            let object = said.split(key).nth(1).and_then(|s| s.split('}').next()).expect("energy");
             assert!(object.contains(&format!("\"{}\":{cell}", profile.name)), "{line}: {object}");
         }
     }

@@ -47,6 +47,7 @@ fn network(rates: [f64; 4], neurons: Neurons) -> Vec<Layer> {
             neurons: if last { Neurons::ReadOut } else { neurons },
             synaptic_operations: None,
             widths: Widths::WORDS,
+            memories: None,
         }
     };
     shapes.into_iter().enumerate().map(layer).collect()
@@ -348,6 +349,7 @@ fn hardware_counts_what_occurred() {
         timesteps: 1.0,
         synaptic_operations: Some(5000.0),
         widths: Widths { weight: 4, potential: 16 },
+        memories: None,
         ..base[1].clone()
     };
     let p = profile("hardware");

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use snnc::artefact::{open, write_all};
 use snnc::data::{Dataset, Scaling};
 use snnc::energy::{
     Counts, Input, Kind, Layer, Neurons, all_profiles, formal_layers, layers, tensor_layers,
@@ -10,7 +12,7 @@ use snnc::energy::{
 use snnc::evaluate::{Evaluation, Runner, takes_reals};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::Model;
+use snnc::pipeline::{CompileOptions, Model, compile};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits").join(name)
@@ -109,6 +111,54 @@ fn an_evaluation_adds_up() {
         "{} against {expected}",
         hardware.operations.memory_accesses
     );
+}
+
+/// On a device whose image lays its memories out, an access meets one bank of them.
+#[test]
+fn the_hardware_profile_pays_for_the_image_s_own_memories() {
+    let model = model(&example("digits_cnn_w4a4_qcdq.onnx"));
+    let target = snnc_backends::target("spleat").expect("a target");
+    let path = example("digits-test-360.npz");
+    let compiled = compile(&model, target, &CompileOptions::default()).expect("an image");
+    let manifest = compiled.files.iter().find(|f| f.path == "manifest.json").expect("a file");
+    let image: Value = serde_json::from_slice(&manifest.content).expect("JSON");
+    let folder = tempfile::tempdir().expect("a folder");
+    write_all(folder.path(), &[("spleat".into(), compiled.files)]).expect("files");
+    let artefact = open(&folder.path().join("spleat")).expect("readable").expect("an artefact");
+    let data = Dataset::load(&path, Some(20)).expect("data");
+    let reals = takes_reals(&model.quantised);
+    let runner = || Runner::spiking(&artefact.network, None, reals, Scaling::default());
+    let plain = runner().expect("runs").evaluate(&data, &path).expect("a run");
+    let laid_out = runner().expect("runs").with_memories(artefact.memories.clone());
+    let found = laid_out.evaluate(&data, &path).expect("a run");
+    // The metric written out once more, from the image's manifest.
+    let per_bit = |words: f64, bits: f64| {
+        let points = [(0.0, 0.0), (8192.0, 10.0), (32_768.0, 20.0), (1_048_576.0, 100.0)];
+        let bytes = words * bits / 8.0;
+        let pair = points.windows(2).find(|p| bytes <= p[1].0).expect("a small memory");
+        let share = (bytes - pair[0].0) / (pair[1].0 - pair[0].0);
+        (pair[0].1 + share * (pair[1].1 - pair[0].1)) * bits / 32.0
+    };
+    let layers = image["layers"].as_array().expect("layers");
+    for (before, layer) in found.per_layer.iter().zip(&found.per_layer[1..]) {
+        let entry = layers.iter().find(|l| l["name"] == layer.name.as_str()).expect("a layer");
+        let access = |kind: &str| {
+            let files = entry["files"].as_array().expect("files");
+            let file = files.iter().find(|f| f["kind"] == kind).expect("a memory");
+            let number = |key: &str| file[key].as_f64().expect("a number");
+            per_bit(number("depth"), number("width"))
+        };
+        let (met, swept) = (before.synaptic_operations, layer.neurons as f64);
+        let terms = layer.energy["hardware"].terms_nj;
+        let expected = 2.0 * (met + swept) * access("membrane") / 1000.0;
+        assert!((terms.potentials / expected - 1.0).abs() < 1e-12, "{}", layer.name);
+        let expected = met * access("weight") / 1000.0;
+        assert!((terms.weights / expected - 1.0).abs() < 1e-12, "{}", layer.name);
+    }
+    for name in ["qualia-iconip", "qualia-louis", "paper-piecewise", "graded"] {
+        assert_eq!(plain.energy_nj[name], found.energy_nj[name], "{name}");
+    }
+    assert!(plain.energy_nj["hardware"] != found.energy_nj["hardware"]);
 }
 
 /// Where two projections lead to one population, its neurons count once.

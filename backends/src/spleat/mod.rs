@@ -35,6 +35,7 @@ mod layer;
 mod legalise;
 mod limits;
 mod manifest;
+mod memories;
 pub mod memory;
 mod read;
 mod report;
@@ -52,7 +53,8 @@ pub use manifest::Manifest;
 pub use read::{Checksums, read, read_layers};
 
 use crate::{
-    Artefact, EmitError, FileSource, Legalised, ReadError, Target, TargetOptions, Violation,
+    Artefact, EmitError, FileSource, LayerMemories, Legalised, ReadError, Target, TargetOptions,
+    Violation,
 };
 
 /// Writes `manifest.json` and memory files.
@@ -135,6 +137,14 @@ impl Target for Spleat {
 
     fn read(&self, files: &dyn FileSource, entry: &str) -> Result<Graph, ReadError> {
         read::read(files, entry, Checksums::Checked)
+    }
+
+    fn memories(
+        &self,
+        files: &dyn FileSource,
+        entry: &str,
+    ) -> Result<Vec<LayerMemories>, ReadError> {
+        memories::memories(files, entry)
     }
 }
 

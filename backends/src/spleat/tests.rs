@@ -134,6 +134,28 @@ fn memories_hold_the_words_that_the_documentation_says() {
 }
 
 #[test]
+fn memories_are_laid_out_as_the_files_are() {
+    let (_, artefact) = image(&TargetOptions::default());
+    let files = MemoryFiles::from(&artefact);
+    let manifest: Manifest = serde_json::from_slice(&artefact.files[0].content).unwrap();
+    let memories = Spleat.memories(&files, ENTRY).unwrap();
+    assert_eq!(memories.len(), manifest.layers.len());
+    for (memory, layer) in memories.iter().zip(&manifest.layers) {
+        assert_eq!(memory.population, layer.name);
+        assert_eq!(memory.weights.len(), layer.ports.len());
+        let sizes = memory.weights.iter().chain([&memory.bias, &memory.potentials]);
+        for size in sizes {
+            let same =
+                |f: &manifest::FileEntry| (f.depth, u32::from(f.width)) == (size.words, size.bits);
+            assert!(layer.files.iter().any(same), "{size:?} in {}", layer.name);
+        }
+        assert_eq!(memory.queue_in.bits, manifest.hardware.description.aer.bits);
+    }
+    let damaged = MemoryFiles([(ENTRY.to_owned(), "{".into())].into());
+    assert!(matches!(Spleat.memories(&damaged, ENTRY), Err(ReadError::Malformed { .. })));
+}
+
+#[test]
 fn a_tight_device_refuses_with_all_reasons() {
     let tight = include_str!("hardware/tight.yaml")
         .replace("weight_bits: 4", "weight_bits: 3")

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use snnc_backends::{FileSource, ReadError, TARGETS, Target, target};
+use snnc_backends::{FileSource, LayerMemories, ReadError, TARGETS, Target, target};
 use snnc_ir::{Graph, Stage};
 
 use super::{CERTIFICATE, DirectoryFiles, MANIFEST, Manifest, SOURCE, sha256_hex};
@@ -16,6 +16,8 @@ pub struct Opened {
     pub target: &'static dyn Target,
     /// The network.
     pub network: Graph,
+    /// Its memories on the device, where its format lays them out.
+    pub memories: Vec<LayerMemories>,
     /// What the folder says of it; a bare file has none.
     pub manifest: Option<Manifest>,
     /// The quantised network from which it was compiled, if the folder holds it.
@@ -47,7 +49,9 @@ pub fn open(path: &Path) -> Result<Option<Opened>, Error> {
     };
     let files = DirectoryFiles::new(path.parent().unwrap_or(Path::new(".")));
     let network = verified(target.read(&files, &name).map_err(|e| read_error(&e))?, &name)?;
-    Ok(Some(Opened { target, network, manifest: None, source: None, certificate: None }))
+    let memories = target.memories(&files, &name).map_err(|e| read_error(&e))?;
+    let (manifest, source, certificate) = (None, None, None);
+    Ok(Some(Opened { target, network, memories, manifest, source, certificate }))
 }
 
 fn read_error(error: &ReadError) -> Error {
@@ -106,6 +110,7 @@ fn open_directory(path: &Path) -> Result<Opened, Error> {
     let mut network = target.read(&files, &manifest.entry).map_err(|e| read_error(&e))?;
     manifest.apply(&mut network, MANIFEST)?;
     let network = verified(network, &manifest.entry)?;
+    let memories = target.memories(&files, &manifest.entry).map_err(|e| read_error(&e))?;
     let listed = |name: &str| manifest.files.iter().any(|f| f.path == name);
     let source = if listed(SOURCE) {
         let bytes = files.read(SOURCE).map_err(|e| read_error(&e))?;
@@ -123,7 +128,7 @@ fn open_directory(path: &Path) -> Result<Opened, Error> {
     } else {
         None
     };
-    Ok(Opened { target, network, manifest: Some(manifest), source, certificate })
+    Ok(Opened { target, network, memories, manifest: Some(manifest), source, certificate })
 }
 
 /// Whether two networks are the same, names of projections and element types of weights aside.

@@ -295,7 +295,8 @@ pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Resul
             };
             let default = if reals { default } else { Scaling { scale: 1.0, offset: 0.0 } };
             let source = opened.source.as_ref().filter(|_| reference);
-            Runner::spiking(&opened.network, source, reals, scaling(data, default)?)
+            let runner = Runner::spiking(&opened.network, source, reals, scaling(data, default)?)?;
+            Ok(runner.with_memories(opened.memories.clone()))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the metric needs to know of a layer.
 
+use super::profile::Memory;
+
 /// How the sources of a layer meet its targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -88,6 +90,21 @@ impl Widths {
     pub const WORDS: Widths = Widths { weight: 32, potential: 32 };
 }
 
+/// A layer's memories as a device has them; of banks one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memories {
+    /// Weights.
+    pub weights: Memory,
+    /// Biases.
+    pub bias: Memory,
+    /// Membrane potentials.
+    pub potentials: Memory,
+    /// Events that wait before the layer.
+    pub queue_in: Memory,
+    /// Events that wait behind it.
+    pub queue_out: Memory,
+}
+
 /// One layer: synapses, and the neurons that they lead to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
@@ -119,6 +136,8 @@ pub struct Layer {
     pub synaptic_operations: Option<f64>,
     /// Bits of its memories.
     pub widths: Widths,
+    /// Its memories on the device, where an artefact lays them out.
+    pub memories: Option<Memories>,
 }
 
 impl Layer {
@@ -197,6 +216,7 @@ impl Layer {
             timesteps: 1.0,
             events_out: 0.0,
             synaptic_operations: None,
+            memories: None,
             ..self.clone()
         }
     }

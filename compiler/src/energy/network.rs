@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use snnc_backends::{LayerMemories, MemorySize};
 use snnc_ir::analysis::{Interval, Intervals, intervals};
 use snnc_ir::{
     Binary, Connectivity, Graph, Leak, Neuron, Node, NodeId, Population, Presentation, Projection,
     SpikingOp, TensorOp,
 };
 
-use super::layer::{Input, Kind, Layer, Neurons, Payload, Widths};
+use super::layer::{Input, Kind, Layer, Memories, Neurons, Payload, Widths};
+use super::profile::Memory;
 
 /// What an encoder, a population or a pool did for one sample, on average.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -48,6 +50,26 @@ pub fn layers_of(
 /// The same network as an ordinary one: every layer formal.
 pub fn formal_layers(graph: &Graph) -> Vec<Layer> {
     layers(graph, &HashMap::new(), 1.0).iter().map(Layer::formal).collect()
+}
+
+/// Gives the layers of a network the memories that an artefact lays out for their populations.
+pub fn lay_out(layers: &mut [(NodeId, Layer)], graph: &Graph, memories: &[LayerMemories]) {
+    let size = |m: &MemorySize| Memory { words: m.words as f64, bits: m.bits };
+    let mut position: HashMap<NodeId, usize> = HashMap::new();
+    for (id, layer) in layers {
+        let port = position.entry(*id).or_insert(0);
+        let own = memories.iter().find(|m| m.population == graph[*id].name);
+        layer.memories = own.and_then(|m| {
+            Some(Memories {
+                weights: size(m.weights.get(*port)?),
+                bias: size(&m.bias),
+                potentials: size(&m.potentials),
+                queue_in: size(&m.queue_in),
+                queue_out: size(&m.queue_out),
+            })
+        });
+        *port += 1;
+    }
 }
 
 struct Walk<'a> {
@@ -140,6 +162,7 @@ impl Walk<'_> {
             neurons,
             synaptic_operations: None,
             widths: self.widths(population, node, synapses),
+            memories: None,
         };
         layer.synaptic_operations = source.and_then(|s| self.operations(s, projection, &layer));
         layer
@@ -323,5 +346,6 @@ fn tensor_layer(graph: &Graph, id: NodeId) -> Option<Layer> {
             }),
             potential: if node.ty.dtype.is_float() { node.ty.dtype.bits() as u32 } else { 32 },
         },
+        memories: None,
     })
 }

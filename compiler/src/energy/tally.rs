@@ -4,7 +4,7 @@
 //! one sample, F messages of a queue. An addition of a term to a membrane potential is an ACC, a
 //! multiplication with addition a MAC.
 
-use super::layer::{Input, Kind, Layer, Neurons, Payload};
+use super::layer::{Input, Kind, Layer, Memories, Neurons, Payload};
 use super::profile::{Counting, Memory, Profile};
 
 /// The terms into which energy is split.
@@ -117,8 +117,12 @@ impl Tally {
     }
 
     fn access(&mut self, term: Term, count: f64, words: f64, bits: u32) {
+        self.meet(term, count, Memory { words, bits });
+    }
+
+    fn meet(&mut self, term: Term, count: f64, memory: Memory) {
         if count > 0.0 {
-            self.accesses.push(Access { term, count, memory: Memory { words, bits } });
+            self.accesses.push(Access { term, count, memory });
         }
     }
 
@@ -319,17 +323,24 @@ fn by_events(layer: &Layer, profile: &Profile, payload: Payload, events: f64) ->
     let measured = layer.synaptic_operations.filter(|_| own);
     let met = measured.unwrap_or(events * layer.fan_out());
     let operations = measured.unwrap_or(events * layer.strided_fan_out());
-    t.access(Term::Potentials, 2.0 * (met + swept), outputs, word);
-    t.access(Term::Weights, met, layer.weights(), weight_bits);
     let biased = layer.bias || !own;
-    t.access(Term::Bias, if biased { swept } else { 0.0 }, layer.biases(), word);
     let queue = |sources: f64, payload: Payload| {
         let carried = if payload.is_binary() { 0 } else { payload.bits };
-        if own { address_bits(sources) + carried } else { word + carried }
+        let bits = if own { address_bits(sources) + carried } else { word + carried };
+        Memory { words: profile.fifo as f64, bits }
     };
-    let fifo = profile.fifo as f64;
-    t.access(Term::InputOutput, events, fifo, queue(layer.inputs as f64, payload));
-    t.access(Term::InputOutput, sent, fifo, queue(outputs, layer.sends));
+    let memories = layer.memories.filter(|_| own).unwrap_or_else(|| Memories {
+        weights: Memory { words: layer.weights(), bits: weight_bits },
+        bias: Memory { words: layer.biases(), bits: word },
+        potentials: Memory { words: outputs, bits: word },
+        queue_in: queue(layer.inputs as f64, payload),
+        queue_out: queue(outputs, layer.sends),
+    });
+    t.meet(Term::Potentials, 2.0 * (met + swept), memories.potentials);
+    t.meet(Term::Weights, met, memories.weights);
+    t.meet(Term::Bias, if biased { swept } else { 0.0 }, memories.bias);
+    t.meet(Term::InputOutput, events, memories.queue_in);
+    t.meet(Term::InputOutput, sent, memories.queue_out);
     let share = |count: f64, payload: Payload| {
         if payload.magnitude > 1 { (count, 0.0) } else { (0.0, count) }
     };
