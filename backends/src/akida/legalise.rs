@@ -21,7 +21,7 @@ use super::lift::payloads;
 use super::lower::lower;
 use super::rules;
 use super::spec::{Decoding, Encoding, Spec};
-use crate::{FitRow, Legalised, Note, TargetOptions, Violation};
+use crate::{Legalised, Note, TargetOptions, Violation};
 
 /// The network as layers of one generation, and those layers as spiking IR.
 ///
@@ -286,7 +286,14 @@ impl<'a> Legaliser<'a> {
                 self.owners.get(layer).map(|&(id, _)| id).or_else(|| self.graph.find(layer));
             owner.map_or_else(|| format!("`{layer}`"), |id| self.graph[id].describe())
         };
-        for broken in rules::check(&self.spec, options.device.as_deref()) {
+        let device = rules::device(self.version, options.device.as_deref());
+        if device.is_none() {
+            let name = options.device.as_deref().unwrap_or_default();
+            self.violations
+                .push(whole(format!("there is no device `{name}`"), "see `snnc targets`"));
+        }
+        let broken = device.map(|d| rules::check(&self.spec, d)).unwrap_or_default();
+        for broken in broken {
             let node = named(&broken.layer);
             if options.force {
                 self.notes.push(Note { node, text: format!("does not fit: {}", broken.reason) });
@@ -302,7 +309,7 @@ impl<'a> Legaliser<'a> {
             vec![Violation { node: named(&e.layer), reason: e.reason, remedy: String::new() }]
         })?;
         self.annotate(&mut graph);
-        let fit = fit(&self.spec);
+        let fit = rules::fit(&self.spec, device);
         let network = verify(graph).map_err(|errors| {
             errors.iter().map(|e| whole(e.to_string(), "")).collect::<Vec<_>>()
         })?;
@@ -352,17 +359,4 @@ fn is_read_out(p: &Population) -> bool {
 /// Whether a node's coding is the one that Akida has.
 fn is_graded(p: &Population) -> bool {
     p.coding == Coding::Graded
-}
-
-fn fit(spec: &Spec) -> Vec<FitRow> {
-    let weights = |l: &Layer| -> u64 {
-        let count = |name: &str| l.variables.get(name).map_or(0, |t| t.len() as u64);
-        let bits = l.parameter("weights_bits").unwrap_or(8) as u64;
-        (count("weights") + count("weights_pw")) * bits
-    };
-    let bits: u64 = spec.layers.iter().map(weights).sum();
-    vec![
-        FitRow { resource: "layers".into(), used: spec.layers.len() as u64, available: None },
-        FitRow { resource: "weights (bytes)".into(), used: bits.div_ceil(8), available: None },
-    ]
 }

@@ -46,6 +46,10 @@ macro_rules! target {
                 &[Coding::Graded]
             }
 
+            fn devices(&self) -> Vec<String> {
+                rules::devices($version).map(|d| d.name.clone()).collect()
+            }
+
             fn description(&self) -> String {
                 $description.into()
             }
