@@ -4,6 +4,7 @@
 //! accumulators, or uses a range that the chip does not have, a note says so. What cannot be said at
 //! all is a violation, and all of them are reported together.
 
+mod copies;
 mod one;
 mod synapses;
 mod two;
@@ -32,7 +33,7 @@ pub fn legalise(
     network: &Verified,
     options: &TargetOptions,
 ) -> Result<Legalised, Vec<Violation>> {
-    let mut legaliser = Legaliser::new(version, network)?;
+    let mut legaliser = Legaliser::new(version, network, options)?;
     let order = network.order().map_err(|e| vec![whole(e.to_string(), "")])?;
     for id in order {
         legaliser.node(id);
@@ -72,10 +73,31 @@ struct Legaliser<'a> {
     absorbed: HashSet<NodeId>,
     violations: Vec<Violation>,
     notes: Vec<Note>,
+    device: Option<&'static rules::Device>,
+    /// Most copies of a filter.
+    copies: usize,
 }
 
 impl<'a> Legaliser<'a> {
-    fn new(version: Version, network: &'a Verified) -> Result<Self, Vec<Violation>> {
+    fn new(
+        version: Version,
+        network: &'a Verified,
+        options: &TargetOptions,
+    ) -> Result<Self, Vec<Violation>> {
+        let copies = options.extra.get("copies").map_or(Some(copies::MOST_COPIES), |text| {
+            text.parse().ok().filter(|n| (1..=16).contains(n))
+        });
+        let Some(copies) = copies else {
+            return Err(vec![whole(
+                "the option `copies` is no number from 1 to 16",
+                "leave it out",
+            )]);
+        };
+        let device = rules::device(version, options.device.as_deref());
+        if device.is_none() {
+            let name = options.device.as_deref().unwrap_or_default();
+            return Err(vec![whole(format!("there is no device `{name}`"), "see `snnc targets`")]);
+        }
         if network.timing.timesteps != 1 {
             let reason = format!("it takes {} timesteps; Akida runs one", network.timing.timesteps);
             return Err(vec![whole(reason, "use `--code graded`")]);
@@ -99,6 +121,8 @@ impl<'a> Legaliser<'a> {
             absorbed: HashSet::new(),
             violations: Vec::new(),
             notes: Vec::new(),
+            device,
+            copies,
         })
     }
 
@@ -286,13 +310,7 @@ impl<'a> Legaliser<'a> {
                 self.owners.get(layer).map(|&(id, _)| id).or_else(|| self.graph.find(layer));
             owner.map_or_else(|| format!("`{layer}`"), |id| self.graph[id].describe())
         };
-        let device = rules::device(self.version, options.device.as_deref());
-        if device.is_none() {
-            let name = options.device.as_deref().unwrap_or_default();
-            self.violations
-                .push(whole(format!("there is no device `{name}`"), "see `snnc targets`"));
-        }
-        let broken = device.map(|d| rules::check(&self.spec, d)).unwrap_or_default();
+        let broken = self.device.map(|d| rules::check(&self.spec, d)).unwrap_or_default();
         for broken in broken {
             let node = named(&broken.layer);
             if options.force {
@@ -309,7 +327,7 @@ impl<'a> Legaliser<'a> {
             vec![Violation { node: named(&e.layer), reason: e.reason, remedy: String::new() }]
         })?;
         self.annotate(&mut graph);
-        let fit = rules::fit(&self.spec, device);
+        let fit = rules::fit(&self.spec, self.device);
         let network = verify(graph).map_err(|errors| {
             errors.iter().map(|e| whole(e.to_string(), "")).collect::<Vec<_>>()
         })?;

@@ -100,7 +100,7 @@ pub struct OneLimits {
 }
 
 /// Beyond this factor of the weights nothing is gained on payloads of 4 bits.
-const MOST_FACTOR: i64 = 16;
+const MOST_FACTOR: i64 = 28;
 
 /// The threshold and step of an Akida 1.0 channel with the fewest differing accumulators.
 ///

@@ -345,6 +345,46 @@ fn few_accumulators_differ_at_4_bits() {
     }
 }
 
+/// Where weights of -7 to 7 leave differences, several copies of what is read take them away.
+#[test]
+fn copies_of_filters_make_staircases_exact() {
+    let network = Builder::new(&[1, 6, 5], 0, 255, 0)
+        .convolution(2, square(3, 1, 1), 15)
+        .fire("conv1", 0.002, (0, 15))
+        .convolution(3, square(3, 1, 1), 7)
+        .fire("conv2", 0.0873, (0, 15))
+        .dense(2, 7)
+        .scores("fc");
+    let filters = |options: &TargetOptions| {
+        let legal = Akida1.legalise(&network, options).unwrap();
+        let artefact = Akida1.emit(&legal, options).unwrap();
+        let spec: serde_json::Value = serde_json::from_slice(&artefact.files[0].content).unwrap();
+        let filters = spec["layers"][0]["parameters"]["filters"].as_i64().unwrap();
+        (filters, legal.notes.iter().any(|n| n.text.contains("another payload")))
+    };
+    let (filters_4, differs) = filters(&TargetOptions::default());
+    assert!(
+        filters_4 > 2 && filters_4 % 2 == 0 && !differs,
+        "{filters_4} filters, differs: {differs}"
+    );
+    let extra = [("copies".to_owned(), "1".to_owned())].into();
+    let alone = TargetOptions { extra, ..TargetOptions::default() };
+    assert_eq!(filters(&alone), (2, true));
+    emitted(&Akida1, &network);
+    let extra = [("copies".to_owned(), "many".to_owned())].into();
+    let wrong = TargetOptions { extra, ..TargetOptions::default() };
+    assert!(Akida1.legalise(&network, &wrong).unwrap_err()[0].reason.contains("copies"));
+}
+
+#[test]
+fn an_unknown_device_is_named() {
+    let device = Some("AKD9000".to_owned());
+    let options = TargetOptions { device, ..TargetOptions::default() };
+    let violations = Akida1.legalise(&cnn(15, 7), &options).unwrap_err();
+    assert!(violations[0].reason.contains("AKD9000"), "{violations:?}");
+    assert_eq!(Akida1.devices()[0], "AKD1000");
+}
+
 /// Type and name of each layer.
 fn outline(spec: &str) -> Vec<(String, String)> {
     let spec: serde_json::Value = serde_json::from_str(spec).unwrap();

@@ -6,6 +6,7 @@ use snnc_ir::{
     TensorOp, Window,
 };
 
+use super::copies::without_copies;
 use super::frame::{self, Frame};
 use super::staircase::{Staircases, concluded};
 use super::{Certificate, Difference, PopulationCertificate, Verdict, obligations};
@@ -28,6 +29,7 @@ pub fn certify_against(
     canonical: &Conversion,
     emitted: &Graph,
 ) -> Certificate {
+    let emitted = &without_copies(canonical, emitted);
     let Ok(reachable) = intervals(&canonical.network) else {
         return Certificate::concluded(semantics, Vec::new(), Vec::new());
     };

@@ -8,6 +8,7 @@
 //! where all are proved, so is the network.
 
 mod compare;
+mod copies;
 mod frame;
 mod measure;
 mod obligations;

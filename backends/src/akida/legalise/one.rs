@@ -2,12 +2,13 @@
 
 use snnc_ir::{NodeId, Population, SpikingOp};
 
+use super::copies::over_copies;
 use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
 use super::{Legaliser, Signal, is_graded, is_read_out};
 use crate::akida::layer::{Layer, LayerType};
 use crate::akida::layout::{Padding, dense_to_v1, depthwise_to_akida, kernel_to_akida};
 use crate::akida::lift::weight_bits;
-use crate::akida::search::{OneLimits, search_one};
+use crate::akida::search::{OneLimits, ceil_div, search_one};
 
 const INPUT: Shapes = Shapes { kernels: &[3, 5, 7], paddings: &[Padding::Same, Padding::Valid] };
 const PLAIN: Shapes = Shapes { kernels: &[1, 3, 5, 7], paddings: &[Padding::Same] };
@@ -18,6 +19,19 @@ struct Plan {
     layer: Layer,
     geometry: Option<Geometry>,
     limit: i64,
+}
+
+/// What a layer's channels do with their sums.
+#[derive(Default)]
+struct Stage {
+    rows: Vec<Vec<i64>>,
+    /// Factor of each channel behind its row, where the layer has a place for it.
+    factors: Vec<i64>,
+    thresholds: Vec<i64>,
+    steps: Vec<f32>,
+    differing: u64,
+    /// Copies of what is read without which a row is too large.
+    copies: usize,
 }
 
 impl Legaliser<'_> {
@@ -37,7 +51,7 @@ impl Legaliser<'_> {
         let bits = self.payload_bits(id, p);
         let Some(mut s) = self.synapses(id, 0) else { return self.stand_in(id, p) };
         let Some(plan) = self.plan_one(id, &mut s) else { return self.stand_in(id, p) };
-        match self.activation_one(id, p, &s, plan, bits) {
+        match self.activation_one(id, p, &mut s, plan, bits) {
             Some((layer, range, map, offset)) => {
                 let signal = Signal { layer: layer.name.clone(), ratio: 1.0, range, map, offset };
                 self.scales.insert(layer.name.clone(), p.scale.clone());
@@ -180,7 +194,7 @@ impl Legaliser<'_> {
         &mut self,
         id: NodeId,
         p: &Population,
-        s: &Synapses,
+        s: &mut Synapses,
         plan: Plan,
         bits: u32,
     ) -> Option<(Layer, (i64, i64), [usize; 3], [usize; 2])> {
@@ -197,9 +211,15 @@ impl Legaliser<'_> {
             }
             let threshold: Vec<i64> =
                 (0..channels).map(|c| self.zero_bias(&layer, &s.rows[c]) - p.bias_at(c)).collect();
-            let layer = weighted_one(layer.with(&[("activation", 0)]), s, &s.rows, &geometry)
-                .array("threshold", &[channels], &threshold)
-                .reals("act_step", &vec![1.0; channels]);
+            let layer = weighted_one(
+                layer.with(&[("activation", 0)]),
+                s,
+                &s.rows,
+                &vec![1; channels],
+                &geometry,
+            )
+            .array("threshold", &[channels], &threshold)
+            .reals("act_step", &vec![1.0; channels]);
             return Some((layer, (i32::MIN.into(), i32::MAX.into()), map, offset));
         }
         if let Some(pool) = geometry.as_ref().and_then(|g| self.pooled(id, s.sums, g)) {
@@ -213,21 +233,58 @@ impl Legaliser<'_> {
                 ("pooling_stride_y", pool.strides[1] as i64),
             ]);
         }
-        let first = layer.kind == LayerType::InputConvolutional;
-        let fixed =
-            matches!(layer.kind, LayerType::SeparableConvolutional) || s.kind == Kind::Global;
         let top = (1 << bits) - 1;
-        let (mut rows, mut thresholds, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-        let mut differing = 0;
+        let most = match (&s.kind, &layer.kind) {
+            (Kind::Dense | Kind::Plain(_), kind) if *kind != LayerType::InputConvolutional => {
+                self.most_copies(&s.signal.layer, &layer)
+            }
+            _ => 1,
+        };
+        let stage = self.stage_one(id, p, s, &layer, (limit, most, bits))?;
+        self.report_differing(id, stage.differing);
+        let mut rows = stage.rows;
+        if stage.copies > 1 {
+            rows = over_copies(&rows, stage.copies);
+            self.copy_filters(&s.signal.layer, stage.copies);
+            s.signal.map[0] *= stage.copies;
+            let text = format!(
+                "what it reads is sent {} times, so that its weights reach from -{1} to {1} and fewer accumulators differ; `--set copies=1` leaves that out",
+                stage.copies,
+                limit * stage.copies as i64
+            );
+            self.note(id, text);
+        }
+        let layer = weighted_one(layer, s, &rows, &stage.factors, &geometry)
+            .with(&[("activation", 1), ("act_bits", bits.into())])
+            .array("threshold", &[channels], &stage.thresholds)
+            .reals("act_step", &stage.steps);
+        Some((layer, (0, top), map, offset))
+    }
+
+    /// The neuron of each channel, with up to `most` copies of what it reads.
+    fn stage_one(
+        &mut self,
+        id: NodeId,
+        p: &Population,
+        s: &Synapses,
+        layer: &Layer,
+        (limit, most, bits): (i64, usize, u32),
+    ) -> Option<Stage> {
+        let first = layer.kind == LayerType::InputConvolutional;
+        let mut stage = Stage { copies: 1, ..Stage::default() };
         for (channel, row) in s.rows.iter().enumerate() {
-            let wanted = self.staircase(id, p, s, channel, 1.0, (0, top));
-            let zero = self.zero_bias(&layer, row);
+            let wanted = self.staircase(id, p, s, channel, 1.0, (0, (1 << bits) - 1));
+            let zero = self.zero_bias(layer, row);
             let largest = row.iter().map(|w| w.abs()).max().unwrap_or(0).max(1);
             let limits = OneLimits {
                 bits,
                 sixteenths: if first { 1_048_575 * 16 } else { 65_535 * 16 },
                 threshold: if first { (1 << 23) - 1 } else { (1 << 19) - 1 } - zero.abs(),
-                factor: if fixed { 1 } else { limit / largest },
+                // The second stage of a separable convolution, and an identity, have weights to spare.
+                factor: match s.kind {
+                    Kind::Depthwise(_) | Kind::Global => limit,
+                    _ => limit * most as i64 / largest,
+                },
             };
             let Some(found) = search_one(&wanted, limits) else {
                 let reason = format!(
@@ -237,17 +294,17 @@ impl Legaliser<'_> {
                 self.violation(id, reason, remedy);
                 return None;
             };
-            differing += found.differing;
-            rows.push(row.iter().map(|w| w * found.factor).collect());
-            thresholds.push(found.parameters.threshold + zero * found.factor);
-            steps.push(found.parameters.sixteenths as f32 / 16.0);
+            stage.differing += found.differing;
+            let outside = matches!(s.kind, Kind::Depthwise(_) | Kind::Global);
+            let factor = if outside { 1 } else { found.factor };
+            let copies = ceil_div(largest * factor, limit) as usize;
+            stage.copies = stage.copies.max(copies.min(most));
+            stage.rows.push(row.iter().map(|w| w * factor).collect());
+            stage.factors.push(if outside { found.factor } else { 1 });
+            stage.thresholds.push(found.parameters.threshold + zero * found.factor);
+            stage.steps.push(found.parameters.sixteenths as f32 / 16.0);
         }
-        self.report_differing(id, differing);
-        let layer = weighted_one(layer, s, &rows, &geometry)
-            .with(&[("activation", 1), ("act_bits", bits.into())])
-            .array("threshold", &[channels], &thresholds)
-            .reals("act_step", &steps);
-        Some((layer, (0, top), map, offset))
+        Some(stage)
     }
 
     /// What pixels that stand for 0 bring to a channel beyond the canonical sum.
@@ -290,14 +347,21 @@ impl Legaliser<'_> {
 }
 
 /// The layer with its weights in Akida's order, in as few bits as hold them.
-fn weighted_one(layer: Layer, s: &Synapses, rows: &[Vec<i64>], g: &Option<Geometry>) -> Layer {
+fn weighted_one(
+    layer: Layer,
+    s: &Synapses,
+    rows: &[Vec<i64>],
+    factors: &[i64],
+    g: &Option<Geometry>,
+) -> Layer {
     let rows = match s.kind {
         Kind::OneToOne => diagonal(rows.iter().map(|r| r.first().copied().unwrap_or(1))),
-        Kind::Global => diagonal(vec![1; rows.len()].into_iter()),
+        Kind::Global => diagonal(factors.iter().copied()),
         _ => rows.to_vec(),
     };
     let values = rows.concat();
-    let layer = layer.with(&[("weights_bits", weight_bits(&values))]);
+    let all = [values.as_slice(), factors].concat();
+    let layer = layer.with(&[("weights_bits", weight_bits(&all))]);
     let (units, [c, x, y]) = (rows.len(), s.signal.map);
     let [kx, ky] = g.as_ref().map_or([1, 1], |g| g.kernel);
     match s.kind {
@@ -306,7 +370,7 @@ fn weighted_one(layer: Layer, s: &Synapses, rows: &[Vec<i64>], g: &Option<Geomet
             layer.array("weights", &[1, 1, c * x * y, units], &stored)
         }
         Kind::Depthwise(_) => {
-            let point = diagonal(vec![1; c].into_iter()).concat();
+            let point = diagonal(factors.iter().copied()).concat();
             layer
                 .array("weights", &[kx, ky, c, 1], &depthwise_to_akida(&values, [c, kx, ky]))
                 .array("weights_pw", &[1, 1, c, c], &kernel_to_akida(&point, &[c, c, 1, 1], false))
