@@ -341,3 +341,68 @@ fn reports_and_comparisons_hold_what_eval_says() {
     let nowhere = snnc(&["report", &one, "nowhere", "-o", &html]);
     assert_eq!(nowhere.status.code(), Some(4));
 }
+
+#[test]
+fn signed_rates_say_when_they_settled_and_a_trace_shows_spikes_in_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_cnn_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let compile = |code: &str| {
+        let compile = ["compile", &model, "--target", "reference", "--code", code, "-o", &out];
+        let compiled = snnc(&compile);
+        assert!(compiled.status.success(), "{}", stderr(&compiled));
+    };
+    compile("signed-rate");
+    let artefact = format!("{out}/reference");
+    let trace = folder.path().join("trace.npz").display().to_string();
+    let run = ["run", &artefact, "--input", &data, "--limit", "2", "--settle"];
+    let output = snnc(&[&run[..], &["--format", "json"]].concat());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // 15 timesteps of input, then the deeper layers come to rest.
+    let settled = found["settled"].as_array().expect("one for each sample");
+    assert!(settled.len() == 2 && settled.iter().all(|t| (15..40).contains(&t.as_u64().unwrap())));
+    let text = snnc(&[&run[..], &["--trace", &trace]].concat());
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("settled after") && text.contains("spikes of"), "{text}");
+    assert!(text.contains("conv3") && text.contains("t=14"), "{text}");
+    compile("graded");
+    let refused = snnc(&run);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("signed-rate"), "{}", stderr(&refused));
+}
+
+#[test]
+fn verify_takes_the_reading_of_the_reference() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let model = digits("digits_cnn_w4a4_qcdq.onnx");
+    let compiled = snnc(&["compile", &model, "--target", "reference", "-o", &out]);
+    assert!(compiled.status.success(), "{}", stderr(&compiled));
+    let artefact = format!("{out}/reference");
+    let verify = |reading: &str| {
+        let output = snnc(&["verify", &artefact, "--against", &model, "--reference", reading]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, text) = verify("ort");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(matches!(verify("real").0, Some(0 | 1)));
+    assert_eq!(verify("guess").0, Some(2));
+}
+
+#[test]
+fn few_spikes_neurons_are_shown_and_fitted() {
+    let fit = |arguments: &[&str]| {
+        let output = snnc(&[&["fit"], arguments, &["--format", "json"]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
+    };
+    let published = fit(&["sigmoid", "--range=-10,10"]);
+    assert!(published["published"] == true && published["worth"].as_array().unwrap().len() == 12);
+    let arguments = ["tanh", "--timesteps", "4", "--trials", "50", "--range=-2,2"];
+    assert_eq!(fit(&arguments), fit(&arguments));
+    let folder = tempfile::tempdir().expect("a folder");
+    fails(&["fit", "tanh"], 2, &["tanh", "published"], folder.path());
+    fails(&["fit", "cosine"], 2, &["cosine"], folder.path());
+    fails(&["fit", "tanh", "--timesteps", "99"], 2, &["--timesteps", "32"], folder.path());
+    fails(&["fit", "tanh", "--timesteps", "4", "--range", "2"], 2, &["--range"], folder.path());
+}

@@ -68,6 +68,8 @@ pub(super) enum Command {
     Compare(CompareArgs),
     /// Show what is in a model or an artefact, and what each target makes of it
     Inspect(InspectArgs),
+    /// Fit a few-spikes neuron to an activation function, or show the published one
+    Fit(FitArgs),
     /// List the targets, or describe one
     Targets(TargetsArgs),
     /// Print completions for a shell
@@ -202,6 +204,9 @@ pub(super) struct RunArgs {
     /// Where the spikes of every population and timestep go
     #[arg(long, value_name = "TRACE.npz")]
     pub(super) trace: Option<PathBuf>,
+    /// Say after how many timesteps each sample settled (signed-rate)
+    #[arg(long)]
+    pub(super) settle: bool,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]
@@ -270,6 +275,9 @@ pub(super) struct VerifyArgs {
     /// Samples for the cross-check
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: Option<PathBuf>,
+    /// How accumulators of the model become codes
+    #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
+    pub(super) reference: String,
     /// Accept populations that differ or are approximate
     #[arg(long)]
     pub(super) allow_approximate: bool,
@@ -333,6 +341,27 @@ pub(super) struct InspectArgs {
     pub(super) network: PathBuf,
     #[command(flatten)]
     pub(super) import: ImportArgs,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc fit swish --timesteps 8 --range=-8,12")]
+pub(super) struct FitArgs {
+    /// The function: swish, sigmoid, tanh, hard-swish or relu
+    #[arg(value_name = "FUNCTION")]
+    pub(super) function: String,
+    /// Timesteps of the neuron (K) [default: show the published neuron]
+    #[arg(long, value_name = "K")]
+    pub(super) timesteps: Option<usize>,
+    /// Interval of inputs, as LOW,HIGH
+    #[arg(long, value_name = "LOW,HIGH", default_value = "-8,12", allow_hyphen_values = true)]
+    pub(super) range: String,
+    /// Candidates tried
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    pub(super) trials: usize,
+    /// Seed of the search; equal seeds find equal neurons
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
 }
 
 /// Arguments of `targets`.

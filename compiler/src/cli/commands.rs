@@ -3,22 +3,18 @@
 use std::path::Path;
 
 use serde::Serialize;
-use snnc_backends::format::npy::NpyArray;
-use snnc_backends::format::npz::{Compression, NpzWriter};
 use snnc_backends::{TARGETS, Target, TargetOptions, target};
 use snnc_ir::{Coding, PrintOptions};
 
-use super::args::{
-    Common, CompileArgs, DataArgs, Format, ImportArgs, RunArgs, TargetsArgs, VerifyArgs,
-};
+use super::args::{Common, CompileArgs, DataArgs, Format, ImportArgs, TargetsArgs, VerifyArgs};
 use super::calibrate;
 use super::config::{Config, import_options, scaling};
 use super::{render, tables};
 use crate::artefact::{self, Manifest, write_all};
-use crate::certificate::{Certificate, Verdict, certify};
+use crate::certificate::{Certificate, Verdict, certify_against};
 use crate::codings;
 use crate::data::{Dataset, Scaling};
-use crate::evaluate::{Evaluation, Runner, prediction, takes_reals};
+use crate::evaluate::{Evaluation, Runner, takes_reals};
 use crate::passes::{self, Context};
 use crate::pipeline::{self, CompileOptions, Compiled, Model};
 use crate::reference::Semantics;
@@ -58,10 +54,7 @@ fn compile_options(
         })?),
         None => None,
     };
-    let Some(semantics) = Semantics::from_name(&args.reference) else {
-        let reason = format!("there is no reference `{}`", args.reference);
-        return Err(Error::usage("--reference", reason, "there are ort, real, fixed"));
-    };
+    let semantics = semantics(&args.reference)?;
     if let Some(device) = &args.device
         && !target.devices().contains(device)
     {
@@ -111,6 +104,13 @@ fn compile_options(
         },
         data: args.data.clone(),
         import: import_options(&args.import)?,
+    })
+}
+
+fn semantics(name: &str) -> Result<Semantics, Error> {
+    Semantics::from_name(name).ok_or_else(|| {
+        let reason = format!("there is no reference `{name}`");
+        Error::usage("--reference", reason, "there are ort, real, fixed")
     })
 }
 
@@ -301,108 +301,6 @@ pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Resul
     }
 }
 
-/// `run`
-pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
-    let loaded = load(&args.network, &args.import)?;
-    let runner = runner(&loaded, &args.data, false)?;
-    let data = Dataset::load(&args.input, args.data.limit)?;
-    data.fits(&runner.input_shape, &args.input)?;
-    let (answers, trace) = if args.trace.is_some() {
-        traced(&runner, &loaded, &data)?
-    } else {
-        (runner.answers(&data, &args.input)?, Vec::new())
-    };
-    let n = answers.len();
-    let Some(first) = answers.first() else { return Ok(()) };
-    let shape =
-        [&[n], first.shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>().as_slice()]
-            .concat();
-    let vector = shape.len() == 2;
-    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores) as i64).collect();
-    if let Some(path) = &args.output {
-        let mut arrays = vec![(
-            "output".to_owned(),
-            reals(&shape, answers.iter().flat_map(|a| a.scores.clone()))?,
-        )];
-        let codes: Vec<i64> = answers.iter().flat_map(|a| a.codes.clone()).collect();
-        if codes.len() == shape.iter().product::<usize>() {
-            arrays.push(("codes".into(), integers(&shape, &codes)?));
-        }
-        if vector {
-            arrays.push(("prediction".into(), integers(&[n], &predictions)?));
-        }
-        write_npz(path, &arrays)?;
-    }
-    if let Some(path) = &args.trace {
-        write_npz(path, &trace)?;
-    }
-    if common.format == Format::Json {
-        return render::json(
-            &serde_json::json!({ "samples": n, "prediction": if vector { Some(predictions) } else { None } }),
-        );
-    }
-    if args.output.is_none() && vector {
-        for (i, p) in predictions.iter().enumerate() {
-            render::line(format_args!("{i}\t{p}"));
-        }
-    }
-    Ok(())
-}
-
-type Arrays = Vec<(String, NpyArray)>;
-
-/// Runs sample by sample and keeps what every population sent, shaped (N, T, ..).
-fn traced(
-    runner: &Runner,
-    loaded: &Loaded,
-    data: &Dataset,
-) -> Result<(Vec<crate::evaluate::Answer>, Arrays), Error> {
-    let Loaded::Artefact(opened) = loaded else {
-        return Err(Error::usage(
-            "--trace",
-            "only spiking networks have spikes to trace",
-            "compile the model first",
-        ));
-    };
-    let graph = &opened.network;
-    let mut sent: std::collections::BTreeMap<snnc_ir::NodeId, Vec<i64>> = Default::default();
-    let mut answers = Vec::with_capacity(data.len());
-    for i in 0..data.len() {
-        answers.push(runner.answer(data, i, &mut |id, _, value| {
-            if matches!(
-                graph[id].as_spiking(),
-                Some(snnc_ir::SpikingOp::Encoder(_) | snnc_ir::SpikingOp::Population(_))
-            ) {
-                sent.entry(id).or_default().extend_from_slice(value);
-            }
-        })?);
-    }
-    let mut arrays = Vec::with_capacity(sent.len());
-    for (id, values) in sent {
-        let neurons = graph[id].ty.len().max(1);
-        let steps = values.len() / neurons / data.len().max(1);
-        let shape = [&[data.len(), steps], graph[id].ty.shape.as_slice()].concat();
-        if values.len() != shape.iter().product::<usize>() {
-            let reason = "samples took different numbers of timesteps";
-            return Err(Error::usage("--trace", reason, "trace one sample with --limit 1"));
-        }
-        arrays.push((graph[id].name.clone(), integers(&shape, &values)?));
-    }
-    Ok((answers, arrays))
-}
-
-fn array_fault(e: impl std::fmt::Display) -> Error {
-    Error::input("answer", e.to_string(), "")
-}
-
-fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
-    NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
-}
-
-fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
-    NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
-}
-
 /// Writes a file beside, then renames it: a failed run leaves nothing half written.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let fail = |e: &dyn std::fmt::Display| {
@@ -425,14 +323,6 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
-    let mut npz = NpzWriter::new(Compression::Stored);
-    for (name, array) in arrays {
-        npz.add(name, array).map_err(array_fault)?;
-    }
-    write_file(path, &npz.finish().map_err(array_fault)?)
-}
-
 /// `verify`
 pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
     let Loaded::Artefact(opened) = load(&args.artefact, &args.import)? else {
@@ -445,7 +335,9 @@ pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
     };
     let mut context = Context::default();
     let model = Model::load(&args.against, &import_options(&args.import)?, &mut context)?;
-    let mut certificate = certify(&model.quantised, &model.conversion, &opened.network);
+    let semantics = semantics(&args.reference)?;
+    let mut certificate =
+        certify_against(semantics, &model.quantised, &model.conversion, &opened.network);
     let mut other_predictions = None;
     if let Some(path) = &args.samples {
         let data = Dataset::load(path, args.data.limit)?;

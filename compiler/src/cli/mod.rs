@@ -5,10 +5,12 @@ mod calibrate;
 mod commands;
 mod config;
 mod eval;
+mod fit;
 mod inspect;
 mod progress;
 mod render;
 mod report;
+mod run;
 mod tables;
 
 use std::process::ExitCode;
@@ -59,13 +61,14 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
     match &cli.command {
         Command::Compile(args) => commands::compile(args, &cli.common),
-        Command::Run(args) => commands::run(args, &cli.common),
+        Command::Run(args) => run::run(args, &cli.common),
         Command::Eval(args) => eval::eval(args, &cli.common),
         Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
         Command::Verify(args) => commands::verify(args, &cli.common),
         Command::Report(args) => report::report(args, &cli.common),
         Command::Compare(args) => report::compare(args, &cli.common),
         Command::Inspect(args) => inspect::inspect(args, &cli.common),
+        Command::Fit(args) => fit::fit(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),
         Command::Completions(args) => {
             args::completions(args.shell);

@@ -7,6 +7,7 @@
 
 mod atif;
 mod few_spikes;
+pub mod functions;
 mod multi_level;
 mod rate;
 mod rate_sync;

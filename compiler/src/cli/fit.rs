@@ -1,0 +1,69 @@
+//! `fit`: few-spikes neurons for activation functions.
+
+use serde::Serialize;
+
+use super::args::{Common, FitArgs, Format};
+use super::render;
+use crate::Error;
+use crate::codings::functions::{self, FewSpikesNeuron, FitError, FitOptions, Function, published};
+
+/// Most timesteps that a neuron can have.
+const MOST_TIMESTEPS: usize = 32;
+/// Points on which the error is measured, more than the fit has seen.
+const POINTS: usize = 20_001;
+
+#[derive(Serialize)]
+struct Answer {
+    function: &'static str,
+    range: (f64, f64),
+    published: bool,
+    error: FitError,
+    #[serde(flatten)]
+    neuron: FewSpikesNeuron,
+}
+
+/// `fit`
+pub(super) fn fit(args: &FitArgs, common: &Common) -> Result<(), Error> {
+    let known = Function::ALL.map(Function::name).join(", ");
+    let function = Function::from_name(&args.function).ok_or_else(|| {
+        let reason = format!("there is no function `{}`", args.function);
+        Error::usage("FUNCTION", reason, format!("there are {known}"))
+    })?;
+    let range = range(&args.range)?;
+    let (neuron, published) = match args.timesteps {
+        None => {
+            let found = published(function)?.ok_or_else(|| {
+                let reason = format!("no neuron for {} has been published", function.name());
+                Error::usage("FUNCTION", reason, "fit one with --timesteps K")
+            })?;
+            (found, true)
+        }
+        Some(timesteps) if (1..=MOST_TIMESTEPS).contains(&timesteps) => {
+            let options = FitOptions { timesteps, range, trials: args.trials, seed: args.seed };
+            (functions::fit(function, options), false)
+        }
+        Some(_) => {
+            let reason = format!("it must be from 1 to {MOST_TIMESTEPS}");
+            return Err(Error::usage("--timesteps", reason, ""));
+        }
+    };
+    let error = neuron.error(function, range, POINTS);
+    let answer = Answer { function: function.name(), range, published, error, neuron };
+    if common.format == Format::Json {
+        return render::json(&answer);
+    }
+    let yaml =
+        serde_yaml::to_string(&answer).map_err(|e| Error::input("neuron", e.to_string(), ""))?;
+    render::line(format_args!("{}", yaml.trim_end()));
+    Ok(())
+}
+
+fn range(text: &str) -> Result<(f64, f64), Error> {
+    let parsed = text.split_once(',').and_then(|(low, high)| {
+        let (low, high): (f64, f64) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
+        (low < high && low.is_finite() && high.is_finite()).then_some((low, high))
+    });
+    parsed.ok_or_else(|| {
+        Error::usage("--range", format!("`{text}` is no interval"), "give it as LOW,HIGH")
+    })
+}

@@ -1,0 +1,196 @@
+//! `run`: answers for samples, and the spikes behind them.
+
+use std::path::Path;
+
+use snnc_backends::format::npy::NpyArray;
+use snnc_backends::format::npz::{Compression, NpzWriter};
+use snnc_ir::{Graph, NodeId, Schedule, SpikingOp};
+
+use super::args::{Common, Format, RunArgs};
+use super::commands::{Loaded, load, runner, write_file};
+use super::{render, tables};
+use crate::Error;
+use crate::data::Dataset;
+use crate::evaluate::{Answer, Runner, prediction};
+
+/// `run`
+pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
+    let loaded = load(&args.network, &args.import)?;
+    let runner = runner(&loaded, &args.data, false)?;
+    let data = Dataset::load(&args.input, args.data.limit)?;
+    data.fits(&runner.input_shape, &args.input)?;
+    let settling = settling(args, &loaded)?;
+    let (answers, trace) = match &args.trace {
+        Some(_) => traced(&runner, &loaded, &data)?,
+        None => (runner.answers(&data, &args.input)?, Vec::new()),
+    };
+    let n = answers.len();
+    let Some(first) = answers.first() else { return Ok(()) };
+    let shape =
+        [&[n], first.shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>().as_slice()]
+            .concat();
+    let vector = shape.len() == 2;
+    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores) as i64).collect();
+    if let Some(path) = &args.output {
+        let mut arrays = vec![(
+            "output".to_owned(),
+            reals(&shape, answers.iter().flat_map(|a| a.scores.clone()))?,
+        )];
+        let codes: Vec<i64> = answers.iter().flat_map(|a| a.codes.clone()).collect();
+        if codes.len() == shape.iter().product::<usize>() {
+            arrays.push(("codes".into(), integers(&shape, &codes)?));
+        }
+        if vector {
+            arrays.push(("prediction".into(), integers(&[n], &predictions)?));
+        }
+        write_npz(path, &arrays)?;
+    }
+    let table = spikes_in_time(&trace);
+    let trace: Arrays = trace.into_iter().map(|t| (t.population, t.sent)).collect();
+    if let Some(path) = &args.trace {
+        write_npz(path, &trace)?;
+    }
+    let settled: Option<Vec<usize>> =
+        settling.then(|| answers.iter().map(|a| a.timesteps).collect());
+    if common.format == Format::Json {
+        return render::json(&serde_json::json!({
+            "samples": n,
+            "prediction": vector.then_some(predictions),
+            "settled": settled,
+        }));
+    }
+    if args.trace.is_some() && !common.quiet {
+        render::line(format_args!("{table}"));
+    }
+    if args.output.is_none() && vector {
+        for (i, p) in predictions.iter().enumerate() {
+            render::line(format_args!("{i}\t{p}"));
+        }
+    }
+    if let Some(settled) = settled {
+        render::line(format_args!("{}", in_words(&settled)));
+    }
+    Ok(())
+}
+
+type Arrays = Vec<(String, NpyArray)>;
+
+/// Whether the answer is to say when each sample settled.
+fn settling(args: &RunArgs, loaded: &Loaded) -> Result<bool, Error> {
+    let until_settled = |network: &Graph| network.timing.schedule == Schedule::UntilSettled;
+    match loaded {
+        _ if !args.settle => Ok(false),
+        Loaded::Artefact(opened) if until_settled(&opened.network) => Ok(true),
+        _ => Err(Error::usage(
+            "--settle",
+            "the network runs for a fixed number of timesteps",
+            "compile it with --code signed-rate",
+        )),
+    }
+}
+
+/// After how many timesteps nothing moved any more.
+fn in_words(settled: &[usize]) -> String {
+    let mut sorted = settled.to_vec();
+    sorted.sort_unstable();
+    let (first, last) = (sorted.first().copied().unwrap_or(0), sorted.last().copied().unwrap_or(0));
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    format!(
+        "settled after {first} to {last} timesteps, {median} in the median of {} samples",
+        settled.len()
+    )
+}
+
+/// What one population sent, shaped (N, T, ..), and its spikes in each timestep.
+struct Traced {
+    population: String,
+    sent: NpyArray,
+    spikes: Vec<usize>,
+}
+
+/// Spikes of all samples, population by population and timestep by timestep.
+fn spikes_in_time(trace: &[Traced]) -> String {
+    let steps = trace.iter().map(|t| t.spikes.len()).max().unwrap_or(0);
+    let shown = steps.min(COLUMNS);
+    let header: Vec<String> = std::iter::once("spikes of".to_owned())
+        .chain((0..shown).map(|t| format!("t={t}")))
+        .chain((steps > shown).then(|| format!("t={shown}..{}", steps - 1)))
+        .collect();
+    let row = |t: &Traced| {
+        let (head, rest) = t.spikes.split_at(shown.min(t.spikes.len()));
+        std::iter::once(t.population.clone())
+            .chain(head.iter().map(ToString::to_string))
+            .chain((steps > shown).then(|| rest.iter().sum::<usize>().to_string()))
+            .collect::<Vec<String>>()
+    };
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    tables::table(&header, &trace.iter().map(row).collect::<Vec<_>>(), 1)
+}
+
+/// At most so many timesteps have a column of their own.
+const COLUMNS: usize = 16;
+
+/// Runs sample by sample and keeps what every population sent, shaped (N, T, ..).
+fn traced(
+    runner: &Runner,
+    loaded: &Loaded,
+    data: &Dataset,
+) -> Result<(Vec<Answer>, Vec<Traced>), Error> {
+    let Loaded::Artefact(opened) = loaded else {
+        return Err(Error::usage(
+            "--trace",
+            "only spiking networks have spikes to trace",
+            "compile the model first",
+        ));
+    };
+    let graph = &opened.network;
+    let mut sent: std::collections::BTreeMap<NodeId, Vec<i64>> = Default::default();
+    let mut answers = Vec::with_capacity(data.len());
+    for i in 0..data.len() {
+        answers.push(runner.answer(data, i, &mut |id, _, value| {
+            if matches!(
+                graph[id].as_spiking(),
+                Some(SpikingOp::Encoder(_) | SpikingOp::Population(_))
+            ) {
+                sent.entry(id).or_default().extend_from_slice(value);
+            }
+        })?);
+    }
+    let mut arrays = Vec::with_capacity(sent.len());
+    for (id, values) in sent {
+        let neurons = graph[id].ty.len().max(1);
+        let steps = values.len() / neurons / data.len().max(1);
+        let shape = [&[data.len(), steps], graph[id].ty.shape.as_slice()].concat();
+        if values.len() != shape.iter().product::<usize>() {
+            let reason = "samples took different numbers of timesteps";
+            return Err(Error::usage("--trace", reason, "trace one sample with --limit 1"));
+        }
+        let mut spikes = vec![0; steps];
+        for (i, row) in values.chunks(neurons).enumerate() {
+            spikes[i % steps.max(1)] += row.iter().filter(|&&v| v != 0).count();
+        }
+        let population = graph[id].name.clone();
+        arrays.push(Traced { population, sent: integers(&shape, &values)?, spikes });
+    }
+    Ok((answers, arrays))
+}
+
+fn array_fault(e: impl std::fmt::Display) -> Error {
+    Error::input("answer", e.to_string(), "")
+}
+
+fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
+    NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
+}
+
+fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
+    NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
+}
+
+fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
+    let mut npz = NpzWriter::new(Compression::Stored);
+    for (name, array) in arrays {
+        npz.add(name, array).map_err(array_fault)?;
+    }
+    write_file(path, &npz.finish().map_err(array_fault)?)
+}
