@@ -14,7 +14,7 @@ pub fn memories(files: &dyn FileSource, entry: &str) -> Result<Vec<LayerMemories
     let hardware = &manifest.hardware.description;
     let layer = |layer: &LayerEntry| {
         let resources = hardware.resources(&layer.name);
-        let queue = |words| MemorySize { words, bits: hardware.aer.bits.into() };
+        let queue = |words| MemorySize { words, bits: hardware.aer.bits };
         LayerMemories {
             population: layer.name.clone(),
             weights: (0..layer.ports.len()).map(|i| bank(layer, MemoryKind::Weight, i)).collect(),
