@@ -16,9 +16,11 @@ mod fold;
 pub mod import;
 pub mod inspect;
 pub mod passes;
+pub mod peers;
 pub mod pipeline;
 mod problem;
 pub mod reference;
 pub mod report;
+pub mod saturation;
 
 pub use problem::{Error, Problem};

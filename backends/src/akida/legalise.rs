@@ -6,6 +6,7 @@
 
 mod copies;
 mod one;
+mod overflow;
 mod synapses;
 mod two;
 
@@ -327,6 +328,7 @@ impl<'a> Legaliser<'a> {
             vec![Violation { node: named(&e.layer), reason: e.reason, remedy: String::new() }]
         })?;
         self.annotate(&mut graph);
+        self.report_saturation(&graph);
         let fit = rules::fit(&self.spec, self.device);
         let network = verify(graph).map_err(|errors| {
             errors.iter().map(|e| whole(e.to_string(), "")).collect::<Vec<_>>()

@@ -7,8 +7,8 @@ use snnc_backends::{TARGETS, Target, TargetOptions, target};
 use snnc_ir::{Coding, PrintOptions};
 
 use super::args::{Common, CompileArgs, DataArgs, Format, ImportArgs, TargetsArgs, VerifyArgs};
-use super::calibrate;
 use super::config::{Config, import_options, scaling};
+use super::{calibrate, checks};
 use super::{render, tables};
 use crate::artefact::{self, Manifest, write_all};
 use crate::certificate::{Certificate, Verdict, certify_against};
@@ -374,6 +374,7 @@ pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
             ));
         }
     }
+    checks::ask_peers(args, &opened)?;
     conclude(&certificate, args.allow_approximate)
 }
 

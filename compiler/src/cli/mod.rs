@@ -2,6 +2,7 @@
 
 mod args;
 mod calibrate;
+mod checks;
 mod commands;
 mod config;
 mod eval;

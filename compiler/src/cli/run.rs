@@ -8,7 +8,7 @@ use snnc_ir::{Graph, NodeId, Schedule, SpikingOp};
 
 use super::args::{Common, Format, RunArgs};
 use super::commands::{Loaded, load, runner, write_file};
-use super::{render, tables};
+use super::{checks, render, tables};
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::{Answer, Runner, prediction};
@@ -24,6 +24,9 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
         Some(_) => traced(&runner, &loaded, &data)?,
         None => (runner.answers(&data, &args.input)?, Vec::new()),
     };
+    if let Loaded::Artefact(opened) = &loaded {
+        checks::report_saturation(&opened.network, &runner, &data, common)?;
+    }
     let n = answers.len();
     let Some(first) = answers.first() else { return Ok(()) };
     let shape =

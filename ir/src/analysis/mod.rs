@@ -1,7 +1,9 @@
 //! What can be proved of a spiking network without running it.
 
 mod interval;
+mod saturation;
 mod staircase;
 
 pub use interval::{Interval, Intervals, intervals, sum_interval};
+pub use saturation::{Saturation, outside, saturations};
 pub use staircase::{Fraction, StraightLine, bisect_thresholds};

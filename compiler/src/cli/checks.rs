@@ -1,0 +1,63 @@
+//! What `verify` and `run` look at besides the certificate: peers, and what saturates.
+
+use super::args::{Common, VerifyArgs};
+use super::commands::{Loaded, runner};
+use super::render;
+use crate::data::Dataset;
+use crate::evaluate::Runner;
+use crate::saturation::SaturationLog;
+use crate::{Error, artefact, peers};
+
+/// Runs the artefact in the tools that `--peer` names.
+pub(super) fn ask_peers(args: &VerifyArgs, opened: &artefact::Opened) -> Result<(), Error> {
+    if args.peer.is_empty() {
+        return Ok(());
+    }
+    let target = opened.target.name();
+    let loaded = Loaded::Artefact(Box::new(opened.clone()));
+    let runner = runner(&loaded, &args.data, false)?;
+    let samples = args.samples.as_ref().map(|p| Dataset::load(p, args.data.limit)).transpose()?;
+    let device = opened.manifest.as_ref().and_then(|m| m.options.get("device"));
+    let case = peers::Case {
+        folder: &args.artefact,
+        target,
+        device: device.map(String::as_str),
+        network: &opened.network,
+        runner: &runner,
+        samples: samples.as_ref(),
+    };
+    let mut problems = Vec::new();
+    for name in &args.peer {
+        match peers::peer(name, target)?.check(&case)? {
+            peers::Outcome::Skipped(why) => {
+                render::line(format_args!("skipped: peer {name}: {why}"));
+            }
+            peers::Outcome::Agrees(what) => {
+                render::line(format_args!("peer {name} agrees: {what}"));
+            }
+            peers::Outcome::Differs(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Check(problems)) }
+}
+
+/// Says what saturated; where it is proved that nothing can, nothing is run.
+pub(super) fn report_saturation(
+    network: &snnc_ir::Graph,
+    runner: &Runner,
+    data: &Dataset,
+    common: &Common,
+) -> Result<(), Error> {
+    let mut log = SaturationLog::of(network);
+    if log.is_idle() || common.quiet {
+        return Ok(());
+    }
+    for i in 0..data.len() {
+        runner.answer(data, i, &mut |id, _, values| log.observe(network, id, values))?;
+    }
+    for (id, count) in log.saturated() {
+        let text = format!("{count} values saturated in {} samples", data.len());
+        render::note(&network[id].describe(), &text);
+    }
+    Ok(())
+}
