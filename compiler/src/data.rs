@@ -1,5 +1,6 @@
 //! Samples and labels from `.npz` and `.npy` files.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -86,7 +87,11 @@ impl Dataset {
         Dataset::new(&x, labels, limit).map_err(|reason| fail(reason, ""))
     }
 
-    fn new(
+    /// The samples of an array, the first dimension counting them; at most `limit` of them.
+    ///
+    /// # Errors
+    /// Says why when `x` holds no samples, or another number than there are labels.
+    pub fn new(
         x: &NpyArray,
         labels: Option<Vec<i64>>,
         limit: Option<usize>,
@@ -127,19 +132,41 @@ impl Dataset {
         self.len == 0
     }
 
-    /// Checks that a sample has as many values as an input of shape `wanted`, in that shape or flat.
+    /// The samples as an input of shape `wanted` takes them: in that shape, flat, or with the
+    /// channels last, which are then moved to the front.
     ///
     /// # Errors
-    /// When it has not.
-    pub fn fits(&self, wanted: &[usize], path: &Path) -> Result<(), Error> {
+    /// When they do not fit.
+    pub fn fitted(&self, wanted: &[usize], path: &Path) -> Result<Cow<'_, Dataset>, Error> {
         let squeezed = |s: &[usize]| s.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
         let flat = self.shape.len() == 1 && self.shape[0] == wanted.iter().product::<usize>();
         if squeezed(&self.shape) == squeezed(wanted) || flat {
-            return Ok(());
+            return Ok(Cow::Borrowed(self));
+        }
+        if let ([height, width, channels], true) = (self.shape.as_slice(), wanted.len() == 3)
+            && wanted == [*channels, *height, *width]
+        {
+            return Ok(Cow::Owned(self.channels_first(*channels, wanted)));
         }
         let reason =
             format!("has samples of shape {:?}, but the network takes {wanted:?}", self.shape);
         Err(Error::input(format!("`{}`", path.display()), reason, "transpose or reshape `x`"))
+    }
+
+    fn channels_first(&self, channels: usize, shape: &[usize]) -> Dataset {
+        fn turned<T: Copy>(values: &[T], cells: usize, channels: usize) -> Vec<T> {
+            let sample = |s: &[T]| -> Vec<T> {
+                (0..s.len()).map(|i| s[i % cells * channels + i / cells]).collect()
+            };
+            values.chunks_exact(cells * channels).flat_map(sample).collect()
+        }
+        let cells = shape.iter().product::<usize>() / channels;
+        let elements = match &self.elements {
+            Elements::U8(v) => Elements::U8(turned(v, cells, channels).into()),
+            Elements::Integers(v) => Elements::Integers(turned(v, cells, channels)),
+            Elements::Reals(v) => Elements::Reals(turned(v, cells, channels)),
+        };
+        Dataset { shape: shape.to_vec(), elements, ..self.clone() }
     }
 
     /// Sample `index` for a real input.
@@ -164,5 +191,25 @@ impl Dataset {
             Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
             Elements::Reals(v) => v[range].iter().map(|&x| scaled(f64::from(x))).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_with_channels_last_are_turned() {
+        // Two samples of 2 by 3 cells and 2 channels; channel c of cell i of sample s is 100 s + 10 c + i.
+        let last: Vec<u8> = (0..24).map(|k| 100 * (k / 12) + 10 * (k % 2) + k % 12 / 2).collect();
+        let x = NpyArray { dtype: NpyType::U8, shape: vec![2, 2, 3, 2], data: last.into() };
+        let data = Dataset::new(&x, None, None).unwrap();
+        let as_is = Scaling { scale: 1.0, offset: 0.0 };
+        let turned = data.fitted(&[2, 2, 3], Path::new("x.npy")).unwrap();
+        let second = [100, 101, 102, 103, 104, 105, 110, 111, 112, 113, 114, 115];
+        assert_eq!(turned.integers(1, as_is), second);
+        assert_eq!(turned.shape, [2, 2, 3]);
+        assert!(matches!(data.fitted(&[2, 3, 2], Path::new("x.npy")), Ok(Cow::Borrowed(_))));
+        assert!(data.fitted(&[3, 2, 2], Path::new("x.npy")).is_err());
     }
 }

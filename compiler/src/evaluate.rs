@@ -328,7 +328,7 @@ impl Runner {
         path: &Path,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Vec<Answer>, Error> {
-        data.fits(&self.input_shape, path)?;
+        let data = &*data.fitted(&self.input_shape, path)?;
         let answer = |i| self.answer(data, i, &mut |_, _, _| {}).inspect(|_| tick());
         (0..data.len()).into_par_iter().map(answer).collect()
     }

@@ -37,6 +37,18 @@ pub struct Model {
     pub notes: Vec<Note>,
 }
 
+/// The network that is run for a model file itself: on integer codes where all of it is quantised,
+/// else as ONNX states it, in canonical form.
+///
+/// # Errors
+/// What import and canonicalisation refuse.
+pub fn runnable(path: &Path, options: &ImportOptions) -> Result<Graph, Error> {
+    let imported = import::load(path, options)?;
+    let mut context = Context::default();
+    let tensor = passes::canonicalise(imported.graph, &mut context)?;
+    Ok(passes::quantised(tensor.clone(), &mut context).unwrap_or(tensor))
+}
+
 /// Everything that shapes a compilation besides the model and the targets.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {

@@ -109,7 +109,7 @@ pub fn measure(
     let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
     let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
     let shape = graph[input].ty.shape.clone();
-    data.fits(shape.get(1..).unwrap_or(&shape), path)?;
+    let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
     let samples = samples.min(data.len());
     let wanted = probabilities(graph, data, samples, &shape, options.scaling)?;
     let hidden: Vec<&Site> = sites.iter().filter(|s| !s.input).collect();

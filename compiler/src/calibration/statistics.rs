@@ -89,7 +89,7 @@ impl Statistics {
         let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
         let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
         let shape = graph[input].ty.shape.clone();
-        data.fits(shape.get(1..).unwrap_or(&shape), path)?;
+        let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
         let program = Program::new(graph).map_err(|e| fault(&e))?;
         let names: HashMap<_, _> = sites.iter().map(|s| (s.node, s.name.clone())).collect();
         let merged = |mut a: Statistics, b: Statistics| {

@@ -78,6 +78,7 @@ pub(super) enum Command {
 
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
+#[command(mut_arg("shapes", |a| a.visible_alias("input")))]
 #[command(after_help = "Example:\n  snnc compile model.onnx --target loihi,akida2,spleat -o out")]
 pub(super) struct CompileArgs {
     /// The ONNX file
@@ -337,6 +338,7 @@ pub(super) struct CompareArgs {
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
+#[command(mut_arg("shapes", |a| a.visible_alias("input")))]
 #[command(after_help = "Example:\n  snnc inspect model.onnx")]
 pub(super) struct InspectArgs {
     /// An artefact's folder, a target's file, or an ONNX file

@@ -15,10 +15,10 @@ use crate::certificate::{Certificate, Verdict, certify_against};
 use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, takes_reals};
-use crate::passes::{self, Context};
+use crate::passes::Context;
 use crate::pipeline::{self, CompileOptions, Compiled, Model};
 use crate::reference::Semantics;
-use crate::{Error, Problem, import};
+use crate::{Error, Problem};
 
 /// Resolves names of targets; all unknown ones at once.
 pub(super) fn resolve_targets(names: &[String]) -> Result<Vec<&'static dyn Target>, Error> {
@@ -265,11 +265,7 @@ pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
     if let Some(opened) = artefact::open(path)? {
         return Ok(Loaded::Artefact(Box::new(opened)));
     }
-    let imported = import::load(path, &import_options(import)?)?;
-    let mut context = Context::default();
-    let tensor = passes::canonicalise(imported.graph, &mut context)?;
-    // A network that is not quantised runs as ONNX states it.
-    let graph = passes::quantised(tensor.clone(), &mut context).unwrap_or(tensor);
+    let graph = pipeline::runnable(path, &import_options(import)?)?;
     Ok(Loaded::Model(Box::new(graph)))
 }
 

@@ -18,11 +18,11 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     let loaded = load(&args.network, &args.import)?;
     let runner = runner(&loaded, &args.data, false)?;
     let data = Dataset::load(&args.input, args.data.limit)?;
-    data.fits(&runner.input_shape, &args.input)?;
+    let data = &*data.fitted(&runner.input_shape, &args.input)?;
     let settling = settling(args, &loaded)?;
     let (answers, trace) = match &args.trace {
-        Some(_) => traced(&runner, &loaded, &data)?,
-        None => (runner.answers(&data, &args.input)?, Vec::new()),
+        Some(_) => traced(&runner, &loaded, data)?,
+        None => (runner.answers(data, &args.input)?, Vec::new()),
     };
     if let Loaded::Artefact(opened) = &loaded {
         checks::report_saturation(&opened.network, &runner, &data, common)?;

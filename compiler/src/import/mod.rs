@@ -34,7 +34,7 @@ use crate::Error;
 pub struct ImportOptions {
     /// Extents of symbolic dimensions by name, from `--dim NAME=N`.
     pub dims: BTreeMap<String, usize>,
-    /// Shapes of inputs by name, from `--input NAME:SHAPE`; they win over the file's.
+    /// Shapes of inputs by name, from `--input-shape NAME:SHAPE`; they win over the file's.
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Whether files are mapped into memory instead of read; see [`load`].
     pub mmap: bool,

@@ -169,7 +169,7 @@ impl<'m> Session<'m> {
                     format!("the model has no input `{name}`"),
                     format!("its inputs are {}", names.join(", ")),
                 );
-                self.importer.fail("--input", failure);
+                self.importer.fail("--input-shape", failure);
             }
         }
         for input in &graph.input {
@@ -214,7 +214,7 @@ impl<'m> Session<'m> {
         let Some(dims) = &ty.shape else {
             return Err(Failure::unsupported(
                 "its shape is not known",
-                format!("give it with --input {}:1x..", input.name),
+                format!("give it with --input-shape {}:1x..", input.name),
             ));
         };
         let mut shape = Vec::with_capacity(dims.dim.len());
@@ -237,7 +237,10 @@ impl<'m> Session<'m> {
                 None => {
                     return Err(Failure::unsupported(
                         format!("the extent of its dimension {index} `{symbol}` is not known"),
-                        format!("give it with --dim {symbol}=N, or --input {}:1x..", input.name),
+                        format!(
+                            "give it with --dim {symbol}=N, or --input-shape {}:1x..",
+                            input.name
+                        ),
                     ));
                 }
             }

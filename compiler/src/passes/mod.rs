@@ -2,6 +2,7 @@
 
 mod absorb_affine;
 mod absorb_quantise;
+mod bare_scores;
 mod cancel_quantise;
 mod fold_batch_normalisation;
 mod fold_bias;
@@ -19,6 +20,7 @@ mod reduce_to_pool;
 mod remove_identities;
 mod rewrite;
 mod sink_dequantise;
+mod turn_input;
 
 use snnc_ir::Graph;
 

@@ -80,7 +80,7 @@ pub fn observe(
     path: &Path,
     tick: &(dyn Fn() + Sync),
 ) -> Result<(Evaluation, Vec<Histograms>), Error> {
-    data.fits(&runner.input_shape, path)?;
+    let data = &*data.fitted(&runner.input_shape, path)?;
     let order: Vec<NodeId> =
         network.order().unwrap_or_default().into_iter().filter(|&id| sends(network, id)).collect();
     let start = std::time::Instant::now();
