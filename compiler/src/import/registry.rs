@@ -128,6 +128,7 @@ static OPERATORS: &[Operator] = &[
     onnx("Squeeze", &[1, 11, 13, 21, 23, 24, 25], shape::squeeze),
     onnx("Sub", &[1, 6, 7, 13, 14], arithmetic::sub),
     onnx("Sum", &[1, 6, 8, 13], arithmetic::sum),
+    onnx("Swish", &[24], activation::swish),
     onnx("Tanh", &[1, 6, 13], activation::tanh),
     onnx("Transpose", &[1, 13, 21, 23, 24, 25], layout::transpose),
     onnx("Unsqueeze", &[1, 11, 13, 21, 23, 24, 25], shape::unsqueeze),

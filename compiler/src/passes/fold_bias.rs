@@ -47,6 +47,7 @@ fn fold(graph: &mut Graph, names: &mut Names, sum: NodeId, layer: NodeId, bias: 
     set_sources(graph, layer, &sources);
     inherit(graph, sum, layer);
     graph.replace_uses(sum, layer);
+    graph.remove(sum);
     true
 }
 

@@ -2,7 +2,7 @@
 
 use snnc_ir::{Graph, NodeId, PoolKind, TensorOp};
 
-use super::rewrite::{inherit, op, set_op, set_sources};
+use super::rewrite::{inherit, op, set_op, set_sources, used_once};
 use super::{Context, Meaning, Pass};
 use crate::Error;
 
@@ -22,7 +22,14 @@ fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
 }
 
 fn fold(graph: &mut Graph, id: NodeId) -> Option<()> {
-    let pad = graph.source(id, 0)?;
+    let operand = graph.source(id, 0)?;
+    // Codes are padded before they are dequantised, with the code of zero.
+    let (pad, zero, dequantiser) = match op(graph, operand)? {
+        TensorOp::Dequantise(q) if q.axis.is_none() && used_once(graph, operand) => {
+            (graph.source(operand, 0)?, q.zero_at(0) as f64, Some(operand))
+        }
+        _ => (operand, 0.0, None),
+    };
     let TensorOp::Pad { before, after, value } = op(graph, pad)? else { return None };
     let rank = before.len();
     let positive = |p: &[isize]| p.iter().map(|&p| usize::try_from(p).ok()).collect();
@@ -30,7 +37,11 @@ fn fold(graph: &mut Graph, id: NodeId) -> Option<()> {
         (positive(before), positive(after));
     let (before, after) = (before?, after?);
     let spatial_only = rank >= 3 && before[..2] == [0, 0] && after[..2] == [0, 0];
-    if *value != 0.0 || !spatial_only || !graph[pad].ty.dtype.is_float() {
+    let codes = !graph[pad].ty.dtype.is_float();
+    if *value != zero || !spatial_only || codes != dequantiser.is_some() {
+        return None;
+    }
+    if dequantiser.is_some() && !used_once(graph, pad) {
         return None;
     }
     let mut changed = op(graph, id)?.clone();
@@ -48,10 +59,17 @@ fn fold(graph: &mut Graph, id: NodeId) -> Option<()> {
         window.before[i] += before[i + 2];
         window.after[i] += after[i + 2];
     }
-    let mut sources = graph.sources(id);
-    sources[0] = graph.source(pad, 0)?;
+    let unpadded = graph.source(pad, 0)?;
+    if let Some(dequantiser) = dequantiser {
+        let shape = graph[unpadded].ty.shape.clone();
+        graph[dequantiser].ty.shape = shape;
+        set_sources(graph, dequantiser, &[unpadded]);
+    } else {
+        let mut sources = graph.sources(id);
+        sources[0] = unpadded;
+        set_sources(graph, id, &sources);
+    }
     set_op(graph, id, changed);
-    set_sources(graph, id, &sources);
     inherit(graph, pad, id);
     Some(())
 }

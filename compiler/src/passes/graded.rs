@@ -155,8 +155,21 @@ impl Converter<'_> {
         match (self.form(id, 0), self.quantised.source(id, 0)) {
             (Form::Raw, Some(input)) => self.encode(id, input, q),
             (Form::Nothing, _) => Form::Nothing,
+            // Quantising what is behind a softmax keeps the order of the scores, but for ties.
+            (Form::Scores(source, scale), _) if self.ends_at_outputs(id) => {
+                Form::Scores(source, scale)
+            }
             _ => self.problem(id, "a quantiser that is not at an input", ""),
         }
+    }
+
+    /// Whether nothing but outputs, and dequantisers before them, sees a value.
+    fn ends_at_outputs(&self, id: NodeId) -> bool {
+        self.quantised.users(id).into_iter().all(|user| match self.quantised[user].as_tensor() {
+            Some(TensorOp::Output) => true,
+            Some(TensorOp::Dequantise(_)) => self.ends_at_outputs(user),
+            _ => false,
+        })
     }
 
     fn encode(&mut self, id: NodeId, input: NodeId, q: &Quantisation) -> Form {

@@ -1,6 +1,6 @@
 //! Functions of one element.
 
-use snnc_ir::{Binary, DType, TensorOp, TensorType, Unary};
+use snnc_ir::{Binary, DType, Tensor, TensorOp, TensorType, Unary};
 
 use super::Outputs;
 use crate::import::call::{Call, Failure};
@@ -33,6 +33,22 @@ pub(crate) fn not(importer: &mut Importer, call: &Call) -> Outputs {
 
 pub(crate) fn leaky_relu(importer: &mut Importer, call: &Call) -> Outputs {
     unary(importer, call, Unary::LeakyRelu { alpha: call.float("alpha", 0.01)? })
+}
+
+/// `x * sigmoid(alpha x)`
+pub(crate) fn swish(importer: &mut Importer, call: &Call) -> Outputs {
+    let x = call.input(0)?;
+    let ty = importer.ty(x).clone();
+    let alpha = call.float("alpha", 1.0)?;
+    let mut inner = x;
+    if alpha != 1.0 {
+        let factor = importer.literal(call, "alpha", Tensor::from_f32(&[], &[alpha]));
+        let product = TensorOp::Binary(Binary::Mul);
+        inner = importer.emit_part(call, "scaled", product, &[x, factor], ty.clone())?;
+    }
+    let sigmoid = TensorOp::Unary(Unary::Sigmoid);
+    let gate = importer.emit_part(call, "gate", sigmoid, &[inner], ty)?;
+    Ok(vec![importer.emit(call, TensorOp::Binary(Binary::Mul), &[x, gate])?])
 }
 
 pub(crate) fn hard_sigmoid(importer: &mut Importer, call: &Call) -> Outputs {

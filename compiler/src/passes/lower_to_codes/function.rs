@@ -62,6 +62,11 @@ impl Lowering<'_> {
                 None => return self.unquantised(id, *operand),
             }
         }
+        let known: Vec<NodeId> =
+            functions.iter().filter_map(|f| f.as_ref().ok()).map(|f| f.codes).collect();
+        if let Some(common) = known.iter().find_map(|&codes| self.on_codes_of(&functions, codes)) {
+            functions = common;
+        }
         let Some(first) = functions.iter().find_map(|f| f.as_ref().ok()).cloned() else {
             return self.obstacle(id, "computes a constant that is not evaluated", "");
         };
@@ -79,6 +84,37 @@ impl Lowering<'_> {
             Some(reals) => Value::Function(Function { reals, ..first }),
             None => self.obstacle(id, "cannot be tabulated", CALIBRATE),
         }
+    }
+
+    /// The operands as functions of `codes`, if all are.
+    fn on_codes_of(
+        &self,
+        operands: &[Result<Function, f32>],
+        codes: NodeId,
+    ) -> Option<Vec<Result<Function, f32>>> {
+        let moved = |operand: &Result<Function, f32>| match operand {
+            Ok(function) => self.traced_to(function.clone(), codes).map(Ok),
+            Err(value) => Some(Err(*value)),
+        };
+        operands.iter().map(moved).collect()
+    }
+
+    /// A function of codes that tables make from `codes`, as a function of these.
+    fn traced_to(&self, mut function: Function, codes: NodeId) -> Option<Function> {
+        while function.codes != codes {
+            let TensorOp::Lookup { minimum, table } = op(&self.target, function.codes)? else {
+                return None;
+            };
+            let before = self.target.source(function.codes, 0)?;
+            let q = self.quantisation(before).filter(|q| q.axis.is_none())?;
+            let real = |code: i64| {
+                let entry = *table.get(usize::try_from(code - minimum).ok()?)?;
+                function.reals.get(usize::try_from(entry - function.minimum).ok()?).copied()
+            };
+            let reals = levels(q.minimum, q.maximum)?.map(real).collect::<Option<Vec<f32>>>()?;
+            function = Function { codes: before, minimum: q.minimum, reals };
+        }
+        Some(function)
     }
 
     /// The operator of node `id` on every level at once.
@@ -123,6 +159,14 @@ impl Lowering<'_> {
     ) -> Value {
         let Function { codes, minimum, reals } = function;
         let table: Vec<i64> = reals.iter().map(|&real| q.code(real, 0)).collect();
+        let ends = (table.iter().min(), table.iter().max());
+        let tight = match (levels(q.minimum, q.maximum), ends) {
+            (None, (Some(&minimum), Some(&maximum))) => {
+                Quantisation { minimum, maximum, ..q.clone() }
+            }
+            _ => q.clone(),
+        };
+        let (q, ty) = (&tight, ty.quantised(tight.clone()));
         let operator = if self.is_rescaling(codes, minimum, &table, q) {
             TensorOp::Requantise
         } else {

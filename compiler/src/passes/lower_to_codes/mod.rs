@@ -6,6 +6,7 @@
 
 mod function;
 mod layer;
+mod reach;
 
 use std::collections::{HashMap, HashSet};
 
@@ -238,6 +239,8 @@ impl Lowering<'_> {
         }
         let dtype = self.source[id].ty.dtype;
         let shape = self.source[id].ty.shape.clone();
+        let tight = self.reachable(q, &operand.1);
+        let q = tight.as_ref().unwrap_or(q);
         let ty = TensorType::new(dtype, shape).quantised(q.clone());
         match &operand.1 {
             Value::Reals(node) => {
