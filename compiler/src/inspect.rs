@@ -1,9 +1,12 @@
 //! What a model is made of, and what stands in the way of its conversion.
 
 use serde::Serialize;
+use snnc_backends::{TARGETS, Target, TargetOptions, Violation};
 use snnc_ir::{Connectivity, Graph, NodeId, Op, Quantisation, SpikingOp, TensorOp, TensorType};
 
+use crate::certificate::{Verdict, certify};
 use crate::import::Imported;
+use crate::passes::graded::{self, Conversion};
 use crate::passes::{self, Context};
 use crate::{Error, Problem};
 
@@ -28,10 +31,47 @@ pub struct Inspection {
     pub operations: u64,
     /// Whether activations and weights are codes throughout, so that spikes can be exact.
     pub quantised: bool,
-    /// What stops the network from being brought to integer codes, all of it.
+    /// What stops the network from being converted to spikes as it is, all of it.
     pub obstacles: Vec<Obstacle>,
+    /// What each target makes of the network.
+    pub targets: Vec<Rating>,
     /// What the user should know, each with the node concerned.
     pub notes: Vec<(String, String)>,
+}
+
+/// What a target makes of a network, in its default coding and on its default device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rating {
+    /// Name of the target.
+    pub target: String,
+    /// The coding that was tried.
+    pub coding: String,
+    /// The rating.
+    pub rating: Grade,
+    /// Why it is not exact, node by node; empty if it is.
+    pub reasons: Vec<Obstacle>,
+}
+
+/// How well a target computes what the model computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// Every activation has the model's code; proved for all inputs.
+    Exact,
+    /// The network runs, but some activations may have other codes.
+    Approximate,
+    /// The network does not run there.
+    Cannot,
+}
+
+impl std::fmt::Display for Grade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Grade::Exact => "exact",
+            Grade::Approximate => "approximate",
+            Grade::Cannot => "cannot",
+        })
+    }
 }
 
 /// An input or output.
@@ -106,6 +146,12 @@ pub struct Obstacle {
     pub remedy: String,
 }
 
+impl Obstacle {
+    fn new(place: &str, reason: impl ToString, remedy: &str) -> Self {
+        Obstacle { place: place.into(), reason: reason.to_string(), remedy: remedy.into() }
+    }
+}
+
 impl From<&Problem> for Obstacle {
     fn from(problem: &Problem) -> Self {
         let Problem { place, reason, remedy } = problem.clone();
@@ -122,9 +168,9 @@ pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
     let mut context = Context { notes: imported.notes.clone(), ..Context::default() };
     let canonical = passes::canonicalise(imported.graph.clone(), &mut context)?;
     let lowered = passes::quantised(canonical.clone(), &mut context);
-    let obstacles: Vec<Obstacle> = match &lowered {
-        Ok(_) => Vec::new(),
-        Err(error) => error.problems().iter().map(Obstacle::from).collect(),
+    let converted = match &lowered {
+        Ok(codes) => graded::convert(codes).map_err(|error| obstacles(&error)),
+        Err(error) => Err(obstacles(error)),
     };
     let graph = lowered.as_ref().unwrap_or(&canonical);
     let nodes = rows(graph)?;
@@ -138,9 +184,56 @@ pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
         operations: nodes.iter().map(|r| r.operations).sum(),
         quantised: lowered.is_ok(),
         nodes,
-        obstacles,
+        targets: TARGETS.iter().map(|target| rating(*target, graph, converted.as_ref())).collect(),
+        obstacles: converted.err().unwrap_or_default(),
         notes: context.notes,
     })
+}
+
+fn obstacles(error: &Error) -> Vec<Obstacle> {
+    error.problems().iter().map(Obstacle::from).collect()
+}
+
+/// Tries a network of integer codes on a target.
+fn rating(
+    target: &dyn Target,
+    codes: &Graph,
+    converted: Result<&Conversion, &Vec<Obstacle>>,
+) -> Rating {
+    let coding = target.codings().first().map_or("", |c| c.name()).to_owned();
+    let of = |rating, reasons| Rating { target: target.name().into(), coding, rating, reasons };
+    let conversion = match converted {
+        Ok(conversion) => conversion,
+        Err(obstacles) => return of(Grade::Cannot, obstacles.clone()),
+    };
+    let network = match snnc_ir::verify(conversion.network.clone()) {
+        Ok(network) => network,
+        Err(errors) => {
+            let help = "this is a fault of the compiler: please report it with the model";
+            let reason = |e: &snnc_ir::VerifyError| Obstacle::new("the network", e, help);
+            return of(Grade::Cannot, errors.iter().map(reason).collect());
+        }
+    };
+    let legalised = match target.legalise(&network, &TargetOptions::default()) {
+        Ok(legalised) => legalised,
+        Err(violations) => {
+            let reason = |v: &Violation| Obstacle::new(&v.node, &v.reason, &v.remedy);
+            return of(Grade::Cannot, violations.iter().map(reason).collect());
+        }
+    };
+    let certificate = certify(codes, conversion, &legalised.network);
+    let inexact = certificate.populations.iter().filter(|p| p.verdict != Verdict::Proved);
+    let unproved = certificate.obligations.iter().filter(|o| !o.holds);
+    let reasons = inexact
+        .map(|p| Obstacle::new(&p.node, format_args!("{}: {}", p.verdict, p.method), ""))
+        .chain(
+            unproved.map(|o| Obstacle::new(&o.subject, format_args!("not shown: {}", o.claim), "")),
+        )
+        .collect();
+    match certificate.verdict {
+        Verdict::Proved => of(Grade::Exact, Vec::new()),
+        _ => of(Grade::Approximate, reasons),
+    }
 }
 
 fn port(graph: &Graph, id: NodeId) -> Port {

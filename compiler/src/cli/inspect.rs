@@ -1,52 +1,13 @@
 //! `inspect`: what is in a model or an artefact, and what each target makes of it.
 
-use serde::Serialize;
-use snnc_backends::{TARGETS, TargetOptions};
-use snnc_ir::{Graph, Op, TensorOp};
-
 use super::args::{Common, Format, InspectArgs};
-use super::commands::{Loaded, load};
 use super::{config, render, tables};
-use crate::artefact::{Opened, PopulationRow};
-use crate::certificate::{Verdict, certify};
-use crate::passes::graded;
-use crate::passes::{self, Context};
-use crate::{Error, Problem, import};
+use crate::artefact::{self, Opened, PopulationRow};
+use crate::inspect::{Grid, Inspection, Obstacle, Port, Row, inspect as inspection};
+use crate::{Error, import};
 
-/// What `inspect` shows of a model.
-#[derive(Serialize)]
-struct ModelReport {
-    inputs: Vec<ValueRow>,
-    outputs: Vec<ValueRow>,
-    nodes: Vec<NodeRow>,
-    parameters: usize,
-    /// What keeps the network from being converted; empty if nothing does.
-    obstacles: Vec<String>,
-    targets: Vec<TargetRow>,
-}
-
-#[derive(Serialize)]
-struct ValueRow {
-    name: String,
-    r#type: String,
-}
-
-#[derive(Serialize)]
-struct NodeRow {
-    name: String,
-    op: String,
-    shape: Vec<usize>,
-    quantisation: Option<String>,
-    parameters: usize,
-}
-
-#[derive(Serialize)]
-struct TargetRow {
-    target: String,
-    /// `exact`, `approximate` or `cannot`.
-    rating: String,
-    reasons: Vec<String>,
-}
+/// Characters of a name in a table; some exporters join the names of all that was fused.
+const NAME: usize = 40;
 
 /// `inspect`
 pub(super) fn inspect(args: &InspectArgs, common: &Common) -> Result<(), Error> {
@@ -57,160 +18,97 @@ pub(super) fn inspect(args: &InspectArgs, common: &Common) -> Result<(), Error> 
             "check the path",
         ));
     }
-    if let Loaded::Artefact(opened) = load_artefact_or_model(args)? {
+    if let Some(opened) = artefact::open(&args.network)? {
         return inspect_artefact(&opened, common);
     }
     let imported = import::load(&args.network, &config::import_options(&args.import)?)?;
-    let mut context = Context::default();
-    let tensor = passes::canonicalise(imported.graph, &mut context)?;
-    let report = model_report(tensor, &mut context);
+    let report = inspection(&imported)?;
     if common.format == Format::Json {
         return render::json(&report);
     }
-    print_model(&report);
+    print_model(&report, common);
     Ok(())
 }
 
-fn load_artefact_or_model(args: &InspectArgs) -> Result<Loaded, Error> {
-    match crate::artefact::open(&args.network)? {
-        Some(opened) => Ok(Loaded::Artefact(Box::new(opened))),
-        None => load(&args.network, &args.import),
-    }
-}
-
-fn model_report(tensor: Graph, context: &mut Context) -> ModelReport {
-    let value = |g: &Graph, id| ValueRow { name: g[id].name.clone(), r#type: g[id].ty.to_string() };
-    let inputs = tensor.inputs().into_iter().map(|id| value(&tensor, id)).collect();
-    let outputs = tensor.outputs().into_iter().map(|id| value(&tensor, id)).collect();
-    let converted =
-        passes::quantised(tensor.clone(), context).and_then(|q| Ok((graded::convert(&q)?, q)));
-    let shown = converted.as_ref().map_or(&tensor, |(_, q)| q);
-    let nodes = node_rows(shown);
-    let parameters = nodes.iter().map(|n| n.parameters).sum();
-    let (obstacles, targets) = match &converted {
-        Ok((conversion, quantised)) => (Vec::new(), ratings(conversion, quantised)),
-        Err(error) => {
-            let obstacles: Vec<String> = error.problems().iter().map(Problem::to_string).collect();
-            let cannot = |t: &&dyn snnc_backends::Target| TargetRow {
-                target: t.name().into(),
-                rating: "cannot".into(),
-                reasons: vec!["the network is not on integer codes".into()],
-            };
-            (obstacles, TARGETS.iter().map(cannot).collect())
-        }
+fn print_model(report: &Inspection, common: &Common) {
+    let version = |(domain, version): &(String, i64)| match domain.as_str() {
+        "" => format!("ONNX {version}"),
+        other => format!("{other} {version}"),
     };
-    ModelReport { inputs, outputs, nodes, parameters, obstacles, targets }
+    let mut written: Vec<String> = report.opsets.iter().map(version).collect();
+    if !report.producer.is_empty() {
+        written.push(format!("by {}", report.producer));
+    }
+    render::line(format_args!("network {} ({})", report.name, written.join(", ")));
+    for (kind, ports) in [("input", &report.inputs), ("output", &report.outputs)] {
+        for port in ports {
+            render::line(format_args!("{kind:7} {}", port_text(port)));
+        }
+    }
+    let rows: Vec<Vec<String>> = report.nodes.iter().map(cells).collect();
+    let header = ["node", "ONNX", "operator", "result", "quantisation", "parameters", "operations"];
+    render::line(tables::table(&header, &rows, 5));
+    let (p, o) = (report.parameters, report.operations);
+    render::line(format_args!("{p} parameters, {o} multiplications with a sum for one sample"));
+    if !common.quiet {
+        for (node, text) in &report.notes {
+            render::note(node, text);
+        }
+    }
+    if !report.obstacles.is_empty() {
+        render::line("\nWhat keeps the network from being converted as it is:");
+        report.obstacles.iter().for_each(print_obstacle);
+    }
+    render::line("");
+    for rating in &report.targets {
+        render::line(format_args!("{} ({}): {}", rating.target, rating.coding, rating.rating));
+        if report.obstacles.is_empty() {
+            rating.reasons.iter().for_each(print_obstacle);
+        }
+    }
 }
 
-fn node_rows(graph: &Graph) -> Vec<NodeRow> {
-    let order = graph.order().unwrap_or_default();
-    let is_work = |op: &Op| {
-        !matches!(op, Op::Tensor(TensorOp::Constant | TensorOp::Input | TensorOp::Output))
+fn print_obstacle(obstacle: &Obstacle) {
+    render::line(format_args!("  {}: {}", obstacle.place, obstacle.reason));
+    if !obstacle.remedy.is_empty() {
+        render::line(format_args!("    help: {}", obstacle.remedy));
+    }
+}
+
+fn port_text(port: &Port) -> String {
+    format!("{}: {}[{}]", port.name, port.dtype, tables::shape(&port.shape))
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let count = |n: u64| if n == 0 { "-".to_owned() } else { n.to_string() };
+    vec![
+        shortened(&row.name),
+        row.onnx.join(" "),
+        row.operator.clone(),
+        format!("{}[{}]", row.dtype, tables::shape(&row.shape)),
+        row.quantisation.as_ref().map_or_else(|| "-".into(), grid_text),
+        count(row.parameters),
+        count(row.operations),
+    ]
+}
+
+fn grid_text(grid: &Grid) -> String {
+    let scale = match (grid.scales, grid.scale) {
+        (1, (scale, _)) => format!("scale {scale:.4e}"),
+        (n, (low, high)) => format!("{n} scales {low:.4e} to {high:.4e}"),
     };
-    order
-        .into_iter()
-        .filter(|&id| is_work(&graph[id].op))
-        .map(|id| {
-            let node = &graph[id];
-            let constants = graph.sources(id).into_iter().filter_map(|s| graph[s].data.as_ref());
-            NodeRow {
-                name: node.origins.first().map_or(&node.name, |o| &o.node).clone(),
-                op: op_name(&node.op),
-                shape: node.ty.shape.clone(),
-                quantisation: node.ty.quantisation.as_ref().map(|q| {
-                    let per = if q.scale.len() > 1 {
-                        format!("{} scales", q.scale.len())
-                    } else {
-                        format!("scale {}", q.scale[0])
-                    };
-                    format!("{} bits, {per}, zero {}", q.bits(), q.zero_at(0))
-                }),
-                parameters: constants.map(snnc_ir::Tensor::len).sum(),
-            }
-        })
-        .collect()
-}
-
-fn op_name(op: &Op) -> String {
-    match serde_json::to_value(
-        match op {
-            Op::Tensor(op) => serde_json::to_value(op),
-            Op::Spiking(op) => serde_json::to_value(op),
-        }
-        .unwrap_or_default(),
-    ) {
-        Ok(serde_json::Value::String(name)) => name,
-        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
-        _ => String::new(),
+    match grid.bits {
+        // Accumulators: every 32-bit number is a code.
+        bits @ 32.. => format!("{bits} bits, {scale}"),
+        bits => format!("{bits} bits, {} to {}, {scale}", grid.range.0, grid.range.1),
     }
 }
 
-fn ratings(conversion: &graded::Conversion, quantised: &Graph) -> Vec<TargetRow> {
-    TARGETS
-        .iter()
-        .map(|target| {
-            let row = |rating: &str, reasons: Vec<String>| TargetRow {
-                target: target.name().into(),
-                rating: rating.into(),
-                reasons,
-            };
-            let Ok(network) = snnc_ir::verify(conversion.network.clone()) else {
-                return row("cannot", vec!["the network is not valid".into()]);
-            };
-            match target.legalise(&network, &TargetOptions::default()) {
-                Err(violations) => {
-                    let reason = |v: &snnc_backends::Violation| format!("{v} (help: {})", v.remedy);
-                    row("cannot", violations.iter().map(reason).collect())
-                }
-                Ok(legalised) => {
-                    let certificate = certify(quantised, conversion, &legalised.network);
-                    let other =
-                        certificate.populations.iter().filter(|p| p.verdict != Verdict::Proved);
-                    let reasons: Vec<String> =
-                        other.map(|p| format!("{}: {}: {}", p.node, p.verdict, p.method)).collect();
-                    row(
-                        if certificate.verdict == Verdict::Proved {
-                            "exact"
-                        } else {
-                            "approximate"
-                        },
-                        reasons,
-                    )
-                }
-            }
-        })
-        .collect()
-}
-
-fn print_model(report: &ModelReport) {
-    for v in &report.inputs {
-        render::line(format_args!("input   {}: {}", v.name, v.r#type));
-    }
-    for v in &report.outputs {
-        render::line(format_args!("output  {}: {}", v.name, v.r#type));
-    }
-    let rows: Vec<Vec<String>> = report
-        .nodes
-        .iter()
-        .map(|n| {
-            let q = n.quantisation.clone().unwrap_or_else(|| "-".into());
-            vec![n.name.clone(), n.op.clone(), tables::shape(&n.shape), q, n.parameters.to_string()]
-        })
-        .collect();
-    render::line(tables::table(
-        &["node", "operator", "shape", "quantisation", "parameters"],
-        &rows,
-        4,
-    ));
-    render::line(format_args!("{} parameters", report.parameters));
-    for obstacle in &report.obstacles {
-        render::line(format_args!("not convertible: {obstacle}"));
-    }
-    for t in &report.targets {
-        render::line(format_args!("{}: {}", t.target, t.rating));
-        for reason in &t.reasons {
-            render::line(format_args!("  {reason}"));
-        }
+/// The end of a long name: exporters put what tells nodes apart there.
+fn shortened(name: &str) -> String {
+    match name.char_indices().rev().nth(NAME - 1) {
+        Some((start, _)) if start > 0 => format!("…{}", &name[start..]),
+        _ => name.to_owned(),
     }
 }
 
