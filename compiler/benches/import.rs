@@ -1,14 +1,21 @@
 //! Opening large models: 100 MB of weights, which should cost nothing, and 50,000 nodes.
+//!
+//! `cargo bench -p snnc --bench import` prints times, and below each what was allocated: `max alloc`
+//! is the largest amount of memory held at once, in allocations and bytes. Weights are mapped, so
+//! pages of the file that nothing reads do not count.
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use divan::{Bencher, black_box};
+use divan::{AllocProfiler, Bencher, black_box};
 use onnx_protobuf::{
     Dimension, DimensionValue, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
 };
 use snnc::import::{ImportOptions, from_bytes, load};
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 fn main() {
     divan::main();

@@ -14,11 +14,19 @@ use onnx_protobuf::{
     TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
 };
 use snnc::import::{ImportOptions, from_bytes};
+use snnc::passes::{Context, canonicalise, graded, quantised};
 use snnc::{Error, inspect};
 
 fn exercise(bytes: Bytes) -> Result<(), Error> {
     let imported = from_bytes(bytes, "model", None, &ImportOptions::default())?;
-    inspect::inspect(&imported).map(|_| ())
+    let mut context = Context::default();
+    let canonical = canonicalise(imported.graph, &mut context)?;
+    inspect::rows(&canonical)?;
+    // That a network cannot be converted is an answer; that it panics is not.
+    if let Ok(codes) = quantised(canonical, &mut context) {
+        let _ = graded::convert(&codes);
+    }
+    Ok(())
 }
 
 fn seeds() -> Vec<Vec<u8>> {
