@@ -12,6 +12,7 @@ pub mod codings;
 pub mod data;
 pub mod energy;
 pub mod evaluate;
+pub mod explore;
 mod fold;
 pub mod import;
 pub mod inspect;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
-use snnc_ir::{Coding, Graph, TensorOp, Verified};
+use snnc_ir::{Coding, Graph, Neuron, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
@@ -184,6 +184,20 @@ impl Model {
         let notes = notes.into_iter().chain(context.notes.clone());
         let notes = notes.map(|(node, text)| Note { node, text }).collect();
         Ok(Model { source, tensor, quantised, conversion, notes })
+    }
+}
+
+impl Model {
+    /// Payload bits of the canonical network's populations, but of what is read out.
+    pub fn payload_bits(&self) -> Vec<(String, u8)> {
+        let network = &self.conversion.network;
+        let bits = |id| match network[id].as_spiking() {
+            Some(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Accumulate) => {
+                Some((network[id].name.clone(), p.payload_bits()))
+            }
+            _ => None,
+        };
+        network.order().unwrap_or_default().into_iter().filter_map(bits).collect()
     }
 }
 

@@ -406,3 +406,40 @@ fn few_spikes_neurons_are_shown_and_fitted() {
     fails(&["fit", "tanh", "--timesteps", "99"], 2, &["--timesteps", "32"], folder.path());
     fails(&["fit", "tanh", "--timesteps", "4", "--range", "2"], 2, &["--range"], folder.path());
 }
+
+#[test]
+fn explorations_say_all_of_every_point() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_cnn_bn_float.onnx"), digits("digits-test-360.npz"));
+    let explore = ["explore", &model, "--data", &data, "--limit", "8", "--cycle-samples", "1"];
+    let output = snnc(&[&explore[..], &["-q", "-o", &out]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let read = |name: &str| std::fs::read_to_string(format!("{out}/{name}")).expect("a file");
+    let (csv, page) = (read("explore.csv"), read("explore.html"));
+    let found: serde_json::Value = serde_json::from_str(&read("explore.json")).expect("JSON");
+    let points = found["points"].as_array().expect("points");
+    assert_eq!(csv.lines().count(), points.len() + 1);
+    for name in ["top-1 %", "latency", "spikes/neuron", "synaptic ops", "image bits", "cycles"] {
+        assert!(csv.lines().next().is_some_and(|l| l.contains(name)), "{csv}");
+    }
+    for profile in snnc::energy::Profile::all() {
+        assert!(text.contains(&format!("nJ, {}", profile.name)), "{text}");
+    }
+    for point in points {
+        let name = point["name"].as_str().expect("a name");
+        assert!(text.contains(name) && page.contains(name), "{name}");
+        // What spleat holds has an image and cycles; what it does not, a reason.
+        let held = point["refused"].is_null();
+        assert_eq!(point["image_bits"].is_u64(), held, "{point}");
+        assert_eq!(point["cycles"].is_f64(), held, "{point}");
+    }
+    let point = |name: &str| points.iter().find(|p| p["name"] == name).expect("a point");
+    // One binary timestep is one level: the same network in two codings.
+    let (binary, single) = (point("binary T=1"), point("multi-level N=1 T=1"));
+    for key in ["top1", "spikes_per_neuron", "synaptic_operations", "cycles", "image_bits"] {
+        assert_eq!(binary[key], single[key], "{key}");
+    }
+    assert!(points.iter().any(|p| p["dominated"] == true) && page.contains("dominated"));
+}

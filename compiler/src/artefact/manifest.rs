@@ -306,6 +306,13 @@ fn projections(network: &Graph, population: NodeId) -> Vec<NodeId> {
 }
 
 impl Manifest {
+    /// Bits of all memories that the fit names; none where the target has no image of them.
+    pub fn image_bits(&self) -> Option<u64> {
+        let memories = self.fit.iter().filter(|row| row.resource.ends_with("memory (bits)"));
+        let bits: u64 = memories.map(|row| row.used).sum();
+        (bits > 0).then_some(bits)
+    }
+
     /// Reads a manifest.
     ///
     /// # Errors

@@ -66,6 +66,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Show artefacts and models side by side
     Compare(CompareArgs),
+    /// Try binary and multi-level spikes of few and many levels, and show what each gains and costs
+    Explore(ExploreArgs),
     /// Show what is in a model or an artefact, and what each target makes of it
     Inspect(InspectArgs),
     /// Fit a few-spikes neuron to an activation function, or show the published one
@@ -330,6 +332,42 @@ pub(super) struct CompareArgs {
     /// Write the table as comma-separated values as well
     #[arg(long, value_name = "TABLE.csv")]
     pub(super) csv: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `explore`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  snnc explore model.onnx --data test.npz --calibration train.npz --target spleat -o out"
+)]
+pub(super) struct ExploreArgs {
+    /// The ONNX file; of a quantised model only the codings are explored
+    #[arg(value_name = "MODEL.onnx")]
+    pub(super) model: PathBuf,
+    /// Samples `x` and labels `y`, for accuracy, activity and energy
+    #[arg(long = "data", value_name = "D.npz")]
+    pub(super) samples: PathBuf,
+    /// The target
+    #[arg(long, value_name = "NAME", default_value = "spleat")]
+    pub(super) target: String,
+    /// Where explore.html, explore.csv and explore.json go
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) output: Option<PathBuf>,
+    /// The calibration set of a float model [default: the samples]
+    #[arg(long, value_name = "C.npz")]
+    pub(super) calibration: Option<PathBuf>,
+    /// Bits of weights of a float model
+    #[arg(long, value_name = "BITS", default_value_t = 8)]
+    pub(super) weight_bits: u8,
+    /// Profile by whose energy points dominate each other
+    #[arg(long, value_name = "NAME", default_value = "hardware")]
+    pub(super) profile: String,
+    /// Samples over which cycles are averaged
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+    pub(super) cycle_samples: usize,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

@@ -36,7 +36,7 @@ pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
 }
 
 /// The profile of that name.
-fn profile(name: &str) -> Result<&'static Profile, Error> {
+pub(super) fn profile(name: &str) -> Result<&'static Profile, Error> {
     Profile::named(name).ok_or_else(|| {
         let known: Vec<&str> = Profile::all().iter().map(|p| p.name.as_str()).collect();
         let reason = format!("there is no profile `{name}`");

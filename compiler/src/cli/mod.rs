@@ -6,6 +6,7 @@ mod checks;
 mod commands;
 mod config;
 mod eval;
+mod explore;
 mod fit;
 mod inspect;
 mod progress;
@@ -68,6 +69,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         Command::Verify(args) => commands::verify(args, &cli.common),
         Command::Report(args) => report::report(args, &cli.common),
         Command::Compare(args) => report::compare(args, &cli.common),
+        Command::Explore(args) => explore::explore(args, &cli.common),
         Command::Inspect(args) => inspect::inspect(args, &cli.common),
         Command::Fit(args) => fit::fit(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),

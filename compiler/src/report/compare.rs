@@ -58,11 +58,11 @@ pub enum Cell {
 }
 
 impl Cell {
-    fn number(x: Option<f64>, digits: usize) -> Cell {
+    pub(super) fn number(x: Option<f64>, digits: usize) -> Cell {
         x.map_or(Cell::Nothing, |x| Cell::Number(x, digits))
     }
 
-    fn count(x: Option<u64>) -> Cell {
+    pub(super) fn count(x: Option<u64>) -> Cell {
         x.map_or(Cell::Nothing, Cell::Count)
     }
 
@@ -111,7 +111,7 @@ impl Column {
             coding,
             payload_bits: sent_bits(&opened.network),
             parameters: manifest.map(|m| m.populations.iter().map(|p| p.parameters as u64).sum()),
-            image_bits: manifest.and_then(image_bits),
+            image_bits: manifest.and_then(Manifest::image_bits),
             bytes: manifest.map(|m| m.files.iter().map(|f| f.bytes).sum()),
             certificate: opened.certificate.as_ref().map(|c| c.verdict.to_string()),
             evaluation,
@@ -143,13 +143,6 @@ fn sent_bits(network: &Graph) -> Option<u8> {
         _ => None,
     };
     network.ids().filter_map(sent).max()
-}
-
-/// Bits of all memories that a manifest's fit names.
-fn image_bits(manifest: &Manifest) -> Option<u64> {
-    let memories = manifest.fit.iter().filter(|row| row.resource.ends_with("memory (bits)"));
-    let bits: u64 = memories.map(|row| row.used).sum();
-    (bits > 0).then_some(bits)
 }
 
 /// What a column says of its run.
@@ -225,13 +218,6 @@ impl Comparison {
 
     /// The lines as comma-separated values (RFC 4180), one column for each artefact.
     pub fn csv(&self) -> String {
-        let quoted = |text: &str| {
-            if text.contains([',', '"', '\n', '\r']) {
-                format!("\"{}\"", text.replace('"', "\"\""))
-            } else {
-                text.to_owned()
-            }
-        };
         let names = self.columns.iter().map(|c| quoted(&c.name));
         let mut lines = vec![std::iter::once("figure".to_owned()).chain(names).collect::<Vec<_>>()];
         for row in self.rows() {
@@ -286,6 +272,15 @@ fn figure(index: usize, row: &Row, cell: &Cell) -> Markup {
             figure_of(index, key, &cell.exact(), &cell.shown())
         }
         _ => html! { (cell.shown()) },
+    }
+}
+
+/// A value of a file of comma-separated values (RFC 4180).
+pub(super) fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
     }
 }
 

@@ -8,6 +8,7 @@
 mod activity;
 mod compare;
 mod energies;
+mod explored;
 mod observe;
 mod page;
 mod plots;
