@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
-use snnc_ir::{Coding, Graph, Neuron, SpikingOp, TensorOp, Verified};
+use snnc_ir::{Coding, Graph, Leak, Neuron, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
@@ -406,6 +406,16 @@ fn manifest(
     ]);
     if let Some(timesteps) = options.spikes.timesteps {
         chosen.insert("timesteps".to_owned(), timesteps.to_string());
+    }
+    if let Some(initial) = options.spikes.initial {
+        let half = initial == codings::Initial::HalfThreshold;
+        chosen.insert("initial".to_owned(), if half { "half" } else { "zero" }.to_owned());
+    }
+    if options.spikes.reset == codings::ResetRule::Hard {
+        chosen.insert("reset".to_owned(), "hard".to_owned());
+    }
+    if let Leak::Subtracting { shift } = options.spikes.leak {
+        chosen.insert("leak".to_owned(), shift.to_string());
     }
     for (population, thresholds) in &options.spikes.thresholds {
         chosen.insert(format!("thresholds.{population}"), format!("{thresholds:?}"));

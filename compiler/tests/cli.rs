@@ -443,3 +443,34 @@ fn explorations_say_all_of_every_point() {
     }
     assert!(points.iter().any(|p| p["dominated"] == true) && page.contains("dominated"));
 }
+
+#[test]
+fn rates_reset_start_and_leak_as_asked_and_other_codings_refuse_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_cnn_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
+    let mismatches = |more: &[&str]| {
+        let compile = ["compile", &model, "--target", "reference", "-o", &out, "--code", "rate"];
+        let compiled = snnc(&[&compile[..], more].concat());
+        assert!(compiled.status.success(), "{}", stderr(&compiled));
+        let artefact = format!("{out}/reference");
+        let eval = ["eval", &artefact, "--data", &data, "--limit", "8", "--format", "json"];
+        let found: serde_json::Value = serde_json::from_slice(&snnc(&eval).stdout).expect("JSON");
+        found["mismatches_vs_reference"].as_u64().expect("a number")
+    };
+    let best = mismatches(&[]);
+    for worse in [&["--initial", "zero"], &["--reset", "hard"], &["--leak", "3"]] {
+        assert!(mismatches(worse) > best, "{worse:?}");
+    }
+    let empty = tempfile::tempdir().expect("a folder");
+    let out = empty.path().join("out").display().to_string();
+    let refuse = |code: &str, more: &[&str], word: &str| {
+        let compile = ["compile", &model, "--target", "reference", "-o", &out, "--code", code];
+        fails(&[&compile[..], more].concat(), 2, &[more[0], word], empty.path());
+    };
+    refuse("graded", &["--reset", "hard"], "graded");
+    refuse("multi-level", &["--leak", "2"], "multi-level");
+    refuse("rate", &["--reset", "sideways"], "sideways");
+    refuse("rate", &["--initial", "full"], "full");
+    refuse("rate", &["--leak", "60"], "1 to 30");
+}

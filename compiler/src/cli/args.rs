@@ -104,6 +104,15 @@ pub(super) struct CompileArgs {
     /// Timesteps of the coding [default: the fewest that are exact, else the coding's own]
     #[arg(long, value_name = "T")]
     pub(super) timesteps: Option<usize>,
+    /// Where membrane potentials of rate, multi-level and atif start [default: half; zero for atif]
+    #[arg(long, value_name = "half|zero")]
+    pub(super) initial: Option<String>,
+    /// What firing does to the membrane potential in the coding rate [default: soft]
+    #[arg(long, value_name = "soft|hard")]
+    pub(super) reset: Option<String>,
+    /// Leak of the coding rate: each timestep the potential loses its 2^K-th part [default: none]
+    #[arg(long, value_name = "K")]
+    pub(super) leak: Option<u8>,
     /// Device of the target
     #[arg(long, value_name = "NAME", conflicts_with = "hw")]
     pub(super) device: Option<String>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use snnc_backends::{TARGETS, Target, TargetOptions, target};
-use snnc_ir::{Coding, PrintOptions};
+use snnc_ir::{Coding, Leak, PrintOptions};
 
 use super::args::{Common, CompileArgs, DataArgs, Format, ImportArgs, TargetsArgs, VerifyArgs};
 use super::config::{Config, import_options, scaling};
@@ -85,11 +85,7 @@ fn compile_options(
     let default = Scaling::default();
     Ok(CompileOptions {
         coding,
-        spikes: codings::Options {
-            timesteps: args.timesteps,
-            thresholds: config.thresholds.clone(),
-            ..codings::Options::default()
-        },
+        spikes: spike_options(args, config)?,
         semantics,
         target: TargetOptions {
             device: args.device.clone(),
@@ -105,6 +101,42 @@ fn compile_options(
         data: args.data.clone(),
         import: import_options(&args.import)?,
     })
+}
+
+/// What shapes the coding; options of other codings are refused.
+fn spike_options(args: &CompileArgs, config: &Config) -> Result<codings::Options, Error> {
+    let code = args.code.as_deref().unwrap_or("the target's default");
+    let only = |option: &str, given: bool, codes: &[&str]| {
+        if !given || codes.contains(&code) {
+            return Ok(());
+        }
+        let reason = format!("the coding is {code}, which has no such choice");
+        Err(Error::usage(option, reason, format!("add --code {}", codes.join(" or --code "))))
+    };
+    only("--initial", args.initial.is_some(), &["rate", "multi-level", "atif"])?;
+    only("--reset", args.reset.is_some(), &["rate"])?;
+    only("--leak", args.leak.is_some(), &["rate"])?;
+    let unknown = |option: &str, value: &str, known: &str| {
+        Error::usage(option, format!("there is no `{value}`"), format!("there are {known}"))
+    };
+    let initial = match args.initial.as_deref() {
+        None => None,
+        Some("half") => Some(codings::Initial::HalfThreshold),
+        Some("zero") => Some(codings::Initial::Zero),
+        Some(other) => return Err(unknown("--initial", other, "half and zero")),
+    };
+    let reset = match args.reset.as_deref() {
+        None | Some("soft") => codings::ResetRule::Soft,
+        Some("hard") => codings::ResetRule::Hard,
+        Some(other) => return Err(unknown("--reset", other, "soft and hard")),
+    };
+    let leak = match args.leak {
+        None => Leak::None,
+        Some(shift @ 1..=30) => Leak::Subtracting { shift },
+        Some(_) => return Err(Error::usage("--leak", "it must be from 1 to 30", "")),
+    };
+    let timesteps = args.timesteps;
+    Ok(codings::Options { timesteps, initial, reset, leak, thresholds: config.thresholds.clone() })
 }
 
 fn semantics(name: &str) -> Result<Semantics, Error> {
