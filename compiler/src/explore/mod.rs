@@ -46,12 +46,12 @@ pub struct Setting {
     pub bits: Bits,
 }
 
-/// The settings that are tried: binary spikes over 1, 2, 4 and 8 timesteps, streaming (`rate`) and
-/// layer by layer (`rate-sync`), up to 1, 3, 7 and 15 levels in one timestep, and levels chosen
+/// The settings that are tried: binary spikes over 1, 2, 4 and 8 timesteps (`rate`), and over 1, 3, 7
+/// and 15 layer by layer (`rate-sync`); up to 1, 3, 7 and 15 levels in one timestep, and levels chosen
 /// population by population. A model that is quantised keeps its own bits.
 ///
-/// Over T timesteps a binary neuron sends at most T spikes. For `rate`, activations are quantised to
-/// the fewest bits that hold T, for `rate-sync`, which is exact, to the most bits that T holds.
+/// Over T timesteps a binary neuron sends at most T spikes: activations are quantised to the fewest
+/// bits that hold T.
 pub fn settings(float: bool) -> Vec<Setting> {
     let fewest = |levels: usize| (usize::BITS - levels.leading_zeros()) as u8;
     let setting = |name: String, coding, timesteps, bits| {
@@ -66,12 +66,12 @@ pub fn settings(float: bool) -> Vec<Setting> {
         all.push(setting("multi-level T=1".into(), Coding::MultiLevel, None, Bits::Own));
         return all;
     }
-    all.extend([1, 2, 4, 8].map(|t| {
-        let bits = Bits::Each(fewest(t + 1) - 1);
+    let levels = [1, 3, 7, 15];
+    all.extend(levels.map(|t| {
+        let bits = Bits::Each(fewest(t));
         setting(format!("binary by layers T={t}"), Coding::RateSync, Some(t), bits)
     }));
     let multi_level = |name, bits| setting(name, Coding::MultiLevel, None, bits);
-    let levels = [1, 3, 7, 15];
     all.extend(
         levels.map(|n| multi_level(format!("multi-level N={n} T=1"), Bits::Each(fewest(n)))),
     );
@@ -364,7 +364,7 @@ mod tests {
         let binary = ["binary T=1", "binary T=2", "binary T=4", "binary T=8"];
         assert_eq!(names[..4], binary);
         let bits: Vec<Bits> = settings(true)[..12].iter().map(|s| s.bits).collect();
-        let each = [1, 2, 3, 4, 1, 1, 2, 3, 1, 2, 3, 4].map(Bits::Each);
+        let each = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4].map(Bits::Each);
         assert_eq!(bits, each);
         assert!(settings(false).iter().all(|s| s.bits == Bits::Own));
     }
