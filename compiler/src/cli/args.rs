@@ -53,7 +53,7 @@ pub(super) enum Format {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Compile a model for one or more targets
-    Compile(CompileArgs),
+    Compile(Box<CompileArgs>),
     /// Run an artefact or a model on samples and write what it answers
     Run(RunArgs),
     /// Run an artefact or a model on labelled samples and report accuracy and activity

@@ -25,7 +25,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
         None => (runner.answers(data, &args.input)?, Vec::new()),
     };
     if let Loaded::Artefact(opened) = &loaded {
-        checks::report_saturation(&opened.network, &runner, &data, common)?;
+        checks::report_saturation(&opened.network, &runner, data, common)?;
     }
     let n = answers.len();
     let Some(first) = answers.first() else { return Ok(()) };

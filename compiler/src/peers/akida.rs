@@ -144,7 +144,7 @@ fn expected(case: &Case<'_>, samples: usize, path: &Path) -> Result<Vec<Vec<f32>
     let signed = !pixels && least < 0;
     let dtype = if signed { NpyType::I8 } else { NpyType::U8 };
     let bytes: Vec<u8> = values.iter().map(|&v| v as u8).collect();
-    let array = NpyArray::new(dtype, &[samples, x, y, c], bytes)
+    let array = NpyArray::new(dtype, [samples, x, y, c], bytes)
         .and_then(|a| a.to_bytes())
         .map_err(|e| failed(e.to_string()))?;
     write(path, &array)?;
