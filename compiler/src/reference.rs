@@ -207,6 +207,18 @@ impl Requantiser {
         (self.ratio(port, channel) * (1i64 << bits) as f64).round() as i64
     }
 
+    /// The whole units of a single operand that the constants stand for, as a population adds them to
+    /// its membrane potential; what is left of them is in its thresholds. At most 30 bits: beside a
+    /// larger constant the operand hardly matters.
+    pub fn whole_bias(&self, channel: usize) -> i64 {
+        let mut arguments = self.arguments();
+        let (Some(operand), None) = (arguments.next(), arguments.next()) else { return 0 };
+        let real = |(term, a): (&Term, i64)| a as f64 * f64::from(term.input.scale_at(channel));
+        let sum: f64 = self.summands(channel, &[0]).map(real).sum();
+        let most = f64::from(1u32 << 30);
+        (sum / f64::from(operand.input.scale_at(channel))).round().clamp(-most, most) as i64
+    }
+
     /// The sum of the constants in units of payload, as an integer with `bits` bits after the binary
     /// point.
     pub fn offset(&self, channel: usize, bits: u32) -> i64 {

@@ -474,3 +474,23 @@ fn rates_reset_start_and_leak_as_asked_and_other_codings_refuse_to() {
     refuse("rate", &["--initial", "full"], "full");
     refuse("rate", &["--leak", "60"], "1 to 30");
 }
+
+#[test]
+fn biases_of_float_models_come_with_every_timestep() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out").display().to_string();
+    let (model, data) = (digits("digits_cnn_bn_float.onnx"), digits("digits-test-360.npz"));
+    let compile = ["compile", &model, "--target", "reference", "--data", &data, "-o", &out];
+    let coding = ["--payload-bits", "4", "--code", "multi-level", "--timesteps", "2"];
+    let compiled = snnc(&[&compile[..], &coding].concat());
+    assert!(compiled.status.success(), "{}", stderr(&compiled));
+    let artefact = format!("{out}/reference");
+    let eval = ["eval", &artefact, "--data", &data, "--limit", "20", "--format", "json"];
+    let found: serde_json::Value = serde_json::from_slice(&snnc(&eval).stdout).expect("JSON");
+    for row in found["per_layer"].as_array().expect("rows") {
+        // A bias that came once would leave a handful of decibels.
+        let Some(sqnr) = row["sqnr_db"].as_f64() else { continue };
+        assert!(sqnr > 12.0, "{}: {sqnr} dB", row["name"]);
+    }
+    assert!(found["top1"].as_f64().expect("labels") >= 95.0, "{}", found["top1"]);
+}

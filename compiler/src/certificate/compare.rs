@@ -307,7 +307,8 @@ impl Pair<'_> {
         };
         match &requantiser {
             Some(r) if r.operands() == 1 => {
-                let reference = |c: usize, v: i64| r.payload(c, &[v + own.bias_at(c)]);
+                let reference =
+                    |c: usize, v: i64| r.payload(c, &[v + own.bias_at(c) - r.whole_bias(c)]);
                 against(&reference, (r.minimum(), r.maximum())).compare(base)
             }
             // What several operands or a table make is proved of the canonical neuron.

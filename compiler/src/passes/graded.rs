@@ -435,9 +435,9 @@ impl Converter<'_> {
         let channels = shape.first().copied().unwrap_or(1);
         let single = parts.len() == 1;
         let mut projections = Vec::new();
-        // A bias between two units is in the thresholds of a single operand.
+        // What a bias has beyond whole units is in the thresholds of a single operand.
         let mut bias: Vec<i64> = match single {
-            true => vec![0; channels],
+            true => (0..channels).map(|c| requantiser.whole_bias(c)).collect(),
             false => (0..channels).map(|c| requantiser.offset(c, GAIN_BITS)).collect(),
         };
         let mut potentials: Vec<Interval> = bias.iter().map(|&b| Interval::new(b, b)).collect();
@@ -670,7 +670,7 @@ fn fitted(requantiser: &Requantiser, potentials: &[Interval]) -> Neuron {
         .enumerate()
         .map(|(c, v)| {
             bisect_thresholds(
-                |acc| requantiser.payload(c, &[acc]),
+                |v| requantiser.payload(c, &[v - requantiser.whole_bias(c)]),
                 (v.low, v.high),
                 (minimum, maximum),
             )
