@@ -64,6 +64,9 @@ pub struct CompileOptions {
     pub scaling: Scaling,
     /// Data on which the certificate is checked and lossy networks are measured.
     pub data: Option<PathBuf>,
+    /// Data by which thresholds of neurons that lose what exceeds them are chosen; `None` takes
+    /// `data`.
+    pub thresholds_by: Option<PathBuf>,
     /// Options for import.
     pub import: ImportOptions,
 }
@@ -328,6 +331,8 @@ pub fn compile(
         codings::apply(coding, &options.spikes, &model.conversion)?
     };
     let canonical = verified(coded)?;
+    let calibrated = with_thresholds(model, target, options, &canonical)?;
+    let options = calibrated.as_ref().unwrap_or(options);
     let legalised =
         target.legalise(&canonical, &options.target).map_err(|v| unsupported(target, v))?;
     let emitted = target.emit(&legalised, &options.target).map_err(|e| {
@@ -374,6 +379,42 @@ pub fn compile(
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
     Ok(Compiled { target, files, manifest, certificate, network, evaluation })
+}
+
+/// Prefix of a target's options that are factors of thresholds, before the population's name.
+const THRESHOLD: &str = "threshold.";
+
+/// The options with thresholds for neurons that are reset to 0, where there are such neurons, data to
+/// choose by, and no choice by the user.
+fn with_thresholds(
+    model: &Model,
+    target: &dyn Target,
+    options: &CompileOptions,
+    coded: &Verified,
+) -> Result<Option<CompileOptions>, Error> {
+    let chosen = options.target.extra.keys().any(|key| key.starts_with(THRESHOLD));
+    let data = options.thresholds_by.as_deref().or(options.data.as_deref());
+    let Some(path) = data.filter(|_| !chosen) else { return Ok(None) };
+    let with = |factors: &BTreeMap<String, f64>| {
+        let mut options = options.clone();
+        let entries =
+            factors.iter().map(|(name, f)| (format!("{THRESHOLD}{name}"), format!("{f:.4}")));
+        options.target.extra.extend(entries);
+        options
+    };
+    let legalise = |factors: &BTreeMap<String, f64>| {
+        let legalised = target.legalise(coded, &with(factors).target);
+        Ok(legalised.map_err(|v| unsupported(target, v))?.network.into_inner())
+    };
+    if options.coding.is_none_or(|c| c != Coding::Rate)
+        || !calibration::hard_reset::concerns(&legalise(&BTreeMap::new())?)
+    {
+        return Ok(None);
+    }
+    let input = (takes_reals(&model.quantised), options.scaling);
+    let canonical = &model.conversion.network;
+    let factors = calibration::hard_reset::thresholds(canonical, path, input, &legalise)?;
+    Ok(Some(with(&factors)))
 }
 
 fn fault(target: &dyn Target, reason: &str) -> Error {

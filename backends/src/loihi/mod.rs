@@ -11,7 +11,10 @@ mod container;
 mod emit;
 mod mapping;
 mod net;
+mod rate;
 mod read;
+mod residual;
+mod settings;
 mod sigma_delta;
 mod slope;
 #[cfg(test)]
@@ -19,11 +22,13 @@ mod tests;
 mod units;
 mod weights;
 
-use snnc_ir::{Coding, Graph, Neuron, Op, PeriodicReset, SpikingOp, Verified};
+use snnc_ir::{Coding, Graph, Neuron, Op, PeriodicReset, SpikingOp, Verified, VerifyError, verify};
+
+use settings::Settings;
 
 use crate::{
-    Artefact, EmitError, File, FileSource, Legalised, Note, ReadError, Target, TargetOptions,
-    Violation,
+    Artefact, EmitError, File, FileSource, FitRow, Legalised, Note, ReadError, Target,
+    TargetOptions, Violation,
 };
 
 /// Writes `network.net` and `mapping.yaml`.
@@ -55,17 +60,34 @@ fn chosen(options: &TargetOptions) -> Option<&'static mapping::Device> {
     mapping::device(options.device.as_deref())
 }
 
+/// A network in NetX's arithmetic, if it is one.
+fn verified(
+    network: Graph,
+    notes: Vec<Note>,
+    fit: Vec<FitRow>,
+) -> Result<Legalised, Vec<Violation>> {
+    let violation = |e: &VerifyError| Violation {
+        node: "the network in NetX's arithmetic".into(),
+        reason: e.to_string(),
+        remedy: String::new(),
+    };
+    match verify(network) {
+        Ok(network) => Ok(Legalised { network, notes, fit }),
+        Err(errors) => Err(errors.iter().map(violation).collect()),
+    }
+}
+
 impl Target for Loihi {
     fn name(&self) -> &'static str {
         "loihi"
     }
 
     fn summary(&self) -> &'static str {
-        "Intel Loihi 2 through Lava NetX: a .net file of sigma-delta neurons"
+        "Intel Loihi through Lava NetX: a .net file of sigma-delta or current-based neurons"
     }
 
     fn codings(&self) -> &'static [Coding] {
-        &[Coding::SigmaDelta]
+        &[Coding::SigmaDelta, Coding::Rate]
     }
 
     fn devices(&self) -> Vec<String> {
@@ -76,16 +98,22 @@ impl Target for Loihi {
         "Writes network.net, the HDF5 file that Lava NetX (lava-dl 0.6.0) loads, and mapping.yaml.\n\
          \n\
          Networks must be sequential: convolutions (strided, dilated, grouped) and dense layers, average\n\
-         pools included. There is no max pooling, no residual addition, no concatenation, and padding is the\n\
-         same on both sides.\n\
+         pools included. There is no max pooling and no concatenation, and padding is the same on both sides.\n\
+         A residual addition over one layer is carried through that layer by more channels, in sigma-delta\n\
+         coding; any other is refused.\n\
          \n\
-         The coding is sigma-delta: each neuron sends the changes of its rectified sum as graded spikes.\n\
+         The coding sigma-delta is the default: each neuron sends the changes of its rectified sum as graded spikes.\n\
          NetX's neuron neither rescales, nor rounds to codes, nor stops at the largest code, so the network\n\
          is approximate and the certificate says by how much. Weights take 8 bits, the state 24; the\n\
          latency is one timestep for each layer.\n\
          \n\
+         The coding rate makes binary spikes of current-based neurons, which are reset to 0 and lose what\n\
+         exceeds their threshold. --set peak-rate=R (0.25) is the number of spikes a timestep that stands\n\
+         for the largest code: fewer lose less and take longer. Thresholds are lowered by what neurons\n\
+         lose on average on --data, or by --set threshold.POPULATION=FACTOR.\n\
+         \n\
          mapping.yaml cuts the network into cores by the published figures of the device (loihi2, the default;\n\
-         loihi1 has no payloads, and so runs none of this). Intel's own tools, which are not public, may\n\
+         loihi1 has no payloads, and so needs the coding rate). Intel's own tools, which are not public, may\n\
          map it otherwise."
             .into()
     }
@@ -102,17 +130,26 @@ impl Target for Loihi {
                 remedy: format!("use one of {}", self.devices().join(", ")),
             }]
         })?;
-        if !device.payloads.value {
+        let settings = Settings::of(options)?;
+        let rate = rate::is_rate(network);
+        if !rate && !device.payloads.value {
             return Err(vec![Violation {
                 node: "--device".into(),
                 reason: format!(
                     "sigma-delta neurons send numbers, and a spike of {} has none",
                     device.title
                 ),
-                remedy: "use --device loihi2".into(),
+                remedy: "use --code rate, or --device loihi2".into(),
             }]);
         }
-        let mut legalised = sigma_delta::legalise(network)?;
+        let mut legalised = if rate {
+            rate::legalise(network, &settings)?
+        } else {
+            let (carried, notes) = residual::carried(network);
+            let mut legalised = sigma_delta::legalise(&carried)?;
+            legalised.notes.splice(0..0, notes);
+            legalised
+        };
         let unmapped = mapping::violations(&legalised.network, device);
         if !unmapped.is_empty() && !options.force {
             return Err(unmapped);

@@ -7,7 +7,7 @@
 use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
     Connectivity, DType, Decoder, Encoder, Graph, Neuron, Node, NodeId, Population, Presentation,
-    Projection, Readout, SigmaDeltaRole, SpikingOp, Stage, Tensor, Timing, Verified, verify,
+    Projection, Readout, SigmaDeltaRole, SpikingOp, Stage, Tensor, Timing, Verified,
 };
 
 use super::chain::{Chain, Link, chain};
@@ -407,17 +407,7 @@ impl Legaliser<'_> {
                 available: None,
             },
         ];
-        match verify(self.output) {
-            Ok(network) => Ok(Legalised { network, notes: self.notes, fit }),
-            Err(errors) => Err(errors
-                .into_iter()
-                .map(|e| Violation {
-                    node: "the network in NetX's arithmetic".into(),
-                    reason: e.to_string(),
-                    remedy: String::new(),
-                })
-                .collect()),
-        }
+        super::verified(self.output, self.notes, fit)
     }
 }
 

@@ -1,3 +1,5 @@
+mod rate;
+mod residual;
 mod traps;
 
 use bytes::Bytes;

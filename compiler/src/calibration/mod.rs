@@ -6,6 +6,7 @@
 //! is that of a quantised model: the certificate holds against the network so quantised.
 
 pub mod allocate;
+pub(crate) mod hard_reset;
 mod histogram;
 mod insert;
 mod sites;

@@ -99,6 +99,7 @@ fn compile_options(
             offset: config.input.offset.unwrap_or(default.offset),
         },
         data: args.data.clone(),
+        thresholds_by: None,
         import: import_options(&args.import)?,
     })
 }

@@ -35,6 +35,7 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
         },
         budget: None,
     };
+    options.thresholds_by.clone_from(&calibration.data);
     let request = Request {
         model: &args.model,
         import,
@@ -45,7 +46,11 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
         cycle_samples: args.cycle_samples,
         profile: profile.name.clone(),
     };
-    let bar = progress::bar(common, "running samples", data.len() * explore::settings(true).len());
+    let bar = progress::bar(
+        common,
+        "running samples",
+        data.len() * explore::settings(target, true).len(),
+    );
     let found = explore::explore(&request, &|| bar.inc(1));
     bar.finish_and_clear();
     let found = found?;

@@ -52,7 +52,13 @@ pub struct Setting {
 ///
 /// Over T timesteps a binary neuron sends at most T spikes: activations are quantised to the fewest
 /// bits that hold T.
-pub fn settings(float: bool) -> Vec<Setting> {
+///
+/// A target of streaming binary spikes that has no levels shows what more timesteps gain instead: its
+/// default coding, and `rate` over 8 to 128 timesteps, activations having 8 bits.
+pub fn settings(target: &dyn Target, float: bool) -> Vec<Setting> {
+    if target.codings().contains(&Coding::Rate) && !target.codings().contains(&Coding::MultiLevel) {
+        return by_latency(target, float);
+    }
     let fewest = |levels: usize| (usize::BITS - levels.leading_zeros()) as u8;
     let setting = |name: String, coding, timesteps, bits| {
         let (bits, name) = if float { (bits, name) } else { (Bits::Own, name) };
@@ -77,6 +83,21 @@ pub fn settings(float: bool) -> Vec<Setting> {
     );
     let mixed = [1.5, 2.0, 3.0];
     all.extend(mixed.map(|b| multi_level(format!("mixed, {b} bits T=1"), Bits::Mean(b))));
+    all
+}
+
+/// Accuracy against latency, with the bits that a float model has by default.
+fn by_latency(target: &dyn Target, float: bool) -> Vec<Setting> {
+    let bits = if float { Bits::Each(8) } else { Bits::Own };
+    let default = target.codings().first().copied().unwrap_or(Coding::Graded);
+    let mut all =
+        vec![Setting { name: default.to_string(), coding: default, timesteps: None, bits }];
+    all.extend([8, 16, 32, 64, 128].map(|t| Setting {
+        name: format!("rate T={t}"),
+        coding: Coding::Rate,
+        timesteps: Some(t),
+        bits,
+    }));
     all
 }
 
@@ -187,7 +208,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
     }
     let mut models: HashMap<String, Model> = HashMap::new();
     let mut points = Vec::new();
-    for setting in settings(float) {
+    for setting in settings(request.target, float) {
         let key = format!("{:?}", setting.bits);
         if !models.contains_key(&key) {
             let calibration = at_bits(&calibration, setting.bits);
@@ -360,6 +381,7 @@ mod tests {
 
     #[test]
     fn the_settings_are_those_of_the_question() {
+        let settings = |float| settings(target("spleat").unwrap(), float);
         let names: Vec<String> = settings(true).into_iter().map(|s| s.name).collect();
         let binary = ["binary T=1", "binary T=2", "binary T=4", "binary T=8"];
         assert_eq!(names[..4], binary);
@@ -367,5 +389,8 @@ mod tests {
         let each = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4].map(Bits::Each);
         assert_eq!(bits, each);
         assert!(settings(false).iter().all(|s| s.bits == Bits::Own));
+        let loihi = super::settings(target("loihi").unwrap(), true);
+        let timesteps: Vec<Option<usize>> = loihi.iter().map(|s| s.timesteps).collect();
+        assert_eq!(timesteps, [None, Some(8), Some(16), Some(32), Some(64), Some(128)]);
     }
 }
