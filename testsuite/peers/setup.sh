@@ -10,7 +10,14 @@ rtl() {
         iverilog verilator srecord g++ make
 }
 
+# Lava NetX, for the files of loihi.
+lava() {
+    "$(dirname "$0")/lava/install.sh"
+}
+
 case "${1:-all}" in
-    rtl | all) rtl ;;
-    *) echo "usage: $0 [all|rtl]" >&2; exit 2 ;;
+    rtl) rtl ;;
+    lava) lava ;;
+    all) rtl; lava ;;
+    *) echo "usage: $0 [all|rtl|lava]" >&2; exit 2 ;;
 esac

@@ -4,6 +4,7 @@
 //! so in one line.
 
 mod akida;
+mod lava;
 
 use std::path::Path;
 
@@ -56,7 +57,7 @@ pub enum Outcome {
 }
 
 /// Every peer.
-pub static PEERS: &[&dyn Peer] = &[&akida::Akida];
+pub static PEERS: &[&dyn Peer] = &[&akida::Akida, &lava::Lava];
 
 /// The peer of that name, if it takes the target's files.
 ///
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn peers_are_found_by_name_and_target() {
-        assert!(peer("akida", "akida1").is_ok());
+        assert!(peer("akida", "akida1").is_ok() && peer("lava", "loihi").is_ok());
         let error = |name, target| peer(name, target).err().map(|e| e.to_string());
         assert!(error("nobody", "akida1").is_some_and(|e| e.contains("akida")));
         assert!(error("akida", "loihi").is_some_and(|e| e.contains("akida1, akida2")));

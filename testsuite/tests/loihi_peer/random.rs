@@ -1,31 +1,12 @@
-//! Lava NetX and the interpreter, on the same files and input: every spike and every state of
-//! every layer at every step must be equal.
-//!
-//! Needs `testsuite/peers/lava/setup.sh` to have run, or `SNNC_LAVA_PYTHON` to name a Python that
-//! has lava-nc 0.10.0 and lava-dl 0.6.0; else one line says that this was skipped.
+//! Random networks in the format, as its makers' tools and ours might write them.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::json;
 use snnc_backends::format::hdf5::{Hdf5Tree, Hdf5Value};
 use snnc_backends::format::npy::NpyArray;
-use snnc_backends::format::npz::Npz;
-use snnc_backends::loihi::{Loihi, reset_periodically};
-use snnc_backends::{MemoryFiles, Target};
-use snnc_ir::{Graph, Neuron, NodeId, SigmaDeltaRole, SpikingOp, verify};
-use snnc_runtime::spiking::{Network, Sample};
 
-/// Random current-based networks.
-const CURRENT_BASED: u64 = 44;
-/// Random sigma-delta networks.
-const SIGMA_DELTA: u64 = 16;
+use super::netx::{Case, read};
+
 /// Steps of each run.
 const STEPS: usize = 24;
-
-/// Currents wrap into `-LIMIT + 1..=LIMIT`.
-const LIMIT: i64 = 1 << 23;
 
 /// SplitMix64 (Steele et al. 2014): small, and the same everywhere.
 struct Random(u64);
@@ -59,17 +40,6 @@ impl Random {
     fn many(&mut self, count: usize, low: i64, high: i64) -> Vec<i64> {
         (0..count).map(|_| self.range(low, high)).collect()
     }
-}
-
-/// A file, and what goes in.
-struct Case {
-    tree: Hdf5Tree,
-    kind: &'static str,
-    /// Shape of one step's input.
-    shape: Vec<usize>,
-    /// One frame, or one for each step.
-    frames: Vec<Vec<i64>>,
-    reset: Option<(usize, usize)>,
 }
 
 fn integers(shape: &[usize], values: &[i64]) -> Hdf5Value {
@@ -154,7 +124,7 @@ impl<'a> Writer<'a> {
                 let mut random = Random(0);
                 let mut writer = Writer::new(&mut random, vec![sources], false);
                 writer.dense_with(targets, w, |_| {});
-                read(&writer.tree).map(|_| ())
+                read(&writer.tree.to_bytes().unwrap()).map(|_| ())
             };
             if w.iter().any(|&w| w != 0) && net(&w).is_ok() {
                 return w;
@@ -277,12 +247,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn read(tree: &Hdf5Tree) -> Result<Graph, snnc_backends::ReadError> {
-    let content = tree.to_bytes().unwrap();
-    Loihi.read(&MemoryFiles([("network.net".to_owned(), content.into())].into()), "network.net")
-}
-
-fn current_based(seed: u64) -> Case {
+/// Current-based neurons behind spikes, or behind input neurons.
+pub fn current_based(seed: u64) -> Case {
     let mut random = Random(seed);
     let map = seed.is_multiple_of(2);
     let shape = if map {
@@ -308,7 +274,7 @@ fn current_based(seed: u64) -> Case {
     if reset.is_none() && writer.random.chance(30) {
         writer.read_out();
     }
-    let tree = writer.tree;
+    let content = writer.tree.to_bytes().unwrap();
     let count: usize = shape.iter().product();
     let (kind, frames) = if neurons {
         ("bias", vec![random.many(count, -20, 300)])
@@ -317,10 +283,11 @@ fn current_based(seed: u64) -> Case {
         let spikes = |_| (0..count).map(|_| i64::from(random.chance(rate))).collect();
         ("spikes", (0..STEPS).map(spikes).collect())
     };
-    Case { tree, kind, shape, frames, reset }
+    Case { content, kind, shape, frames, steps: STEPS, reset }
 }
 
-fn sigma_delta(seed: u64) -> Case {
+/// Sigma-delta neurons behind numbers that change.
+pub fn sigma_delta(seed: u64) -> Case {
     let mut random = Random(seed << 32);
     let map = seed.is_multiple_of(2);
     let shape = if map {
@@ -338,7 +305,7 @@ fn sigma_delta(seed: u64) -> Case {
         }
     }
     writer.dense(true);
-    let tree = writer.tree;
+    let content = writer.tree.to_bytes().unwrap();
     let count: usize = shape.iter().product();
     let mut frames = vec![random.many(count, -60, 60)];
     for _ in 1..STEPS {
@@ -350,160 +317,5 @@ fn sigma_delta(seed: u64) -> Case {
         }
         frames.push(frame);
     }
-    Case { tree, kind: "values", shape, frames, reset: None }
-}
-
-/// Spikes and states of the populations, by the names that `run.py` gives them.
-fn interpreted(case: &Case) -> BTreeMap<String, Vec<Vec<i64>>> {
-    let mut graph = read(&case.tree).unwrap();
-    graph.timing.timesteps = STEPS;
-    if let Some((interval, offset)) = case.reset {
-        reset_periodically(&mut graph, interval, offset);
-    }
-    let values = case.kind == "values";
-    if let Some(snnc_ir::Op::Spiking(SpikingOp::Encoder(e))) =
-        graph.inputs().first().map(|&id| &mut graph[id].op).filter(|_| values)
-    {
-        e.presentation = snnc_ir::Presentation::InTime;
-    }
-    let graph = verify(graph).unwrap();
-    let populations: Vec<NodeId> = graph
-        .order()
-        .unwrap()
-        .into_iter()
-        .filter(|&id| matches!(graph[id].as_spiking(), Some(SpikingOp::Population(_))))
-        .collect();
-    let place = |id: NodeId| populations.iter().position(|&p| p == id);
-    let sample = match case.kind {
-        "bias" => Sample::Codes(case.frames[0].clone()),
-        _ => Sample::InTime(case.frames.clone()),
-    };
-    let mut sent: BTreeMap<String, Vec<Vec<i64>>> = BTreeMap::new();
-    let mut states: BTreeMap<String, Vec<Vec<i64>>> = BTreeMap::new();
-    Network::new(&graph)
-        .unwrap()
-        .run_with_states(
-            &[sample],
-            &mut |id, _, value| {
-                let Some(SpikingOp::Population(p)) = graph[id].as_spiking() else { return };
-                let i = place(id).unwrap();
-                let silent = matches!(p.neuron, Neuron::Accumulate);
-                let shown = if silent { vec![0; value.len()] } else { value.to_vec() };
-                sent.entry(format!("spikes.{i}")).or_default().push(shown);
-            },
-            &mut |id, _, state| {
-                let i = place(id).unwrap();
-                let Some(SpikingOp::Population(p)) = graph[id].as_spiking() else { return };
-                let mut put = |name: &str, values: Vec<i64>| {
-                    states.entry(format!("{name}.{i}")).or_default().push(values);
-                };
-                match &p.neuron {
-                    // NetX's stand-in adds up the same sums, shifted by 6 and wrapped to 24 bits.
-                    Neuron::Accumulate => {
-                        let u = |v: &i64| ((v << 6) - 1 + LIMIT).rem_euclid(2 * LIMIT) + 1 - LIMIT;
-                        put("u", state.potential.iter().map(u).collect());
-                        let v = |v: &i64| u(v).clamp(1 - LIMIT, LIMIT - 1);
-                        put("v", state.potential.iter().map(v).collect());
-                    }
-                    Neuron::CurrentBased(_) => {
-                        // The input's bias comes as current here, and not at all in NetX.
-                        if !(case.kind == "bias" && i == 0) {
-                            put("u", state.second.to_vec());
-                        }
-                        put("v", state.potential.to_vec());
-                    }
-                    Neuron::SigmaDelta(n) => {
-                        if n.role != SigmaDeltaRole::Delta {
-                            put("sigma", state.potential.to_vec());
-                        }
-                        if n.role != SigmaDeltaRole::Sigma {
-                            put("act", state.second.to_vec());
-                            put("residue", state.residue.to_vec());
-                        }
-                    }
-                    _ => {}
-                }
-            },
-        )
-        .unwrap();
-    sent.extend(states);
-    sent
-}
-
-/// The Python that has Lava, or a line that says there is none.
-fn lava_python() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let python = std::env::var_os("SNNC_LAVA_PYTHON")
-        .map_or_else(|| root.join("target/peers/lava/bin/python"), PathBuf::from);
-    if python.is_file() {
-        return Some(python);
-    }
-    #[allow(clippy::print_stderr)]
-    {
-        eprintln!("skipped: Lava is not installed (testsuite/peers/lava/setup.sh)");
-    }
-    None
-}
-
-/// Runs the cases in NetX, and compares.
-fn compare(python: &Path, cases: Vec<(String, Case)>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str, end: &str| folder.path().join(format!("{name}.{end}"));
-    let mut jobs = Vec::new();
-    for (name, case) in &cases {
-        std::fs::write(path(name, "net"), case.tree.to_bytes().unwrap()).unwrap();
-        let mut shape = case.shape.clone();
-        if case.kind != "bias" {
-            shape.insert(0, case.frames.len());
-        }
-        let input = NpyArray::from_i64(shape, &case.frames.concat()).unwrap();
-        std::fs::write(path(name, "npy"), input.to_bytes().unwrap()).unwrap();
-        let mut job = json!({
-            "net": path(name, "net"), "input": path(name, "npy"), "kind": case.kind,
-            "steps": STEPS, "output": path(name, "npz"), "may_warn": true,
-        });
-        if let Some((interval, offset)) = case.reset {
-            job["reset"] = json!([interval, offset]);
-        }
-        jobs.push(job);
-    }
-    let list = folder.path().join("jobs.json");
-    std::fs::write(&list, serde_json::to_vec(&jobs).unwrap()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/lava/run.py");
-    let output = Command::new(python).arg(script).arg(&list).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-
-    let mut spikes = 0;
-    for (name, case) in &cases {
-        let npz = Npz::open(std::fs::read(path(name, "npz")).unwrap()).unwrap();
-        let ours = interpreted(case);
-        for (key, frames) in &ours {
-            let theirs = npz.get(key).unwrap().unwrap_or_else(|| panic!("{name}: no {key}"));
-            let theirs = theirs.to_i64().unwrap();
-            let each = frames[0].len();
-            for (t, frame) in frames.iter().enumerate() {
-                let there = &theirs[t * each..(t + 1) * each];
-                assert_eq!(frame, there, "{name}: {key} at step {t}");
-            }
-            if key.starts_with("spikes") {
-                spikes += frames.iter().flatten().filter(|&&s| s != 0).count();
-            }
-        }
-        let layers = npz.names().filter(|n| n.starts_with("spikes")).count();
-        assert_eq!(layers, ours.keys().filter(|k| k.starts_with("spikes")).count(), "{name}");
-    }
-    assert!(spikes > 100 * cases.len(), "only {spikes} spikes were compared");
-}
-
-#[test]
-fn current_based_networks_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
-    compare(&python, (0..CURRENT_BASED).map(|s| (format!("lif-{s}"), current_based(s))).collect());
-}
-
-#[test]
-fn sigma_delta_networks_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
-    compare(&python, (0..SIGMA_DELTA).map(|s| (format!("sdnn-{s}"), sigma_delta(s))).collect());
+    Case { content, kind: "values", shape, frames, steps: STEPS, reset: None }
 }

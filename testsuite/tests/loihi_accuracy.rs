@@ -1,0 +1,142 @@
+//! How much accuracy networks keep on `loihi`. Whatever is chosen by data is chosen by calibration
+//! images; accuracy is that on test images. A part of these is run by default, all with `SNNC_FULL`.
+
+#![allow(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+
+use std::path::{Path, PathBuf};
+
+use snnc::calibration::QuantiseOptions;
+use snnc::data::{Dataset, Scaling};
+use snnc::evaluate::{Runner, takes_reals};
+use snnc::import::ImportOptions;
+use snnc::passes::Context;
+use snnc::pipeline::{Calibration, CompileOptions, Model, compile, runnable};
+use snnc_ir::Coding;
+use snnc_testsuite::{digits, shared};
+
+/// A network, and the images that belong to it.
+struct Case {
+    model: PathBuf,
+    calibration: PathBuf,
+    test: PathBuf,
+    images: usize,
+}
+
+impl Case {
+    fn digits(name: &str) -> Case {
+        Case {
+            model: digits(&format!("{name}.onnx")),
+            calibration: digits("digits-train-1437.npz"),
+            test: digits("digits-test-360.npz"),
+            images: 360,
+        }
+    }
+
+    fn shared(root: &Path, name: &str, set: &str, few: usize) -> Case {
+        let full = std::env::var_os("SNNC_FULL").is_some();
+        Case {
+            model: root.join("models/trained").join(format!("{name}.onnx")),
+            calibration: root.join("data").join(format!("{set}-calibration-2000.npz")),
+            test: root.join("data").join(format!("{set}-test-10000.npz")),
+            images: if full { 10_000 } else { few },
+        }
+    }
+
+    /// Accuracy of the ONNX network itself in percent.
+    fn source(&self, data: &Dataset) -> f64 {
+        let graph = runnable(&self.model, &ImportOptions::default()).expect("the model runs");
+        let runner = Runner::tensor(&graph, Scaling::default()).expect("the model runs");
+        runner.evaluate(data, &self.test).expect("runs").top1.expect("labels")
+    }
+
+    /// Accuracy of what is emitted in percent.
+    fn emitted(&self, data: &Dataset, coding: Coding, timesteps: Option<usize>) -> f64 {
+        let calibration = Calibration {
+            data: Some(self.calibration.clone()),
+            statistics: None,
+            options: QuantiseOptions::default(),
+            budget: None,
+        };
+        let (import, mut context) = (ImportOptions::default(), Context::default());
+        let model = Model::load_calibrated(&self.model, &import, Some(&calibration), &mut context)
+            .expect("the model converts");
+        let mut options = CompileOptions {
+            coding: Some(coding),
+            thresholds_by: Some(self.calibration.clone()),
+            ..CompileOptions::default()
+        };
+        options.spikes.timesteps = timesteps;
+        let target = snnc_backends::target("loihi").expect("the target exists");
+        let compiled =
+            compile(&model, target, &options).unwrap_or_else(|e| panic!("{:?}: {e}", self.model));
+        let reals = takes_reals(&model.quantised);
+        let runner = Runner::spiking(&compiled.network, None, reals, Scaling::default());
+        let evaluation = runner.expect("runs").evaluate(data, &self.test).expect("runs");
+        evaluation.top1.expect("labels")
+    }
+
+    /// Points of accuracy lost in each of the given numbers of timesteps, or in sigma-delta form.
+    fn loss(&self, coding: Coding, timesteps: &[Option<usize>]) -> Vec<f64> {
+        let data = Dataset::load(&self.test, Some(self.images)).expect("the images are there");
+        let source = self.source(&data);
+        let name = self.model.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let lost = |&t: &Option<usize>| {
+            let top1 = self.emitted(&data, coding, t);
+            let steps = t.map_or(String::new(), |t| format!(" T={t}"));
+            println!(
+                "{name} {coding}{steps}: {top1:.2} %, source {source:.2} %, {} images",
+                data.len()
+            );
+            source - top1
+        };
+        timesteps.iter().map(lost).collect()
+    }
+}
+
+/// Points that may be lost in sigma-delta form.
+const LOSS: f64 = 0.5;
+
+fn check(case: &Case) {
+    let loss = case.loss(Coding::SigmaDelta, &[None])[0];
+    assert!(loss <= LOSS, "{:?} loses {loss} points", case.model);
+}
+
+#[test]
+fn digits_keep_their_accuracy() {
+    for name in [
+        "digits_cnn_bn_float",
+        "digits_cnn_w2a2_qcdq",
+        "digits_cnn_w4a4_qcdq",
+        "digits_cnn_w4a4_qdq_int4",
+        "digits_cnn_w8a8_qdq",
+        "digits_mlp_w4a4_qcdq",
+    ] {
+        check(&Case::digits(name));
+    }
+}
+
+#[test]
+fn mnist_keeps_its_accuracy() {
+    let Some(root) = shared() else { return };
+    for name in ["mnist_mlp_float", "mnist_mlp_w4a4_qcdq"] {
+        check(&Case::shared(&root, name, "mnist", 1000));
+    }
+}
+
+/// Its residual additions are carried through the layers that they skip.
+#[test]
+fn fashion_mnist_keeps_its_accuracy() {
+    let Some(root) = shared() else { return };
+    for name in ["fmnist_resnet8_w4a4_qcdq", "fmnist_resnet8_bn_float"] {
+        check(&Case::shared(&root, name, "fashion-mnist", 200));
+    }
+}
+
+/// More timesteps come nearer, and 64 are near: the curve itself is in `snnc explore`.
+#[test]
+fn rates_come_near_with_more_timesteps() {
+    for (name, near) in [("digits_cnn_w4a4_qcdq", 1.0), ("digits_mlp_w4a4_qcdq", 1.0)] {
+        let loss = Case::digits(name).loss(Coding::Rate, &[Some(8), Some(64)]);
+        assert!(loss[1] <= near && loss[1] <= loss[0], "{name} loses {loss:?} points");
+    }
+}

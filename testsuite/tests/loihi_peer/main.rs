@@ -1,0 +1,117 @@
+//! Lava NetX and the interpreter, on the same files and input: every spike and every state of
+//! every layer at every step must be equal.
+//!
+//! Needs `testsuite/peers/setup.sh lava` to have run, or `SNNC_LAVA_PYTHON` to name a Python that
+//! has lava-nc 0.10.0 and lava-dl 0.6.0; else one line says that this was skipped. A part of the
+//! networks is run by default, all with `SNNC_FULL` set.
+
+mod netx;
+mod random;
+
+use snnc::data::{Dataset, Scaling};
+use snnc::import::ImportOptions;
+use snnc::passes::Context;
+use snnc::pipeline::{CompileOptions, Model, compile};
+use snnc_ir::{Coding, SpikingOp};
+use snnc_testsuite::digits;
+
+use netx::{Case, compare, lava_python};
+
+/// Random current-based networks, all and by default.
+const CURRENT_BASED: (u64, u64) = (44, 16);
+/// Random sigma-delta networks, all and by default.
+const SIGMA_DELTA: (u64, u64) = (16, 6);
+/// Networks trained on digits, all and by default.
+const DIGITS: [&str; 5] = [
+    "digits_cnn_w4a4_qcdq",
+    "digits_mlp_w4a4_qcdq",
+    "digits_cnn_w8a8_qdq",
+    "digits_cnn_w4a4_qdq_int4",
+    "digits_cnn_w2a2_qcdq",
+];
+const DIGITS_BY_DEFAULT: usize = 2;
+
+fn is_full() -> bool {
+    std::env::var_os("SNNC_FULL").is_some()
+}
+
+/// As many as are run, and a line where that is a part.
+fn part(what: &str, all: u64, few: u64) -> u64 {
+    if is_full() {
+        return all;
+    }
+    #[allow(clippy::print_stderr)]
+    {
+        eprintln!("{few} of {all} {what} are run in NetX: SNNC_FULL=1 runs all");
+    }
+    few
+}
+
+#[test]
+fn current_based_networks_run_as_in_netx() {
+    let Some(python) = lava_python() else { return };
+    let count = part("current-based networks", CURRENT_BASED.0, CURRENT_BASED.1);
+    let case = |s| (format!("lif-{s}"), random::current_based(s));
+    compare(&python, (0..count).map(case).collect());
+}
+
+#[test]
+fn sigma_delta_networks_run_as_in_netx() {
+    let Some(python) = lava_python() else { return };
+    let count = part("sigma-delta networks", SIGMA_DELTA.0, SIGMA_DELTA.1);
+    let case = |s| (format!("sdnn-{s}"), random::sigma_delta(s));
+    compare(&python, (0..count).map(case).collect());
+}
+
+/// A network as `snnc compile --target loihi` writes it, with one frame for each of some images.
+fn emitted(name: &str, coding: Coding, timesteps: Option<usize>) -> Case {
+    let path = digits(&format!("{name}.onnx"));
+    let model = Model::load(&path, &ImportOptions::default(), &mut Context::default()).unwrap();
+    let mut options = CompileOptions { coding: Some(coding), ..CompileOptions::default() };
+    options.spikes.timesteps = timesteps;
+    let compiled = compile(&model, snnc_backends::target("loihi").unwrap(), &options).unwrap();
+    let entry = &compiled.manifest.entry;
+    let content = compiled.files.iter().find(|f| f.path == *entry).unwrap().content.clone();
+    let input = compiled.network.inputs()[0];
+    let Some(SpikingOp::Encoder(e)) = compiled.network[input].as_spiking() else { panic!() };
+    let data = Dataset::load(&digits("digits-test-360.npz"), Some(3)).unwrap();
+    let payload = |x: &f32| {
+        let code = (x / e.scale).round_ties_even() as i64 + e.zero_point;
+        code.clamp(e.minimum, e.maximum) - e.zero_point
+    };
+    let image = |i| data.reals(i, Scaling::default()).iter().map(payload).collect();
+    Case {
+        content,
+        kind: if coding == Coding::Rate { "bias" } else { "values" },
+        shape: compiled.network[input].ty.shape.clone(),
+        frames: (0..data.len()).map(image).collect(),
+        steps: compiled.network.timing.timesteps,
+        reset: None,
+    }
+}
+
+#[test]
+fn digits_as_sigma_delta_run_as_in_netx() {
+    let Some(python) = lava_python() else { return };
+    let count = part("digits networks", DIGITS.len() as u64, DIGITS_BY_DEFAULT as u64) as usize;
+    let case = |name: &&str| {
+        let case = emitted(name, Coding::SigmaDelta, None);
+        // One image after the other, each for as long as an answer takes.
+        let shown = |image| std::iter::repeat_n(image, case.steps);
+        let frames: Vec<Vec<i64>> = case.frames.into_iter().flat_map(shown).collect();
+        (format!("{name}-sigma-delta"), Case { steps: frames.len(), frames, ..case })
+    };
+    compare(&python, DIGITS[..count].iter().map(case).collect());
+}
+
+#[test]
+fn digits_as_rates_run_as_in_netx() {
+    let Some(python) = lava_python() else { return };
+    let count = part("digits networks", DIGITS.len() as u64, DIGITS_BY_DEFAULT as u64) as usize;
+    let case = |name: &&str| {
+        let mut case = emitted(name, Coding::Rate, Some(16));
+        case.frames.truncate(1);
+        (format!("{name}-rate"), case)
+    };
+    compare(&python, DIGITS[..count].iter().map(case).collect());
+}
