@@ -18,7 +18,7 @@ use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
 use crate::import::{self, ImportOptions};
 use crate::passes::graded::{self, Conversion};
-use crate::passes::{self, Context};
+use crate::passes::{self, Context, Means};
 use crate::reference::Semantics;
 use crate::{Error, Problem};
 
@@ -38,13 +38,13 @@ pub struct Model {
 }
 
 /// The network that is run for a model file itself: on integer codes where all of it is quantised,
-/// else as ONNX states it, in canonical form.
+/// else as ONNX states it, in canonical form. Means are in single precision, as ONNX Runtime's.
 ///
 /// # Errors
 /// What import and canonicalisation refuse.
 pub fn runnable(path: &Path, options: &ImportOptions) -> Result<Graph, Error> {
     let imported = import::load(path, options)?;
-    let mut context = Context::default();
+    let mut context = Context { means: Means::Single, ..Context::default() };
     let tensor = passes::canonicalise(imported.graph, &mut context)?;
     Ok(passes::quantised(tensor.clone(), &mut context).unwrap_or(tensor))
 }

@@ -13,7 +13,7 @@ pub struct Site {
     pub name: String,
     /// Whether it can be negative.
     pub signed: bool,
-    /// Whether it is a graph input.
+    /// Whether it is a graph input, or one that is normalised channel by channel.
     pub input: bool,
 }
 
@@ -33,6 +33,7 @@ pub fn sites(graph: &Graph) -> Vec<Site> {
         }
         if graph.users(id).into_iter().any(|user| needs_codes(graph, id, user)) {
             let name = graph[id].name.clone();
+            let input = input || is_normalised_input(graph, id);
             found.push(Site { node: id, name, signed: !positive.contains(&id), input });
         }
     }
@@ -56,6 +57,17 @@ fn keeps_grid(op: &TensorOp) -> bool {
 
 fn is_layer(op: &TensorOp) -> bool {
     matches!(op, TensorOp::Convolution { .. } | TensorOp::Dense)
+}
+
+/// Whether a value is a graph input with a factor and a shift for each channel.
+fn is_normalised_input(graph: &Graph, id: NodeId) -> bool {
+    let Some(TensorOp::Convolution { window, groups }) = graph[id].as_tensor() else {
+        return false;
+    };
+    let of_input = graph.source(id, 0).and_then(|x| graph[x].as_tensor());
+    matches!(of_input, Some(TensorOp::Input))
+        && graph[id].ty.shape.get(1) == Some(groups)
+        && window.kernel.iter().all(|&k| k == 1)
 }
 
 fn is_rectifier(op: &TensorOp) -> bool {

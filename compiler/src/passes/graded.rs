@@ -99,7 +99,11 @@ struct Converter<'a> {
 
 impl Converter<'_> {
     fn problem(&mut self, id: NodeId, reason: impl Into<String>, remedy: &str) -> Form {
-        self.problems.push(Problem::new(self.quantised[id].describe(), reason, remedy));
+        let problem = Problem::new(self.quantised[id].describe(), reason, remedy);
+        // A node with several outputs is one obstacle.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
         Form::Nothing
     }
 

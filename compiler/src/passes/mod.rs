@@ -12,6 +12,7 @@ mod fold_pad;
 pub mod graded;
 mod lower_to_codes;
 mod make_dense;
+mod make_depthwise;
 mod merge_clip;
 mod pipeline;
 mod raise_quantisers;
@@ -61,6 +62,21 @@ pub struct Context {
     pub notes: Vec<(String, String)>,
     /// Called after each pass.
     pub after_pass: Option<AfterPass>,
+    /// How means of codes are computed.
+    pub means: Means,
+}
+
+/// How the mean of codes over a window is computed before it is rounded to a code.
+///
+/// Both agree but where the exact mean lies halfway between two codes: there single precision falls
+/// to either side, as the order of its sum has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Means {
+    /// From the integer sum of the codes, as hardware and spikes do.
+    #[default]
+    Exact,
+    /// In single precision, cell by cell, as ONNX Runtime's AveragePool and QLinearAveragePool do.
+    Single,
 }
 
 impl Context {

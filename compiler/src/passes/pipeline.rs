@@ -5,8 +5,8 @@ use snnc_ir::{Graph, verify};
 use super::{
     Context, Pass, absorb_affine, absorb_quantise, bare_scores, cancel_quantise,
     fold_batch_normalisation, fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes,
-    make_dense, merge_clip, raise_quantisers, recover_weights, reduce_to_pool, remove_identities,
-    sink_dequantise, turn_input,
+    make_dense, make_depthwise, merge_clip, raise_quantisers, recover_weights, reduce_to_pool,
+    remove_identities, sink_dequantise, turn_input,
 };
 use crate::{Error, Problem};
 
@@ -30,6 +30,8 @@ pub const CANONICAL: &[&Pass] = &[
     &fold_bias::PASS,
     &fold_batch_normalisation::PASS,
     &fold_bias::PASS,
+    // What no layer has taken.
+    &make_depthwise::PASS,
     &fold_pad::PASS,
     &fold_constants::PASS,
     // Quantisers last: what stands between them is as short as it gets.

@@ -213,11 +213,38 @@ impl Lowering<'_> {
             (mantissa.round_ties_even() as i64, (exponent as f32).exp2())
         };
         let (codes, scale): (Vec<i64>, Vec<f32>) = bias.reals.iter().map(parts).unzip();
+        self.add_term(id, &codes, scale)
+    }
+
+    /// A constant of one value for each channel as a term of a sum, `None` if it is of another shape.
+    pub(super) fn channel_term(&mut self, id: NodeId, operand: NodeId) -> Option<NodeId> {
+        let own = &self.source[id].ty.shape;
+        let channels = *own.get(1)?;
+        let shape = &self.source[operand].ty.shape;
+        let trailing = own.len().checked_sub(shape.len())?;
+        let along = |(axis, &extent): (usize, &usize)| {
+            extent == if axis + trailing == 1 { channels } else { 1 }
+        };
+        if channels < 2 || !shape.iter().enumerate().all(along) {
+            return None;
+        }
+        let bias = self.bias(operand, channels)?;
+        Some(match &bias.stated {
+            Some((codes, scale)) => self.add_term(id, codes, scale.clone()),
+            None => self.real_bias(id, &bias),
+        })
+    }
+
+    /// A term of one code for each channel; one scale, or one for each.
+    fn add_term(&mut self, id: NodeId, codes: &[i64], scale: Vec<f32>) -> NodeId {
         let mut shape = vec![1; self.source[id].ty.shape.len()];
         shape[1] = codes.len();
-        let value = Tensor::from_i64(DType::I32, &shape, &codes);
+        let value = Tensor::from_i64(DType::I32, &shape, codes);
         let (minimum, maximum) = (i64::from(i32::MIN), i64::from(i32::MAX));
-        let q = Quantisation::per_axis(scale, 1, minimum, maximum);
+        let q = match scale[..] {
+            [one] => Quantisation::per_tensor(one, 0, minimum, maximum),
+            _ => Quantisation::per_axis(scale, 1, minimum, maximum),
+        };
         let name = format!("{}.bias", self.source[id].name);
         self.add_parameter(&name, id, value, q)
     }

@@ -18,7 +18,7 @@ use snnc_ir::{
 use super::merge_clip::same_scale;
 use super::rewrite::{Names, constant, op, quantised_constant};
 use super::sink_dequantise::is_layout;
-use super::{Context, Meaning, Pass};
+use super::{Context, Meaning, Means, Pass};
 use crate::{Error, Problem};
 use function::Function;
 
@@ -306,7 +306,11 @@ impl Lowering<'_> {
             sums.push(match value {
                 Value::Sum(terms, origins) => (terms.clone(), origins.clone()),
                 Value::Dequantised(codes) => (vec![*codes], Vec::new()),
-                Value::Function(_) | Value::Constant => return self.function(id, operands),
+                Value::Constant => match self.channel_term(id, *operand) {
+                    Some(term) => (vec![term], Vec::new()),
+                    None => return self.function(id, operands),
+                },
+                Value::Function(_) => return self.function(id, operands),
                 _ => return self.unquantised(id, *operand),
             });
         }
@@ -318,7 +322,7 @@ impl Lowering<'_> {
             let constant = |t: &&NodeId| matches!(op(&self.target, **t), Some(TensorOp::Constant));
             terms.iter().filter(|t| !constant(t)).count()
         };
-        let (a, b) = if summands(b) > 1 { (b, a) } else { (a, b) };
+        let (a, b) = if summands(b) > 1 || summands(a) == 0 { (b, a) } else { (a, b) };
         if summands(b) > 1 {
             return self.unquantised(id, operands[0].0);
         }
@@ -333,6 +337,13 @@ impl Lowering<'_> {
             return self.obstacle(id, "adds arrays of different shapes", "expand the smaller one");
         }
         Value::Sum([a.as_slice(), b.as_slice()].concat(), origins)
+    }
+
+    /// Whether all that the node makes goes to quantisers.
+    fn is_quantised(&self, id: NodeId) -> bool {
+        let quantiser =
+            |user: &NodeId| matches!(op(self.source, *user), Some(TensorOp::Quantise(_)));
+        self.source.users(id).iter().all(quantiser)
     }
 
     /// A mean over windows: the sum of the codes, in units of a part of their scale.
@@ -350,6 +361,9 @@ impl Lowering<'_> {
                 "the number of cells in a mean differs at the border",
                 "count the padding (count_include_pad), or do not pad",
             );
+        }
+        if self.context.means == Means::Single && self.is_quantised(id) {
+            return self.on_reals(id, std::slice::from_ref(operand));
         }
         let cells: usize = pool.window.kernel.iter().product();
         let scale = q.scale_at(0) / cells as f32;
