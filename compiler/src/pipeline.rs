@@ -171,7 +171,9 @@ impl Model {
                 bits = format!("payload bits {} (cost {:.3})", each.join(", "), found.cost);
                 chosen.site_bits = found.bits;
             }
-            calibration::quantise(&mut coded, &sites, &statistics, &chosen)?;
+            let samples = samples(calibration)?;
+            let samples = samples.as_ref().map(|(data, path)| (data, *path));
+            calibration::quantise(&mut coded, &sites, &statistics, &chosen, samples)?;
             let text = format!(
                 "is on reals: quantised to {bits} and {}-bit weights by {} samples",
                 chosen.weight_bits, statistics.samples
@@ -254,7 +256,8 @@ fn allocation(
         let options =
             QuantiseOptions { site_bits: found.bits.clone(), ..calibration.options.clone() };
         let mut coded = tensor.clone();
-        calibration::quantise(&mut coded, sites, statistics, &options)?;
+        // Biases are corrected once, at what is chosen.
+        calibration::quantise(&mut coded, sites, statistics, &options, None)?;
         let drop = whole - accuracy(&coded)?;
         best = best.min(drop);
         if drop <= most {
@@ -263,6 +266,14 @@ fn allocation(
     }
     let reason = format!("8 bits everywhere lose {best:.2} points, more than {most}");
     Err(Error::Check(vec![Problem::new("--budget", reason, "allow a larger drop")]))
+}
+
+/// The calibration set, if it is given.
+fn samples(calibration: &Calibration) -> Result<Option<(Dataset, &Path)>, Error> {
+    match calibration.data.as_deref() {
+        Some(path) => Ok(Some((Dataset::load(path, None)?, path))),
+        None => Ok(None),
+    }
 }
 
 /// The statistics of a file, or of the calibration set.

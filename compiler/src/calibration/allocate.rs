@@ -120,14 +120,14 @@ pub fn measure(
         let mut choices = Vec::new();
         for b in bits.clone() {
             let mut changed = graph.clone();
-            let q = quantise_site(&mut changed, site, statistics, b, options)?;
+            let alone = QuantiseOptions {
+                site_bits: BTreeMap::from([(site.name.clone(), b)]),
+                ..options.clone()
+            };
+            let fires = quantise_site(&mut changed, site, sites, statistics, &alone)?;
             let found = probabilities(&changed, data, samples, &shape, options.scaling)?;
             let divergence: f64 =
                 wanted.iter().zip(&found).map(|(p, q)| symmetric_divergence(p, q)).sum();
-            let fires = statistics
-                .sites
-                .get(&site.name)
-                .map_or(1.0, |s| s.histogram.share_above(f64::from(q) / 2.0));
             let cost = match cost {
                 Cost::AverageBits => f64::from(b) * neurons as f64 / total as f64,
                 Cost::WireBits => f64::from(b) * neurons as f64 * fires,

@@ -1,4 +1,4 @@
-//! Histograms of activations that merge exactly.
+//! Histograms of activations that merge exactly, and what thresholds are chosen by.
 
 use std::collections::BTreeMap;
 
@@ -64,38 +64,68 @@ impl Histogram {
         self.maximum.unwrap_or(0.0)
     }
 
-    /// The middle of each bin and its count, ascending by bin.
-    pub fn points(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        self.bins.iter().map(|(&bin, &count)| {
+    /// What was counted, every number times `factor`, which is positive.
+    pub fn distribution(&self, factor: f64) -> Distribution {
+        let point = |(&bin, &count): (&u16, &u64)| {
             // The lowest bin is 0 and numbers too small to matter.
             let bits = if bin & 0x7fff == 0 { 0 } else { (u32::from(bin) << 16) | 0x8000 };
-            (f64::from(f32::from_bits(bits)), count)
-        })
+            (f64::from(f32::from_bits(bits)) * factor, count)
+        };
+        Distribution {
+            points: self.bins.iter().map(point).collect(),
+            minimum: f64::from(self.minimum()) * factor,
+            maximum: f64::from(self.maximum()) * factor,
+        }
+    }
+}
+
+/// Numbers and how often each was seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Distribution {
+    /// The middle of each bin and its count.
+    pub points: Vec<(f64, u64)>,
+    /// The smallest number, 0 if there is none.
+    pub minimum: f64,
+    /// The largest number, 0 if there is none.
+    pub maximum: f64,
+}
+
+/// Half the width of a bin, relative to its middle.
+const HALF_BIN: f64 = 1.0 / 256.0;
+
+impl Distribution {
+    /// Adds another's numbers.
+    pub fn join(&mut self, other: &Distribution) {
+        let first = self.points.is_empty();
+        self.points.extend(&other.points);
+        self.minimum = if first { other.minimum } else { self.minimum.min(other.minimum) };
+        self.maximum = if first { other.maximum } else { self.maximum.max(other.maximum) };
+    }
+
+    /// Numbers counted.
+    pub fn count(&self) -> u64 {
+        self.points.iter().map(|p| p.1).sum()
     }
 
     /// Share of the numbers whose magnitude is above `limit`.
     pub fn share_above(&self, limit: f64) -> f64 {
-        let above: u64 =
-            self.points().filter(|(x, _)| x.abs() > limit).map(|(_, count)| count).sum();
+        let above: u64 = self.points.iter().filter(|p| p.0.abs() > limit).map(|p| p.1).sum();
         above as f64 / self.count().max(1) as f64
     }
 
     /// Magnitude below which a share of the numbers lies that are not 0.
     pub fn percentile(&self, share: f64) -> f64 {
-        let mut magnitudes: BTreeMap<u16, u64> = BTreeMap::new();
-        for (&bin, &count) in &self.bins {
-            if bin & 0x7fff != 0 {
-                *magnitudes.entry(bin & 0x7fff).or_insert(0) += count;
-            }
-        }
-        let total: u64 = magnitudes.values().sum();
+        let mut magnitudes: Vec<(f64, u64)> =
+            self.points.iter().filter(|p| p.0 != 0.0).map(|p| (p.0.abs(), p.1)).collect();
+        magnitudes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total: u64 = magnitudes.iter().map(|m| m.1).sum();
         let wanted = (share * total as f64).ceil() as u64;
         let mut below = 0;
-        for (bin, count) in magnitudes {
+        for (magnitude, count) in magnitudes {
             below += count;
             if below >= wanted {
-                let upper = f64::from(f32::from_bits((u32::from(bin) << 16) | 0xffff));
-                return upper.min(f64::from(self.maximum().max(-self.minimum())));
+                let upper = magnitude * (1.0 + HALF_BIN);
+                return upper.min(self.maximum.max(-self.minimum));
             }
         }
         0.0
@@ -126,6 +156,7 @@ mod tests {
         let mut h = Histogram::default();
         h.extend(&[0.0; 900]);
         h.extend(&(1..=100).map(|i| i as f32).collect::<Vec<_>>());
+        let h = h.distribution(1.0);
         assert!((h.percentile(0.5) - 50.0).abs() < 0.6, "{}", h.percentile(0.5));
         assert_eq!(h.percentile(1.0), 100.0);
     }
@@ -135,7 +166,7 @@ mod tests {
         for x in [1e-3f32, 0.7, 5.3, 1234.5, -0.02] {
             let mut h = Histogram::default();
             h.extend(&[x]);
-            let (middle, count) = h.points().next().unwrap();
+            let (middle, count) = h.distribution(1.0).points[0];
             assert!(count == 1 && ((middle - f64::from(x)) / f64::from(x)).abs() < 0.004);
         }
     }

@@ -1,10 +1,15 @@
 //! Inserting quantisers into a float network.
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, Tensor, TensorOp, TensorType};
 
+use super::correct::correct_biases;
+use super::equalise::{Group, groups, thresholds};
 use super::weights::quantise_row;
-use super::{Site, Statistics, ThresholdMethod};
-use crate::data::Scaling;
+use super::{Distribution, Site, SiteStatistics, Statistics, ThresholdMethod};
+use crate::data::{Dataset, Scaling};
 use crate::{Error, Problem};
 
 /// How a float network is quantised.
@@ -12,8 +17,15 @@ use crate::{Error, Problem};
 pub struct QuantiseOptions {
     /// How thresholds are chosen.
     pub method: ThresholdMethod,
+    /// Whether each channel has a threshold of its own, where the network allows it.
+    pub each_channel: bool,
+    /// Whether biases are corrected on samples, if there are any.
+    pub correct_biases: bool,
     /// Bits of payloads between layers.
     pub payload_bits: u8,
+    /// Positive levels of payloads, where these are fewer than `payload_bits` hold: binary spikes over T
+    /// timesteps say T.
+    pub levels: Option<i64>,
     /// Bits of payloads of single sites, by name.
     pub site_bits: std::collections::BTreeMap<String, u8>,
     /// Bits of weights.
@@ -26,7 +38,10 @@ impl Default for QuantiseOptions {
     fn default() -> Self {
         QuantiseOptions {
             method: ThresholdMethod::LeastSquares,
+            each_channel: true,
+            correct_biases: true,
             payload_bits: 4,
+            levels: None,
             site_bits: Default::default(),
             weight_bits: 8,
             scaling: Scaling::default(),
@@ -34,49 +49,69 @@ impl Default for QuantiseOptions {
     }
 }
 
-/// Inserts a quantiser at every site and replaces weights by codes with a scale for each channel.
+impl QuantiseOptions {
+    /// Positive levels of the payloads of a site.
+    fn levels(&self, site: &Site) -> i64 {
+        match (self.site_bits.get(&site.name), self.levels) {
+            (None, Some(levels)) => levels.max(1),
+            (bits, _) => match bits.copied().unwrap_or(self.payload_bits) {
+                bits if site.signed => ((1i64 << (bits - 1)) - 1).max(1),
+                bits => (1i64 << bits) - 1,
+            },
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (option, bits) in
+            [("--payload-bits", self.payload_bits), ("--weight-bits", self.weight_bits)]
+        {
+            if !(1..=16).contains(&bits) || (option == "--weight-bits" && bits < 2) {
+                let reason = format!("{bits} bits are not possible");
+                return Err(Error::usage(option, reason, "choose 2 to 8"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Inserts a quantiser at every site and replaces weights by codes with a scale for each channel;
+/// with samples at hand, biases make up for what rounding shifts.
 ///
 /// # Errors
-/// When a site has no statistics, or bits are out of range.
+/// When a site has no statistics, bits are out of range, or a sample does not fit.
 pub fn quantise(
     graph: &mut Graph,
     sites: &[Site],
     statistics: &Statistics,
     options: &QuantiseOptions,
+    samples: Option<(&Dataset, &Path)>,
 ) -> Result<(), Error> {
-    for (option, bits) in
-        [("--payload-bits", options.payload_bits), ("--weight-bits", options.weight_bits)]
-    {
-        if !(1..=16).contains(&bits) || (option == "--weight-bits" && bits < 2) {
-            return Err(Error::usage(
-                option,
-                format!("{bits} bits are not possible"),
-                "choose 2 to 8",
-            ));
-        }
-    }
-    let mut problems = Vec::new();
-    for site in sites {
-        match statistics.sites.get(&site.name) {
-            Some(found) => {
-                let q = if site.input {
-                    input_quantisation(found, options)
-                } else {
-                    let bits =
-                        options.site_bits.get(&site.name).copied().unwrap_or(options.payload_bits);
-                    activation_quantisation(found, site.signed, bits, options.method)
-                };
-                insert(graph, site.node, q);
-            }
-            None => problems.push(Problem::new(
-                format!("`{}`", site.name),
-                "the calibration statistics do not know it",
-                "calibrate this model anew",
-            )),
-        }
+    options.check()?;
+    let unknown = |site: &&Site| !statistics.sites.contains_key(&site.name);
+    let mut problems: Vec<Problem> = sites.iter().filter(unknown).map(not_known).collect();
+    let names: Vec<&str> = sites.iter().map(|s| s.name.as_str()).collect();
+    for name in options.site_bits.keys().filter(|name| !names.contains(&name.as_str())) {
+        let remedy = format!("there are {}", names.join(", "));
+        problems.push(Problem::new(format!("`{name}`"), "is no value that is sent", remedy));
     }
     if !problems.is_empty() {
         return Err(Error::Input(problems));
+    }
+    let mut scaled = HashMap::new();
+    if options.each_channel {
+        for group in groups(graph, sites) {
+            equalise(graph, &group, sites, statistics, options, &mut scaled);
+        }
+    }
+    let float = graph.clone();
+    for site in sites {
+        let Some(found) = statistics.sites.get(&site.name) else { continue };
+        let q = if site.input {
+            input_quantisation(found, options)
+        } else {
+            activation_quantisation(found, site, options, scaled.get(&site.node))
+        };
+        insert(graph, site.node, q);
     }
     let ids: Vec<NodeId> = graph.ids().collect();
     for id in ids {
@@ -84,33 +119,73 @@ pub fn quantise(
             quantise_weights(graph, id, options.weight_bits);
         }
     }
-    Ok(())
+    match samples.filter(|_| options.correct_biases) {
+        Some(samples) => correct_biases(&float, graph, samples, options.scaling),
+        None => Ok(()),
+    }
 }
 
-/// Inserts a quantiser at one site alone; returns its scale.
+fn not_known(site: &Site) -> Problem {
+    let reason = "the calibration statistics do not know it";
+    Problem::new(format!("`{}`", site.name), reason, "calibrate this model anew")
+}
+
+/// What divides the channels at a site, and whether its threshold is 1 by that.
+struct Scaled {
+    divisors: Vec<f64>,
+    first: bool,
+}
+
+/// Divides the values of a group by the thresholds of their channels.
+fn equalise(
+    graph: &mut Graph,
+    group: &Group,
+    sites: &[Site],
+    statistics: &Statistics,
+    options: &QuantiseOptions,
+    scaled: &mut HashMap<NodeId, Scaled>,
+) {
+    let Some(site) = sites.iter().find(|s| Some(&s.node) == group.sites.first()) else { return };
+    let Some(found) = statistics.sites.get(&site.name) else { return };
+    let levels = options.levels(site);
+    let divisors = thresholds(found, options.method, levels, site.signed);
+    if group.apply(graph, &divisors) {
+        for (place, &node) in group.sites.iter().enumerate() {
+            scaled.insert(node, Scaled { divisors: divisors.clone(), first: place == 0 });
+        }
+    }
+}
+
+/// Inserts a quantiser at one site alone; returns the share of its neurons that send something.
 ///
 /// # Errors
 /// When the site has no statistics.
 pub(super) fn quantise_site(
     graph: &mut Graph,
     site: &Site,
+    sites: &[Site],
     statistics: &Statistics,
-    bits: u8,
     options: &QuantiseOptions,
-) -> Result<f32, Error> {
+) -> Result<f64, Error> {
     let Some(found) = statistics.sites.get(&site.name) else {
-        let reason = "the calibration statistics do not know it";
-        return Err(Error::input(format!("`{}`", site.name), reason, "calibrate this model anew"));
+        return Err(Error::Input(vec![not_known(site)]));
     };
-    let q = activation_quantisation(found, site.signed, bits, options.method);
-    let scale = q.scale_at(0);
+    let mut scaled = HashMap::new();
+    let own = |group: &Group| options.each_channel && group.sites.first() == Some(&site.node);
+    if let Some(group) = groups(graph, sites).into_iter().find(own) {
+        equalise(graph, &group, sites, statistics, options, &mut scaled);
+    }
+    let q = activation_quantisation(found, site, options, scaled.get(&site.node));
+    let divided = distribution(found, scaled.get(&site.node));
+    let fires = divided.share_above(f64::from(q.scale_at(0)) / 2.0);
     insert(graph, site.node, q);
-    Ok(scale)
+    Ok(fires)
 }
 
 /// 8-bit images are their own codes; other inputs get 8 bits over the range that was seen.
 fn input_quantisation(found: &super::SiteStatistics, options: &QuantiseOptions) -> Quantisation {
-    let (low, high) = (found.histogram.minimum(), found.histogram.maximum());
+    let all = found.distribution(&[]);
+    let (low, high) = (all.minimum as f32, all.maximum as f32);
     let (scale, offset) = (options.scaling.scale, options.scaling.offset);
     let zero = -offset / scale;
     let codes = [f64::from(low), f64::from(high)].map(|x| (x - offset) / scale);
@@ -125,16 +200,25 @@ fn input_quantisation(found: &super::SiteStatistics, options: &QuantiseOptions) 
     Quantisation::per_tensor(reach / 127.0, 0, -128, 127)
 }
 
+fn distribution(found: &SiteStatistics, scaled: Option<&Scaled>) -> Distribution {
+    let factors: Vec<f64> =
+        scaled.map_or_else(Vec::new, |s| s.divisors.iter().map(|d| 1.0 / d).collect());
+    found.distribution(&factors)
+}
+
 fn activation_quantisation(
-    found: &super::SiteStatistics,
-    signed: bool,
-    bits: u8,
-    method: ThresholdMethod,
+    found: &SiteStatistics,
+    site: &Site,
+    options: &QuantiseOptions,
+    scaled: Option<&Scaled>,
 ) -> Quantisation {
-    let levels = if signed { ((1i64 << (bits - 1)) - 1).max(1) } else { (1i64 << bits) - 1 };
-    let threshold = method.threshold(&found.histogram, levels, signed);
+    let levels = options.levels(site);
+    let threshold = match scaled {
+        Some(scaled) if scaled.first => 1.0,
+        _ => options.method.threshold(&distribution(found, scaled), levels, site.signed),
+    };
     let scale = ((threshold / levels as f64) as f32).max(f32::MIN_POSITIVE);
-    Quantisation::per_tensor(scale, 0, if signed { -levels } else { 0 }, levels)
+    Quantisation::per_tensor(scale, 0, if site.signed { -levels } else { 0 }, levels)
 }
 
 /// Puts a quantiser and its inverse between `id` and all its users.

@@ -8,12 +8,12 @@ use rayon::prelude::*;
 use snnc_ir::Graph;
 use snnc_runtime::tensor::{Program, Value};
 
-use super::{Histogram, Site};
+use super::{Distribution, Histogram, Site};
 use crate::Error;
 use crate::data::{Dataset, Scaling};
 
 /// First bytes of a statistics file.
-const MAGIC: &[u8; 8] = b"snnc.st\x01";
+const MAGIC: &[u8; 8] = b"snnc.st\x02";
 
 /// Why bytes are not statistics, or two statistics do not merge.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +35,40 @@ pub enum StatisticsError {
 /// What is known of one site.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SiteStatistics {
-    /// All its activations.
-    pub histogram: Histogram,
+    /// The activations of each channel.
+    pub channels: Vec<Histogram>,
+}
+
+impl SiteStatistics {
+    /// All activations, those of each channel times its factor; no factors are ones.
+    pub fn distribution(&self, factors: &[f64]) -> Distribution {
+        let mut all = Histogram::default();
+        let mut scaled = Distribution::default();
+        for (c, histogram) in self.channels.iter().enumerate() {
+            match factors.get(c) {
+                None => all.merge(histogram),
+                Some(&factor) => scaled.join(&histogram.distribution(factor)),
+            }
+        }
+        if factors.is_empty() { all.distribution(1.0) } else { scaled }
+    }
+
+    /// Counts one sample's values, shaped (1, channels, ..).
+    fn extend(&mut self, values: &[f32], channels: usize) {
+        self.channels.resize_with(self.channels.len().max(channels), Histogram::default);
+        let each = values.chunks((values.len() / channels.max(1)).max(1));
+        for (histogram, values) in self.channels.iter_mut().zip(each) {
+            histogram.extend(values);
+        }
+    }
+
+    fn merge(&mut self, other: &SiteStatistics) {
+        self.channels
+            .resize_with(self.channels.len().max(other.channels.len()), Histogram::default);
+        for (histogram, other) in self.channels.iter_mut().zip(&other.channels) {
+            histogram.merge(other);
+        }
+    }
 }
 
 /// What a calibration set showed, site by site.
@@ -64,14 +96,37 @@ struct WireStatistics {
 struct WireSite {
     #[prost(string, tag = "1")]
     name: String,
-    #[prost(uint32, repeated, tag = "2")]
+    #[prost(message, repeated, tag = "2")]
+    channels: Vec<WireHistogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireHistogram {
+    #[prost(uint32, repeated, tag = "1")]
     bins: Vec<u32>,
-    #[prost(uint64, repeated, tag = "3")]
+    #[prost(uint64, repeated, tag = "2")]
     counts: Vec<u64>,
-    #[prost(float, optional, tag = "4")]
+    #[prost(float, optional, tag = "3")]
     minimum: Option<f32>,
-    #[prost(float, optional, tag = "5")]
+    #[prost(float, optional, tag = "4")]
     maximum: Option<f32>,
+}
+
+impl WireHistogram {
+    fn new(histogram: &Histogram) -> Self {
+        let (bins, minimum, maximum) = histogram.parts();
+        let (bins, counts) = bins.iter().map(|(&b, &c)| (u32::from(b), c)).unzip();
+        WireHistogram { bins, counts, minimum, maximum }
+    }
+
+    /// `None` if a bin is out of range.
+    fn histogram(&self) -> Option<Histogram> {
+        let counted = |(&b, &c): (&u32, &u64)| Some((u16::try_from(b).ok()?, c));
+        let bins: Option<BTreeMap<u16, u64>> =
+            self.bins.iter().zip(&self.counts).map(counted).collect();
+        let bins = bins.filter(|_| self.bins.len() == self.counts.len())?;
+        Some(Histogram::from_parts(bins, self.minimum, self.maximum))
+    }
 }
 
 impl Statistics {
@@ -104,7 +159,8 @@ impl Statistics {
                 let count = &mut |id, value: &Value| {
                     if let Some(name) = names.get(&id) {
                         let site = all.sites.entry(name.clone()).or_default();
-                        site.histogram.extend(&value.to_f32());
+                        let channels = value.shape().get(1).copied().unwrap_or(1);
+                        site.extend(&value.to_f32(), channels);
                     }
                 };
                 program.run_with(&[value], count).map_err(|e| fault(&e))?;
@@ -117,7 +173,7 @@ impl Statistics {
     fn add(&mut self, other: &Statistics) {
         self.samples += other.samples;
         for (name, site) in &other.sites {
-            self.sites.entry(name.clone()).or_default().histogram.merge(&site.histogram);
+            self.sites.entry(name.clone()).or_default().merge(site);
         }
     }
 
@@ -136,9 +192,8 @@ impl Statistics {
     /// The file form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let sites = self.sites.iter().map(|(name, site)| {
-            let (bins, minimum, maximum) = site.histogram.parts();
-            let (bins, counts) = bins.iter().map(|(&b, &c)| (u32::from(b), c)).unzip();
-            WireSite { name: name.clone(), bins, counts, minimum, maximum }
+            let channels = site.channels.iter().map(WireHistogram::new).collect();
+            WireSite { name: name.clone(), channels }
         });
         let wire = WireStatistics {
             model: self.model.clone(),
@@ -157,16 +212,10 @@ impl Statistics {
             WireStatistics::decode(bytes.strip_prefix(MAGIC).ok_or(StatisticsError::Magic)?)?;
         let mut sites = BTreeMap::new();
         for site in wire.sites {
-            let bins: Option<BTreeMap<u16, u64>> = site
-                .bins
-                .iter()
-                .zip(&site.counts)
-                .map(|(&b, &c)| Some((u16::try_from(b).ok()?, c)))
-                .collect();
-            let bins = bins.filter(|_| site.bins.len() == site.counts.len());
-            let bins = bins.ok_or_else(|| StatisticsError::Site(site.name.clone()))?;
-            let histogram = Histogram::from_parts(bins, site.minimum, site.maximum);
-            sites.insert(site.name, SiteStatistics { histogram });
+            let channels: Option<Vec<Histogram>> =
+                site.channels.iter().map(WireHistogram::histogram).collect();
+            let channels = channels.ok_or_else(|| StatisticsError::Site(site.name.clone()))?;
+            sites.insert(site.name, SiteStatistics { channels });
         }
         Ok(Statistics { model: wire.model, samples: wire.samples, sites })
     }

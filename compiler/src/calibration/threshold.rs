@@ -1,6 +1,6 @@
 //! From a histogram to a threshold: the largest value that payloads can stand for.
 
-use super::Histogram;
+use super::Distribution;
 
 /// How thresholds are chosen. A threshold `t` with `n` levels gives the step `t / n`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,34 +34,29 @@ impl ThresholdMethod {
     }
 
     /// The threshold for `levels` positive levels; `signed` codes have as many negative ones.
-    /// A histogram of nothing but zeros gives 1, so that scales stay positive.
-    pub fn threshold(self, histogram: &Histogram, levels: i64, signed: bool) -> f64 {
-        let reach = if signed {
-            histogram.maximum().max(-histogram.minimum())
-        } else {
-            histogram.maximum()
-        };
-        let reach = f64::from(reach);
+    /// A distribution of nothing but zeros gives 1, so that scales stay positive.
+    pub fn threshold(self, of: &Distribution, levels: i64, signed: bool) -> f64 {
+        let reach = if signed { of.maximum.max(-of.minimum) } else { of.maximum };
         if reach <= 0.0 || !reach.is_finite() {
             return 1.0;
         }
         match self {
             ThresholdMethod::Max => reach,
-            ThresholdMethod::Percentile(share) => match histogram.percentile(share) {
+            ThresholdMethod::Percentile(share) => match of.percentile(share) {
                 t if t > 0.0 => t,
                 _ => reach,
             },
-            ThresholdMethod::LeastSquares => least_squares(histogram, levels, signed, reach),
+            ThresholdMethod::LeastSquares => least_squares(of, levels, signed, reach),
         }
     }
 }
 
-/// Sum of `count * (x - step * code(x))^2` over the histogram.
-pub fn quantised_error(histogram: &Histogram, step: f64, levels: i64, signed: bool) -> f64 {
-    histogram
-        .points()
-        .map(|(x, count)| count as f64 * (x - step * code(x, step, levels, signed)).powi(2))
-        .sum()
+/// Sum of `count * (x - step * code(x))^2` over the distribution.
+pub fn quantised_error(of: &Distribution, step: f64, levels: i64, signed: bool) -> f64 {
+    let error = |&(x, count): &(f64, u64)| {
+        count as f64 * (x - step * code(x, step, levels, signed)).powi(2)
+    };
+    of.points.iter().map(error).sum()
 }
 
 fn code(x: f64, step: f64, levels: i64, signed: bool) -> f64 {
@@ -71,9 +66,9 @@ fn code(x: f64, step: f64, levels: i64, signed: bool) -> f64 {
 
 /// The error has many local minima in the step, so the fixed points are those near the best of a
 /// grid.
-fn least_squares(histogram: &Histogram, levels: i64, signed: bool, reach: f64) -> f64 {
+fn least_squares(of: &Distribution, levels: i64, signed: bool, reach: f64) -> f64 {
     const GRID: u32 = 400;
-    let error = |step: f64| quantised_error(histogram, step, levels, signed);
+    let error = |step: f64| quantised_error(of, step, levels, signed);
     let mut candidates: Vec<(f64, f64)> = (1..=GRID)
         .map(|i| reach * f64::from(i) / f64::from(GRID) / levels as f64)
         .map(|step| (error(step), step))
@@ -81,7 +76,7 @@ fn least_squares(histogram: &Histogram, levels: i64, signed: bool, reach: f64) -
     candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut best = candidates[0];
     for &(_, start) in candidates.iter().take(4) {
-        let step = fixed_point(histogram, start, levels, signed);
+        let step = fixed_point(of, start, levels, signed);
         let found = (error(step), step);
         if found.0 < best.0 {
             best = found;
@@ -91,11 +86,11 @@ fn least_squares(histogram: &Histogram, levels: i64, signed: bool, reach: f64) -
 }
 
 /// Iterates `step <- sum(x q(x)) / sum(q(x)^2)` until it stands.
-fn fixed_point(histogram: &Histogram, start: f64, levels: i64, signed: bool) -> f64 {
+fn fixed_point(of: &Distribution, start: f64, levels: i64, signed: bool) -> f64 {
     let mut step = start;
     for _ in 0..100 {
         let (mut product, mut square) = (0.0, 0.0);
-        for (x, count) in histogram.points() {
+        for &(x, count) in &of.points {
             let q = code(x, step, levels, signed);
             product += count as f64 * x * q;
             square += count as f64 * q * q;
@@ -115,10 +110,11 @@ fn fixed_point(histogram: &Histogram, start: f64, levels: i64, signed: bool) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Histogram;
     use super::*;
 
     /// Rectified, roughly normal numbers.
-    fn sample() -> Histogram {
+    fn sample() -> Distribution {
         let mut state = 1u64;
         let mut uniform = || {
             state = state
@@ -130,7 +126,7 @@ mod tests {
             (0..20_000).map(|_| ((0..12).map(|_| uniform()).sum::<f32>() - 6.0).max(0.0)).collect();
         let mut h = Histogram::default();
         h.extend(&values);
-        h
+        h.distribution(1.0)
     }
 
     #[test]
@@ -139,7 +135,7 @@ mod tests {
         for levels in [1, 3, 4, 15, 255] {
             let t = ThresholdMethod::LeastSquares.threshold(&h, levels, false);
             let own = quantised_error(&h, t / levels as f64, levels, false);
-            let reach = f64::from(h.maximum());
+            let reach = h.maximum;
             let grid = (1..1500).map(|i| reach * f64::from(i) / 1500.0);
             let best = grid.map(|t| quantised_error(&h, t / levels as f64, levels, false));
             let best = best.fold(f64::INFINITY, f64::min);
@@ -157,7 +153,7 @@ mod tests {
             at(ThresholdMethod::LeastSquares),
         );
         assert!(mmse < percentile && percentile < max);
-        assert_eq!(ThresholdMethod::Max.threshold(&Histogram::default(), 4, false), 1.0);
+        assert_eq!(ThresholdMethod::Max.threshold(&Distribution::default(), 4, false), 1.0);
     }
 
     #[test]

@@ -146,6 +146,9 @@ pub(super) struct QuantiseArgs {
     /// Bits of payloads of a float model, or `auto` within a --budget [default: 8; 4 for Akida]
     #[arg(long, value_name = "BITS|auto")]
     pub(super) payload_bits: Option<String>,
+    /// Bits of payloads of one population of a float model, by the name that tables give it
+    #[arg(long = "site-bits", value_name = "NAME=BITS", value_parser = key_value)]
+    pub(super) site_bits: Vec<(String, String)>,
     /// Limit for `--payload-bits auto`: avg-bits=B, wire-bits=B, or max-drop=POINTS
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) budget: Vec<(String, String)>,
@@ -155,9 +158,28 @@ pub(super) struct QuantiseArgs {
     /// How thresholds of a float model are chosen: mmse, max, percentile or percentile:P
     #[arg(long, value_name = "METHOD", default_value = "mmse")]
     pub(super) threshold: String,
+    /// Whether each channel of a float model has a threshold of its own, folded into the weights
+    /// [default: channel; layer with weights of less than 6 bits]
+    #[arg(long, value_name = "layer|channel")]
+    pub(super) granularity: Option<Granularity>,
+    /// Leave the biases of a float model as they are, and not make up for what rounding shifts
+    #[arg(long)]
+    pub(super) no_bias_correction: bool,
+    /// The calibration set of a float model [default: the samples of --data]
+    #[arg(long, value_name = "FILE.npz")]
+    pub(super) calibration: Option<PathBuf>,
     /// Statistics of a float model, from `snnc calibrate`
     #[arg(long, value_name = "STATS")]
     pub(super) statistics: Option<PathBuf>,
+}
+
+/// What shares a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Granularity {
+    /// All neurons of a population.
+    Layer,
+    /// The neurons of a channel.
+    Channel,
 }
 
 /// What import takes.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::args::{CalibrateArgs, Common, Format, QuantiseArgs};
+use super::args::{CalibrateArgs, Common, Format, Granularity, QuantiseArgs};
 use super::commands::write_file;
 use super::config::{import_options, scaling};
 use super::render;
@@ -12,12 +12,14 @@ use crate::passes::{self, Context};
 use crate::pipeline::{Budget, Calibration, is_float};
 use crate::{Error, import};
 
-/// The calibration that the arguments ask for; bits default to what suits the target.
+/// The calibration that the arguments ask for; bits default to what suits the target, levels to the
+/// timesteps of `binary` spikes.
 pub(super) fn calibration(
     args: &QuantiseArgs,
     data: Option<PathBuf>,
     scaling: Scaling,
     target: &str,
+    binary: Option<usize>,
 ) -> Result<Calibration, Error> {
     let method = ThresholdMethod::from_name(&args.threshold).ok_or_else(|| {
         let reason = format!("there is no method `{}`", args.threshold);
@@ -39,15 +41,37 @@ pub(super) fn calibration(
         })?,
     };
     let budget = budget(args)?;
+    let site_bits = args.site_bits.iter().map(site_bits).collect::<Result<_, _>>()?;
     let weight_bits = args.weight_bits.unwrap_or(if target == "akida1" { 4 } else { 8 });
     let options = QuantiseOptions {
         method,
+        each_channel: match args.granularity {
+            Some(granularity) => granularity == Granularity::Channel,
+            // Few bits of weights leave none for what separates the channels.
+            None => weight_bits >= 6,
+        },
+        correct_biases: !args.no_bias_correction,
         payload_bits,
+        levels: match args.payload_bits {
+            None => binary.and_then(|timesteps| i64::try_from(timesteps).ok()),
+            Some(_) => None,
+        },
+        site_bits,
         weight_bits,
         scaling,
         ..QuantiseOptions::default()
     };
+    let data = args.calibration.clone().or(data);
     Ok(Calibration { data, statistics: args.statistics.clone(), options, budget })
+}
+
+/// `NAME=BITS` of a population.
+fn site_bits((name, bits): &(String, String)) -> Result<(String, u8), Error> {
+    let possible = bits.parse().ok().filter(|b| (1..=16).contains(b));
+    possible.map(|b| (name.clone(), b)).ok_or_else(|| {
+        let reason = format!("`{bits}` bits are not possible for `{name}`");
+        Error::usage("--site-bits", reason, "write a number of bits from 1 to 16")
+    })
 }
 
 /// The budget of `--payload-bits auto`.

@@ -172,6 +172,7 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
             args.data.clone(),
             options.scaling,
             target.name(),
+            options.spikes.timesteps.filter(|_| options.coding == Some(snnc_ir::Coding::Rate)),
         )?;
         let bits = (calibration.options.payload_bits, calibration.options.weight_bits);
         let known = models.iter().position(|(b, m)| *b == bits || !pipeline::is_float(&m.tensor));

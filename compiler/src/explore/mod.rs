@@ -29,6 +29,8 @@ pub enum Bits {
     Own,
     /// The same for every population of a float model.
     Each(u8),
+    /// So many positive levels for every population of a float model.
+    Levels(i64),
     /// Mean over the neurons of a float model, chosen population by population.
     Mean(f64),
 }
@@ -50,8 +52,7 @@ pub struct Setting {
 /// and 15 layer by layer (`rate-sync`); up to 1, 3, 7 and 15 levels in one timestep, and levels chosen
 /// population by population. A model that is quantised keeps its own bits.
 ///
-/// Over T timesteps a binary neuron sends at most T spikes: activations are quantised to the fewest
-/// bits that hold T.
+/// Over T timesteps a binary neuron sends at most T spikes: activations are quantised to T levels.
 ///
 /// A target of streaming binary spikes that has no levels shows what more timesteps gain instead: its
 /// default coding, and `rate` over 8 to 128 timesteps, activations having 8 bits.
@@ -59,28 +60,27 @@ pub fn settings(target: &dyn Target, float: bool) -> Vec<Setting> {
     if target.codings().contains(&Coding::Rate) && !target.codings().contains(&Coding::MultiLevel) {
         return by_latency(target, float);
     }
-    let fewest = |levels: usize| (usize::BITS - levels.leading_zeros()) as u8;
+    let levels = |levels: usize| Bits::Levels(i64::try_from(levels).unwrap_or(i64::MAX));
     let setting = |name: String, coding, timesteps, bits| {
         let (bits, name) = if float { (bits, name) } else { (Bits::Own, name) };
         Setting { name, coding, timesteps, bits }
     };
     let mut all: Vec<Setting> = [1, 2, 4, 8]
-        .map(|t| setting(format!("binary T={t}"), Coding::Rate, Some(t), Bits::Each(fewest(t))))
+        .map(|t| setting(format!("binary T={t}"), Coding::Rate, Some(t), levels(t)))
         .into();
     if !float {
         all.push(setting("binary by layers".into(), Coding::RateSync, None, Bits::Own));
         all.push(setting("multi-level T=1".into(), Coding::MultiLevel, None, Bits::Own));
         return all;
     }
-    let levels = [1, 3, 7, 15];
-    all.extend(levels.map(|t| {
-        let bits = Bits::Each(fewest(t));
-        setting(format!("binary by layers T={t}"), Coding::RateSync, Some(t), bits)
-    }));
-    let multi_level = |name, bits| setting(name, Coding::MultiLevel, None, bits);
+    let many = [1, 3, 7, 15];
     all.extend(
-        levels.map(|n| multi_level(format!("multi-level N={n} T=1"), Bits::Each(fewest(n)))),
+        many.map(|t| {
+            setting(format!("binary by layers T={t}"), Coding::RateSync, Some(t), levels(t))
+        }),
     );
+    let multi_level = |name, bits| setting(name, Coding::MultiLevel, None, bits);
+    all.extend(many.map(|n| multi_level(format!("multi-level N={n} T=1"), levels(n))));
     let mixed = [1.5, 2.0, 3.0];
     all.extend(mixed.map(|b| multi_level(format!("mixed, {b} bits T=1"), Bits::Mean(b))));
     all
@@ -242,6 +242,7 @@ fn at_bits(calibration: &Calibration, bits: Bits) -> Calibration {
     match bits {
         Bits::Own => {}
         Bits::Each(b) => calibration.options.payload_bits = b,
+        Bits::Levels(n) => calibration.options.levels = Some(n),
         Bits::Mean(mean) => calibration.budget = Some(Budget::AverageBits(mean)),
     }
     calibration
@@ -386,7 +387,7 @@ mod tests {
         let binary = ["binary T=1", "binary T=2", "binary T=4", "binary T=8"];
         assert_eq!(names[..4], binary);
         let bits: Vec<Bits> = settings(true)[..12].iter().map(|s| s.bits).collect();
-        let each = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4].map(Bits::Each);
+        let each = [1, 2, 4, 8, 1, 3, 7, 15, 1, 3, 7, 15].map(Bits::Levels);
         assert_eq!(bits, each);
         assert!(settings(false).iter().all(|s| s.bits == Bits::Own));
         let loihi = super::settings(target("loihi").unwrap(), true);

@@ -1,0 +1,149 @@
+//! One threshold for each channel, where the network allows it at no cost.
+//!
+//! `relu(a x) = a relu(x)` for `a > 0`, and pools and layers are as homogeneous: the outputs of a layer
+//! may be divided by anything, channel by channel, if the weights that read them are multiplied by it
+//! (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization", section 4.1). Divided by
+//! the threshold of each channel, all channels share the threshold 1, and the neurons of a population
+//! keep one threshold in hardware.
+
+use std::collections::HashSet;
+
+use snnc_ir::{DType, Graph, Node, NodeId, Tensor, TensorOp, Unary};
+
+use super::{Site, SiteStatistics, ThresholdMethod};
+
+/// A layer whose outputs nothing but layers read, through what keeps channels apart.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// The layer that makes the values.
+    producer: NodeId,
+    /// The layers that read them.
+    consumers: Vec<NodeId>,
+    /// The sites between them, in order of computation.
+    pub(super) sites: Vec<NodeId>,
+}
+
+/// Channels may be this much smaller than the largest; what is smaller still would leave no bits for
+/// the weights that read it.
+const SPREAD: f64 = 16.0;
+
+/// The groups of a float network.
+pub(super) fn groups(graph: &Graph, sites: &[Site]) -> Vec<Group> {
+    let order = graph.order().unwrap_or_default();
+    order.into_iter().filter_map(|id| group(graph, sites, id)).collect()
+}
+
+fn group(graph: &Graph, sites: &[Site], producer: NodeId) -> Option<Group> {
+    if !is_layer(graph, producer) {
+        return None;
+    }
+    let mut consumers = Vec::new();
+    let mut members = HashSet::from([producer]);
+    let mut pending = vec![producer];
+    while let Some(node) = pending.pop() {
+        for user in graph.users(node) {
+            match graph[user].as_tensor()? {
+                TensorOp::Unary(Unary::Relu) | TensorOp::Pool(_) => {}
+                TensorOp::Reshape if keeps_channels(graph, node, user) => {}
+                TensorOp::Convolution { .. } | TensorOp::Dense
+                    if is_layer(graph, user) && graph.source(user, 0) == Some(node) =>
+                {
+                    consumers.push(user);
+                    continue;
+                }
+                _ => return None,
+            }
+            if members.insert(user) {
+                pending.push(user);
+            }
+        }
+    }
+    let sites: Vec<NodeId> =
+        sites.iter().filter(|s| !s.input && members.contains(&s.node)).map(|s| s.node).collect();
+    (!consumers.is_empty() && !sites.is_empty()).then_some(Group { producer, consumers, sites })
+}
+
+/// Whether a node is a layer whose parameters are real constants.
+fn is_layer(graph: &Graph, id: NodeId) -> bool {
+    let real = |s: &NodeId| graph[*s].data.as_ref().is_some_and(|d| d.dtype() == DType::F32);
+    matches!(graph[id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense))
+        && graph.sources(id).iter().skip(1).all(real)
+}
+
+/// Whether a reshape joins what lies behind the channels, and leaves these in order.
+fn keeps_channels(graph: &Graph, from: NodeId, to: NodeId) -> bool {
+    let (before, after) = (&graph[from].ty.shape, &graph[to].ty.shape);
+    let ([batch, ..], [same, features, rest @ ..]) = (before.as_slice(), after.as_slice()) else {
+        return false;
+    };
+    let channels = before.get(1).copied().unwrap_or(1).max(1);
+    batch == same && features % channels == 0 && rest.iter().product::<usize>() == 1
+}
+
+/// The threshold of each channel at the first site of a group.
+pub(super) fn thresholds(
+    found: &SiteStatistics,
+    method: ThresholdMethod,
+    levels: i64,
+    signed: bool,
+) -> Vec<f64> {
+    let of = |histogram: &super::Histogram| {
+        let distribution = histogram.distribution(1.0);
+        let lives = distribution.maximum > 0.0 || (signed && distribution.minimum < 0.0);
+        lives.then(|| method.threshold(&distribution, levels, signed))
+    };
+    let found: Vec<Option<f64>> = found.channels.iter().map(of).collect();
+    let largest = found.iter().flatten().copied().fold(0.0, f64::max);
+    let largest = if largest > 0.0 { largest } else { 1.0 };
+    // A channel that was silent says nothing, and gets the range of the others.
+    found.into_iter().map(|t| t.map_or(largest, |t| t.max(largest / SPREAD))).collect()
+}
+
+impl Group {
+    /// Divides the values by `thresholds`, one for each output of the producer; changes nothing and
+    /// returns `false` if they are not as many.
+    pub(super) fn apply(&self, graph: &mut Graph, thresholds: &[f64]) -> bool {
+        let outputs = graph[self.producer].ty.shape.get(1).copied().unwrap_or(0);
+        if outputs != thresholds.len() || outputs == 0 {
+            return false;
+        }
+        let parameters = graph.sources(self.producer).len();
+        for port in 1..parameters {
+            scale(graph, self.producer, port, |index, len| {
+                1.0 / thresholds[index * outputs / len.max(1)]
+            });
+        }
+        for &consumer in &self.consumers {
+            let groups = match graph[consumer].as_tensor() {
+                Some(TensorOp::Convolution { groups, .. }) => *groups,
+                _ => 1,
+            };
+            let Some(weights) = graph.source(consumer, 1) else { continue };
+            let shape = graph[weights].ty.shape.clone();
+            let (rows, inputs) = (shape[0], shape[1]);
+            let taps: usize = shape[2..].iter().product();
+            // A dense layer reads all cells of a channel, one after the other.
+            let cells = (inputs * groups / outputs).max(1);
+            scale(graph, consumer, 1, |index, _| {
+                let (row, input) = (index / (inputs * taps), index / taps % inputs);
+                let group = row / (rows / groups).max(1);
+                thresholds[((group * inputs + input) / cells).min(outputs - 1)]
+            });
+        }
+        true
+    }
+}
+
+/// Replaces a constant operand by one multiplied element by element; `factor` is given the index of
+/// an element and the number of elements.
+fn scale(graph: &mut Graph, layer: NodeId, port: usize, factor: impl Fn(usize, usize) -> f64) {
+    let mut operands = graph.operands(layer);
+    let Some(value) = operands.get(port).and_then(|o| graph[o.source].data.clone()) else { return };
+    let reals = value.to_f32();
+    let scaled = |(i, x): (usize, &f32)| (f64::from(*x) * factor(i, reals.len())) as f32;
+    let scaled: Vec<f32> = reals.iter().enumerate().map(scaled).collect();
+    let name = graph.fresh_name(&format!("{}.equalised", graph[operands[port].source].name));
+    let node = Node::constant(name, Tensor::from_f32(value.shape(), &scaled));
+    operands[port].source = graph.add(node, &[]);
+    graph.set_operands(layer, &operands);
+}
