@@ -41,6 +41,20 @@ pub trait Target: Sync {
     /// When a value does not fit the format: a fault of the legaliser.
     fn emit(&self, network: &Legalised, options: &TargetOptions) -> Result<Artefact, EmitError>;
 
+    /// A file of the artefact once more, with what was seen on data: mean spikes of a timestep by
+    /// population. None where nothing depends on that.
+    ///
+    /// # Errors
+    /// As [`Target::emit`].
+    fn with_activity(
+        &self,
+        _: &Graph,
+        _: &TargetOptions,
+        _: &BTreeMap<String, f64>,
+    ) -> Result<Option<File>, EmitError> {
+        Ok(None)
+    }
+
     /// Whether a file of that name (without folders) and content is the entry file of this
     /// target's format. The content decides; a name is only a hint.
     fn recognises(&self, name: &str, content: &[u8]) -> bool;

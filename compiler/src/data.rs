@@ -132,6 +132,22 @@ impl Dataset {
         self.len == 0
     }
 
+    /// Whether the elements are bytes, as images have them.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.elements, Elements::U8(_))
+    }
+
+    /// Whether the elements are reals.
+    pub fn is_real(&self) -> bool {
+        matches!(self.elements, Elements::Reals(_))
+    }
+
+    /// All samples as one, of one dimension more.
+    pub fn as_one(self) -> Dataset {
+        let shape = [&[self.len], self.shape.as_slice()].concat();
+        Dataset { shape, labels: None, len: 1, ..self }
+    }
+
     /// The samples as an input of shape `wanted` takes them: in that shape, flat, or with the
     /// channels last, which are then moved to the front.
     ///

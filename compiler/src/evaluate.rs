@@ -263,7 +263,13 @@ impl Runner {
         index: usize,
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
-        let sample = if self.takes_reals {
+        let step: usize =
+            network.graph().inputs().first().map_or(0, |&input| network.graph()[input].ty.len());
+        let sample = if data.shape.iter().product::<usize>() > step {
+            // One dimension more: an input in time.
+            let steps = data.integers(index, self.scaling);
+            Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())
+        } else if self.takes_reals {
             Sample::Real(data.reals(index, self.scaling))
         } else {
             Sample::Codes(data.integers(index, self.scaling))

@@ -382,6 +382,9 @@ pub fn compile(
     }
     manifest.notes = model.notes.iter().cloned().chain(legalised.notes).collect();
     let mut files = emitted.files;
+    if let Some(evaluation) = &evaluation {
+        with_activity(target, &legalised.network, options, evaluation, &mut files)?;
+    }
     let json =
         serde_json::to_string_pretty(&certificate).map_err(|e| fault(target, &e.to_string()))?;
     files.push(File::new(CERTIFICATE, json + "\n"));
@@ -390,6 +393,26 @@ pub fn compile(
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
     Ok(Compiled { target, files, manifest, certificate, network, evaluation })
+}
+
+/// Replaces the file that says what was seen on data, if the target has one.
+fn with_activity(
+    target: &dyn Target,
+    network: &Graph,
+    options: &CompileOptions,
+    evaluation: &Evaluation,
+    files: &mut [File],
+) -> Result<(), Error> {
+    let steps = evaluation.timesteps.max(1) as f64;
+    let rows = evaluation.per_layer.iter();
+    let spikes = rows.map(|r| (r.name.clone(), r.spikes_per_neuron * r.neurons as f64 / steps));
+    let file = target.with_activity(network, &options.target, &spikes.collect());
+    if let Some(file) = file.map_err(|e| fault(target, &e.to_string()))?
+        && let Some(old) = files.iter_mut().find(|f| f.path == file.path)
+    {
+        *old = file;
+    }
+    Ok(())
 }
 
 /// Prefix of a target's options that are factors of thresholds, before the population's name.

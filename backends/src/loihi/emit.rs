@@ -6,8 +6,8 @@ use snnc_ir::{
 };
 
 use super::net::{
-    BIASES, Conv, DECAY_ONE, DEFAULT_INPUT_WEIGHT, DELAY_LIMIT, Dense, HostEncoding, Layer, Net,
-    Neurons, THRESHOLDS, WEIGHTS,
+    BIAS_EXPONENT, BIASES, Conv, DECAY_ONE, DEFAULT_INPUT_WEIGHT, DELAY_LIMIT, Dense, HostEncoding,
+    Layer, Net, Neurons, SPIKE_EXPONENT, STATE_EXPONENT, THRESHOLDS, WEIGHTS,
 };
 use super::weights;
 use crate::EmitError;
@@ -101,8 +101,8 @@ fn synaptic(
     let Some(SpikingOp::Projection(projection)) = graph[forward].as_spiking() else {
         return Err(fault(node, "its input is no projection"));
     };
-    if !(projection.gain.is_empty() && projection.input_shift.is_empty()) {
-        return Err(fault(node, "NetX has no gain between synapses and neurons"));
+    for projection in [Some(forward), recurrent].into_iter().flatten() {
+        check_projection(graph, projection)?;
     }
     let source = graph.source(forward, 0).map(|s| graph[s].ty.shape.clone()).unwrap_or_default();
     match &projection.connectivity {
@@ -122,6 +122,31 @@ fn synaptic(
             layers.push(Layer::Conv(conv));
         }
         Connectivity::OneToOne => return Err(fault(node, "NetX has no such synapses")),
+    }
+    Ok(())
+}
+
+/// Refuses what the format has no word for, and NetX would leave out.
+fn check_projection(graph: &Graph, id: NodeId) -> Result<(), EmitError> {
+    let node = &graph[id];
+    let Some(SpikingOp::Projection(p)) = node.as_spiking() else {
+        return Err(fault(node, "it is no projection"));
+    };
+    if !(p.gain.is_empty() && p.input_shift.is_empty()) {
+        return Err(fault(node, "NetX has no gain between synapses and neurons"));
+    }
+    if p.connectivity != Connectivity::Dense && !p.delays.is_empty() {
+        return Err(fault(node, "NetX ignores the delays of a convolution"));
+    }
+    let numbers = graph.source(id, 0).and_then(|s| graph[s].as_spiking()).is_some_and(
+        |s| matches!(s, SpikingOp::Population(p) if matches!(p.neuron, Neuron::SigmaDelta(_))),
+    );
+    if p.binary == numbers {
+        let what = if numbers { "carries the numbers" } else { "casts to bool what comes" };
+        return Err(fault(node, format!("NetX {what} of its sources")));
+    }
+    if graph.operands(id).iter().any(|o| o.delay != 1) {
+        return Err(fault(node, "in NetX synapses take one timestep"));
     }
     Ok(())
 }
@@ -149,6 +174,9 @@ fn dense(
     node: &Node,
 ) -> Result<Dense, EmitError> {
     let weights = integers(&graph[forward])?;
+    if recurrent.is_some() && !projection.delays.is_empty() {
+        return Err(fault(node, "NetX delays recurrent spikes as well, by the same matrix"));
+    }
     let recurrent = recurrent.map(|r| integers(&graph[r])).transpose()?;
     let matrices: Vec<&[i64]> =
         std::iter::once(weights.as_slice()).chain(recurrent.as_deref()).collect();
@@ -213,7 +241,21 @@ fn bias(node: &Node, neuron: &Neuron) -> Result<Vec<i64>, EmitError> {
     Ok(bias.clone())
 }
 
+/// Neurons that the format can hold; NetX sets exponents by itself, and takes resets as arguments.
 fn neurons(node: &Node, neuron: &Neuron) -> Result<Neurons, EmitError> {
+    let exponents = match neuron {
+        Neuron::CurrentBased(n) => n.bias_exponent == BIAS_EXPONENT,
+        Neuron::SigmaDelta(n) => {
+            (n.spike_exponent, n.state_exponent) == (SPIKE_EXPONENT, STATE_EXPONENT)
+        }
+        _ => true,
+    };
+    if !exponents {
+        return Err(fault(node, "NetX has another exponent, whatever a file says"));
+    }
+    if matches!(neuron, Neuron::CurrentBased(n) if n.reset.is_some() || !n.fires) {
+        return Err(fault(node, "a file holds no resets, and no neurons that do not fire"));
+    }
     Ok(match neuron {
         Neuron::CurrentBased(n) => Neurons::CurrentBased {
             current_decay: within(node, "the current's decay", n.current_decay, (0, DECAY_ONE))?,

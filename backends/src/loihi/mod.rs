@@ -114,7 +114,7 @@ impl Target for Loihi {
          \n\
          mapping.yaml cuts the network into cores by the published figures of the device (loihi2, the default;\n\
          loihi1 has no payloads, and so needs the coding rate). Intel's own tools, which are not public, may\n\
-         map it otherwise."
+         map it otherwise. With --data it says how many spikes go from core to core in a timestep."
             .into()
     }
 
@@ -165,8 +165,18 @@ impl Target for Loihi {
             .ok_or_else(|| EmitError::Container("there is no such device".into()))?;
         let net = emit::net(&network.network)?;
         let content = container::write(&net).map_err(|e| EmitError::Container(e.to_string()))?;
-        let mapping = mapping::write(&network.network, device)?;
+        let mapping = mapping::write(&network.network, device, None)?;
         Ok(Artefact { files: vec![File::new(ENTRY, content), File::new(MAPPING, mapping)] })
+    }
+
+    fn with_activity(
+        &self,
+        network: &Graph,
+        options: &TargetOptions,
+        spikes: &BTreeMap<String, f64>,
+    ) -> Result<Option<File>, EmitError> {
+        let Some(device) = chosen(options) else { return Ok(None) };
+        mapping::write(network, device, Some(spikes)).map(|text| Some(File::new(MAPPING, text)))
     }
 
     fn recognises(&self, _: &str, content: &[u8]) -> bool {

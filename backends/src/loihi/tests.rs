@@ -1,3 +1,4 @@
+mod pools;
 mod rate;
 mod residual;
 mod traps;
@@ -105,6 +106,21 @@ fn a_convolution_and_a_dense_layer() {
     let artefact = Loihi.emit(&network, &TargetOptions::default()).unwrap();
     let mapping = String::from_utf8(artefact.files[1].content.clone()).unwrap();
     insta::assert_snapshot!("conv-mapping", mapping);
+}
+
+#[test]
+fn spikes_between_cores_are_those_of_a_trace() {
+    let network = legalised(CONV);
+    let spikes = [("image.delta".to_owned(), 4.5), ("c1".to_owned(), 2.0)].into();
+    let options = TargetOptions::default();
+    let file = Loihi.with_activity(&network.network, &options, &spikes).unwrap().unwrap();
+    let mapping: serde_yaml::Value = serde_yaml::from_slice(&file.content).unwrap();
+    let row = |i: usize| &mapping["layers"][i];
+    // Half of nine neurons, each heard by the one core of the next layer.
+    assert_eq!(row(0)["messages_per_timestep"].as_f64(), Some(4.5));
+    assert_eq!(row(1)["spikes_per_timestep"].as_f64(), Some(2.0));
+    assert_eq!(row(1)["messages_per_timestep"].as_f64(), Some(2.0));
+    assert!(row(2)["spikes_per_timestep"].is_null());
 }
 
 #[test]

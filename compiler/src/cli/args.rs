@@ -220,10 +220,24 @@ pub(super) struct DataArgs {
     pub(super) config: Option<PathBuf>,
 }
 
+/// How long a spiking network runs, and when its neurons are reset.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct TimeArgs {
+    /// Timesteps of a target's file without manifest [default: what the file or its input says]
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub(super) timesteps: Option<usize>,
+    /// Reset current-based neurons every N timesteps, as NetX does with `reset_interval`
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(super) reset_interval: Option<usize>,
+    /// Timestep of the first reset, one later with each layer (`reset_offset` of NetX)
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "reset_interval")]
+    pub(super) reset_offset: usize,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  snnc run out/spleat --input samples.npz -o answers.npz --trace spikes.npz"
+    after_help = "Examples:\n  snnc run out/spleat --input samples.npz -o answers.npz --trace spikes.npz\n  snnc run network.net --input spikes.npy --reset-interval 17 --trace out.npz"
 )]
 pub(super) struct RunArgs {
     /// An artefact's folder, a target's file, or an ONNX file
@@ -241,6 +255,8 @@ pub(super) struct RunArgs {
     /// Say after how many timesteps each sample settled (signed-rate)
     #[arg(long)]
     pub(super) settle: bool,
+    #[command(flatten)]
+    pub(super) time: TimeArgs,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]
@@ -263,6 +279,8 @@ pub(super) struct EvalArgs {
     /// Profile whose energy is shown layer by layer
     #[arg(long, value_name = "NAME", default_value = "qualia-iconip")]
     pub(super) profile: String,
+    #[command(flatten)]
+    pub(super) time: TimeArgs,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use super::args::{Common, EvalArgs, Format};
 use super::commands::{load, runner};
-use super::{progress, render, tables};
+use super::{bare, progress, render, tables};
 use crate::Error;
 use crate::data::Dataset;
 use crate::energy::{NetworkEnergy, Profile, Term};
@@ -11,9 +11,11 @@ use crate::evaluate::Evaluation;
 /// `eval`
 pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
     let profile = profile(&args.profile)?;
-    let loaded = load(&args.network, &args.import)?;
-    let runner = runner(&loaded, &args.data, !args.no_reference)?;
+    let mut loaded = load(&args.network, &args.import)?;
     let data = Dataset::load(&args.samples, args.data.limit)?;
+    let data = bare::set_time(&mut loaded, data, &args.time)?;
+    let mut runner = runner(&loaded, &args.data, !args.no_reference)?;
+    bare::set_input(&mut runner, &loaded, &data, &args.data)?;
     let bar = progress::bar(common, "running samples", data.len());
     let evaluation = runner.evaluate_with(&data, &args.samples, &|| bar.inc(1));
     bar.finish_and_clear();

@@ -1,6 +1,7 @@
 //! The command line: what users type, and how they are answered.
 
 mod args;
+mod bare;
 mod calibrate;
 mod checks;
 mod commands;

@@ -8,16 +8,18 @@ use snnc_ir::{Graph, NodeId, Schedule, SpikingOp};
 
 use super::args::{Common, Format, RunArgs};
 use super::commands::{Loaded, load, runner, write_file};
-use super::{checks, render, tables};
+use super::{bare, checks, render, tables};
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::{Answer, Runner, prediction};
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
-    let loaded = load(&args.network, &args.import)?;
-    let runner = runner(&loaded, &args.data, false)?;
+    let mut loaded = load(&args.network, &args.import)?;
     let data = Dataset::load(&args.input, args.data.limit)?;
+    let data = bare::set_time(&mut loaded, data, &args.time)?;
+    let mut runner = runner(&loaded, &args.data, false)?;
+    bare::set_input(&mut runner, &loaded, &data, &args.data)?;
     let data = &*data.fitted(&runner.input_shape, &args.input)?;
     let settling = settling(args, &loaded)?;
     let (answers, trace) = match &args.trace {

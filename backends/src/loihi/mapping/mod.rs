@@ -7,6 +7,8 @@
 mod device;
 mod partition;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use snnc_ir::{Graph, Node};
 
@@ -56,6 +58,33 @@ struct Row<'a> {
     messages_at_full_rate: u64,
     /// Cores that those pass.
     hops_at_full_rate: u64,
+    /// What was seen on data.
+    #[serde(flatten)]
+    seen: Option<Seen>,
+}
+
+/// Mean traffic in a timestep, by the spikes of a trace.
+#[derive(Serialize)]
+struct Seen {
+    /// Spikes of the population.
+    spikes_per_timestep: f64,
+    /// Spikes to other cores.
+    messages_per_timestep: f64,
+    /// Cores that those pass.
+    hops_per_timestep: f64,
+}
+
+impl Seen {
+    /// Every spike goes to as many cores as when all neurons fire.
+    fn of(spikes: f64, row: &Row<'_>) -> Seen {
+        let part = spikes / row.neurons.max(1) as f64;
+        let rounded = |x: f64| (x * 1000.0).round() / 1000.0;
+        Seen {
+            spikes_per_timestep: rounded(spikes),
+            messages_per_timestep: rounded(part * row.messages_at_full_rate as f64),
+            hops_per_timestep: rounded(part * row.hops_at_full_rate as f64),
+        }
+    }
 }
 
 /// Resources of a device that the network takes.
@@ -121,14 +150,21 @@ pub(super) fn violations(graph: &Graph, device: &Device) -> Vec<Violation> {
     found
 }
 
-/// Writes the file.
+/// Writes the file; with the mean spikes of a timestep by population, if they are known.
 ///
 /// # Errors
 /// When the graph has no order.
-pub(super) fn write(graph: &Graph, device: &Device) -> Result<String, EmitError> {
+pub(super) fn write(
+    graph: &Graph,
+    device: &Device,
+    spikes: Option<&BTreeMap<String, f64>>,
+) -> Result<String, EmitError> {
     graph.order().map_err(|e| EmitError::Container(e.to_string()))?;
     let partition = partition(graph, device);
-    let layers: Vec<Row<'_>> = rows(graph, &partition);
+    let mut layers: Vec<Row<'_>> = rows(graph, &partition);
+    for row in &mut layers {
+        row.seen = spikes.and_then(|s| s.get(row.name)).map(|&spikes| Seen::of(spikes, row));
+    }
     let latency = layers.iter().filter(|r| r.weights > 0).count();
     let figures = device.figures().into_iter();
     let mapping = Mapping {
@@ -166,6 +202,7 @@ fn rows<'a>(graph: &'a Graph, partition: &Partition) -> Vec<Row<'a>> {
             input_axons_per_core: b.axons_per_core,
             messages_at_full_rate: messages,
             hops_at_full_rate: hops,
+            seen: None,
         }
     };
     partition.blocks.iter().zip(flows).map(row).collect()

@@ -303,6 +303,27 @@ mod tests {
         assert!(start.elapsed().as_secs() < 5);
     }
 
+    /// As many neurons and weights as ResNet-50 has in its stages, in 3x3 kernels one after the other.
+    fn resnet50() -> Graph {
+        let stages = [(64, 56, 9), (128, 28, 12), (256, 14, 18), (512, 7, 9)];
+        let mut layers = vec![(64, 112)];
+        layers.extend(stages.iter().flat_map(|&(c, r, n)| std::iter::repeat_n((c, r), n)));
+        layers.push((1000, 1));
+        network([3, 224, 224], &layers)
+    }
+
+    #[test]
+    fn fifty_layers_are_mapped_in_seconds() {
+        let graph = resnet50();
+        let start = std::time::Instant::now();
+        let partition = partition(&graph, device(None).unwrap());
+        assert_eq!(partition.blocks.len(), 51);
+        assert!((300..10_000).contains(&partition.cores()), "{}", partition.cores());
+        assert!(start.elapsed().as_secs() < 5);
+        let spread = partition.hops.iter().zip(&partition.messages).all(|(h, m)| h >= m);
+        assert!(spread && partition.messages.iter().rev().skip(1).all(|&m| m > 0));
+    }
+
     #[test]
     fn what_exceeds_a_core_is_said() {
         let graph = network([64, 60, 60], &[(10, 1)]);

@@ -1,4 +1,17 @@
-//! What NetX's loader would change, ignore or misread without a word.
+//! What NetX's loader would change, ignore or misread without a word:
+//!
+//! 1. a matrix of zeros (it stops with an overflow);
+//! 2. weights without a negative one, of 256 or more (all become 0), and the same below -256;
+//! 3. weights without a positive one, whose smallest is minus a power of two (it loses a step);
+//! 4. weights of either sign beyond -256..=254 (clipped);
+//! 5. weights of a convolution beyond 8 bits (kept on a CPU, not on a chip);
+//! 6. biases beyond 13 bits (wrapped in 16);
+//! 7. decays, thresholds and delays out of range (signs flip, delays are cut);
+//! 8. words that it does not know or not look at: layer types, delays of convolutions, exponents;
+//! 9. currents and potentials beyond 24 bits.
+//!
+//! The emitter refuses each; the legaliser repairs 3, chooses units that avoid 2 and 4 to 7, names the
+//! layer of 1, and proves that 9 cannot be or reports it.
 
 use super::*;
 use crate::format::npy::NpyArray;
@@ -43,6 +56,8 @@ fn values_that_netx_would_take_wrongly_are_not_written() {
         // Without positive weights a minimum of -2^k loses a step.
         (dense, "-9 -8 -7 -6 -5 -4 -64 0", "to a fraction"),
         (dense, "-4 -8 -4 -8 -4 -4 -64 0", "would change its weights"),
+        // Nor is anything left of one below -256.
+        (dense, "-9 -8 -7 -6 -5 -4 -257 -2", "would change its weights"),
         // Clipped, with a printed warning at most.
         (dense, "9 -8 7 -6 5 -4 3 255", "would change its weights"),
         // Convolutions are not clipped on a CPU, and do not fit on a chip.
@@ -55,6 +70,20 @@ fn values_that_netx_would_take_wrongly_are_not_written() {
         (r#""current_decay":1024"#, r#""current_decay":4097"#, "the current's decay is 4097"),
         (r#""voltage_decay":128"#, r#""voltage_decay":-1"#, "the voltage's decay is -1"),
         ("[0,1,2,3,4,5,6,7]", "[0,1,2,3,4,5,6,63]", "a delay is 63"),
+        // Words that the format has not, or that are not looked at.
+        (
+            r#""groups":1}},"binary""#,
+            r#""groups":1}},"delays":[1,1,1,1],"binary""#,
+            "ignores the delays",
+        ),
+        (r#""bias_exponent":6"#, r#""bias_exponent":5"#, "another exponent"),
+        (r#""fires":true"#, r#""fires":true,"reset":{"interval":9,"first":1}"#, "holds no resets"),
+        (
+            r#""binary":true,"accumulator":{"bits":32"#,
+            r#""accumulator":{"bits":32"#,
+            "casts to bool",
+        ),
+        ("(%c+1)", "(%c)", "take one timestep"),
     ] {
         let said = emitting(from, to).unwrap_err();
         assert!(said.contains(reason), "{to}: {said}");
@@ -89,6 +118,55 @@ fn a_state_that_may_overflow_is_reported() {
     let network = legalised(&text);
     let said: Vec<&str> = network.notes.iter().map(|n| n.text.as_str()).collect();
     assert!(said.iter().any(|n| n.contains("not proved to stay within 24 bits")), "{said:?}");
+}
+
+/// What the legaliser repairs is what the emitter takes.
+#[test]
+fn a_power_of_two_minimum_is_repaired_before_it_is_written() {
+    // Read-outs without positive weights: the more sources, the smaller the unit that the state
+    // leaves, and for some the smallest weight becomes -64 or -32.
+    let mut repaired = 0;
+    for sources in (60..300).step_by(4) {
+        let weights = vec!["-4 -4 0 -2"; sources / 4].join(" ");
+        let text = format!(
+            r#"snnir 1 spiking "inhibited" {{"timesteps":1,"schedule":"streaming"}}
+%x = encoder {{"scale":0.5,"zero_point":0,"minimum":0,"maximum":15,"presentation":"once"}} () : i64[{sources}]
+%y.synapses = projection {{"connectivity":"dense","accumulator":{{"bits":64,"overflow":"error"}}}} (%x) : i64[1]
+  data i8[1,{sources}] {weights}
+%y = population {{"coding":"graded","neuron":"accumulate","minimum":-90000,"maximum":900,"scale":[0.25]}} (%y.synapses) : i64[1]
+%out = decoder {{"readout":"last","scale":[0.25]}} (%y) : f32[1]
+"#
+        );
+        let network = legalised(&text);
+        let emitted = Loihi.emit(&network, &TargetOptions::default());
+        assert!(emitted.is_ok(), "{sources}: {:?}", emitted.err());
+        let said = network.notes.iter().any(|n| n.text.contains("weights changed by one"));
+        repaired += usize::from(said);
+    }
+    assert!(repaired > 0);
+}
+
+#[test]
+fn a_current_that_may_overflow_is_reported() {
+    let (ones, sources) = (vec!["7"; 2000].join(" "), 2000);
+    let text = format!(
+        r#"snnir 1 spiking "wide" {{"timesteps":8,"schedule":"streaming"}}
+%x = encoder {{"scale":0.5,"zero_point":0,"minimum":0,"maximum":15,"presentation":"every-timestep"}} () : i64[{sources}]
+%h.synapses = projection {{"connectivity":"dense","accumulator":{{"bits":64,"overflow":"error"}}}} (%x) : i64[1]
+  data i8[1,{sources}] {ones}
+%h = population {{"coding":"rate","neuron":{{"integrate-and-fire":{{"threshold":[[120]],"reset":"soft","initial":[60],"maximum":1}}}},"minimum":0,"maximum":1,"scale":[0.25]}} (%h.synapses) : i64[1]
+%y.synapses = projection {{"connectivity":"dense","accumulator":{{"bits":64,"overflow":"error"}}}} (%h) : i64[1]
+  data i8[1,1] 3
+%y = population {{"coding":"rate","neuron":"accumulate","minimum":-900,"maximum":900,"scale":[0.25]}} (%y.synapses) : i64[1]
+%out = decoder {{"readout":"last","scale":[0.25]}} (%y) : f32[1]
+"#
+    );
+    let network = legalised(&text);
+    let said: Vec<&str> = network.notes.iter().map(|n| n.text.as_str()).collect();
+    assert!(
+        said.iter().any(|n| n.contains("current is not proved to stay within 24 bits")),
+        "{said:?}"
+    );
 }
 
 /// A file of one layer group with these members besides a sound input.

@@ -1,0 +1,101 @@
+//! Target files that stand alone: what a manifest would say of their input and time is asked for.
+
+use snnc_backends::loihi::reset_periodically;
+use snnc_ir::{Graph, Op, Presentation, SpikingOp};
+
+use super::args::{DataArgs, TimeArgs};
+use super::commands::Loaded;
+use crate::Error;
+use crate::data::Dataset;
+use crate::evaluate::Runner;
+
+/// Gives a network that is about to run the timesteps and resets that were asked for. Where a file
+/// alone takes its input in time, the data says how long that is: then the samples, each a timestep,
+/// become one.
+///
+/// # Errors
+/// When what is asked for has no place in the network.
+pub(super) fn set_time(
+    loaded: &mut Loaded,
+    data: Dataset,
+    args: &TimeArgs,
+) -> Result<Dataset, Error> {
+    let Loaded::Artefact(opened) = loaded else {
+        if args.timesteps.is_some() || args.reset_interval.is_some() {
+            let reason = "a model that is not compiled has no timesteps";
+            return Err(Error::usage("--timesteps", reason, "compile it first"));
+        }
+        return Ok(data);
+    };
+    if opened.manifest.is_some() && args.timesteps.is_some() {
+        let reason =
+            "the artefact was compiled for a number of timesteps, which its scores are made for";
+        return Err(Error::usage("--timesteps", reason, "compile it with another --timesteps"));
+    }
+    let network = &mut opened.network;
+    let data = match in_time(network) {
+        Some(shape) if data.shape == shape => data.as_one(),
+        _ => data,
+    };
+    if let Some(shape) = in_time(network)
+        && data.shape.len() == shape.len() + 1
+    {
+        network.timing.timesteps = data.shape[0] + layers(network);
+    }
+    if let Some(timesteps) = args.timesteps {
+        network.timing.timesteps = timesteps;
+    }
+    if let Some(interval) = args.reset_interval {
+        reset_periodically(network, interval, args.reset_offset);
+    }
+    Ok(data)
+}
+
+/// Shape of one timestep of a network's input, if it comes in time.
+fn in_time(network: &Graph) -> Option<Vec<usize>> {
+    let &input = network.inputs().first()?;
+    match &network[input].op {
+        Op::Spiking(SpikingOp::Encoder(e)) if e.presentation == Presentation::InTime => {
+            Some(network[input].ty.shape.clone())
+        }
+        _ => None,
+    }
+}
+
+/// Timesteps from the input to the output.
+fn layers(network: &Graph) -> usize {
+    let is = |op: &Op| matches!(op, Op::Spiking(SpikingOp::Projection(_)));
+    network.ids().filter(|&id| is(&network[id].op)).count()
+}
+
+/// Lets the runner of a file alone take the data as it is: whole numbers are what its encoder would
+/// send, reals go through the encoder, and bytes are images, of which only their owner knows how the
+/// network sees them.
+///
+/// # Errors
+/// When bytes come without `--input-scale` or `--input-offset`.
+pub(super) fn set_input(
+    runner: &mut Runner,
+    loaded: &Loaded,
+    data: &Dataset,
+    args: &DataArgs,
+) -> Result<(), Error> {
+    let Loaded::Artefact(opened) = loaded else { return Ok(()) };
+    if opened.manifest.is_some() {
+        return Ok(());
+    }
+    if in_time(&opened.network).is_some_and(|shape| data.shape.len() == shape.len() + 1) {
+        runner.input_shape.clone_from(&data.shape);
+        return Ok(());
+    }
+    let given = args.input_scale.is_some() || args.input_offset.is_some() || args.config.is_some();
+    if !given && data.is_bytes() {
+        return Err(Error::usage(
+            "--input-scale",
+            "a file alone does not say how its network sees bytes",
+            "say x * SCALE + OFFSET by --input-scale and --input-offset, or give whole numbers (i32)",
+        ));
+    }
+    runner.takes_reals = given || data.is_real();
+    Ok(())
+}
