@@ -22,6 +22,8 @@ mod tests;
 mod units;
 mod weights;
 
+use std::collections::BTreeMap;
+
 use snnc_ir::{Coding, Graph, Neuron, Op, PeriodicReset, SpikingOp, Verified, VerifyError, verify};
 
 use settings::Settings;
@@ -105,7 +107,8 @@ impl Target for Loihi {
          The coding sigma-delta is the default: each neuron sends the changes of its rectified sum as graded spikes.\n\
          NetX's neuron neither rescales, nor rounds to codes, nor stops at the largest code, so the network\n\
          is approximate and the certificate says by how much. Weights take 8 bits, the state 24; the\n\
-         latency is one timestep for each layer.\n\
+         latency is one timestep for each layer. --set saturate=on lets neurons stop at the largest code, by\n\
+         a second neuron each that takes back what lies beyond: twice the neurons, four times the synapses.\n\
          \n\
          The coding rate makes binary spikes of current-based neurons, which are reset to 0 and lose what\n\
          exceeds their threshold. --set peak-rate=R (0.25) is the number of spikes a timestep that stands\n\
@@ -146,7 +149,7 @@ impl Target for Loihi {
             rate::legalise(network, &settings)?
         } else {
             let (carried, notes) = residual::carried(network);
-            let mut legalised = sigma_delta::legalise(&carried)?;
+            let mut legalised = sigma_delta::legalise(&carried, settings.saturate)?;
             legalised.notes.splice(0..0, notes);
             legalised
         };

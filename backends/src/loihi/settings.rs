@@ -13,13 +13,15 @@ const PEAK_RATE: f64 = 0.25;
 pub(super) struct Settings {
     /// `peak-rate`: spikes a timestep that stand for the largest code, above 0 up to 1.
     pub peak_rate: f64,
+    /// `saturate`: whether sigma-delta neurons stop at the largest code, by a second neuron each.
+    pub saturate: bool,
     /// `threshold.NAME`: factor of the threshold of the population of that name.
     pub thresholds: BTreeMap<String, f64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { peak_rate: PEAK_RATE, thresholds: BTreeMap::new() }
+        Settings { peak_rate: PEAK_RATE, saturate: false, thresholds: BTreeMap::new() }
     }
 }
 
@@ -44,6 +46,11 @@ impl Settings {
                         refuse(format!("`{value}` is no rate"), "use a number above 0, up to 1")
                     }
                 },
+                None if key == "saturate" => match value.as_str() {
+                    "on" => settings.saturate = true,
+                    "off" => settings.saturate = false,
+                    _ => refuse(format!("`{value}` is neither on nor off"), "use on or off"),
+                },
                 Some(("threshold", name)) => match within(0.0, 16.0) {
                     Some(factor) => drop(settings.thresholds.insert(name.to_owned(), factor)),
                     None => {
@@ -52,7 +59,7 @@ impl Settings {
                 },
                 _ => refuse(
                     "loihi has no such option".into(),
-                    "it has peak-rate and threshold.POPULATION",
+                    "it has peak-rate, saturate and threshold.POPULATION",
                 ),
             }
         }
@@ -74,7 +81,8 @@ mod tests {
     fn every_wrong_option_is_said_at_once() {
         let settings = read(&[("peak-rate", "0.25"), ("threshold.a.b", "0.9")]).unwrap();
         assert_eq!((settings.peak_rate, settings.thresholds["a.b"]), (0.25, 0.9));
-        let wrong = [("peak-rate", "0"), ("threshold.a", "x"), ("peek-rate", "1")];
-        assert_eq!(read(&wrong), Err(3));
+        let wrong =
+            [("peak-rate", "0"), ("threshold.a", "x"), ("peek-rate", "1"), ("saturate", "yes")];
+        assert_eq!(read(&wrong), Err(4));
     }
 }

@@ -3,6 +3,10 @@
 //! The input sends its changes, every layer sums the changes that arrive, rectifies, and sends the
 //! changes of that; the output shows the sum. After one timestep for each layer the sums are those
 //! of a rectified network on codes that are neither rounded nor clamped.
+//!
+//! A neuron can be made to stop at the largest code `q` by a second one behind it: with the weights
+//! `w` for `relu(y)` and `-w` for `relu(y - q)` the next layer gets `w * min(relu(y), q)`. A layer's
+//! second neurons lie behind its first ones, as channels of their own.
 
 use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
@@ -22,7 +26,7 @@ use crate::{FitRow, Legalised, Note, Violation};
 ///
 /// # Errors
 /// Everything in the network that NetX cannot hold.
-pub(super) fn legalise(network: &Verified) -> Result<Legalised, Vec<Violation>> {
+pub(super) fn legalise(network: &Verified, saturate: bool) -> Result<Legalised, Vec<Violation>> {
     let chain = chain(network)?;
     let reachable = intervals(network).map_err(|e| {
         let node = network[chain.encoder].describe();
@@ -40,7 +44,17 @@ pub(super) fn legalise(network: &Verified) -> Result<Legalised, Vec<Violation>> 
     let (mut last, mut sources) = legaliser.input(&chain)?;
     for (i, &link) in chain.links.iter().enumerate() {
         let is_last = i + 1 == chain.links.len();
-        let lines = legaliser.lines(link, is_last, &reachable);
+        let mut lines = legaliser.lines(link, is_last, &reachable);
+        let doubled = saturate
+            && chain
+                .links
+                .get(i + 1)
+                .is_some_and(|&next| is_ungrouped(network, link) && is_ungrouped(network, next));
+        if doubled {
+            let q = ceiling(network, link);
+            let beyond = |l: &Line| Line { offset: l.offset - q, ..*l };
+            lines.extend(lines.iter().map(beyond).collect::<Vec<_>>());
+        }
         let next = chain.links.get(i + 1).map_or(0, |next| fan_in(network, next.projection));
         let layer = legaliser.layer(link, &lines, &sources, next);
         let Some(layer) = layer else { continue };
@@ -56,15 +70,14 @@ pub(super) fn legalise(network: &Verified) -> Result<Legalised, Vec<Violation>> 
 /// One layer in NetX's integers.
 struct Layer {
     choices: Vec<Choice>,
+    /// Shape of the weights.
+    shape: Vec<usize>,
 }
 
 impl Layer {
     /// The layer as sources of the next one.
     fn sources(&self, network: &Graph, link: Link, steps: usize) -> Sources {
-        let ceiling = match network[link.population].as_spiking() {
-            Some(SpikingOp::Population(p)) => p.maximum.max(1) as f64,
-            _ => 1.0,
-        };
+        let ceiling = ceiling(network, link);
         // Each of the changes sent is cut to whole units, downward.
         let range = |c: &Choice| Interval::new(-(steps as i64), (c.range.high >> 6).max(0));
         Sources {
@@ -182,13 +195,17 @@ impl Legaliser<'_> {
         let (Some(SpikingOp::Projection(p)), Some(data)) = (node.as_spiking(), &node.data) else {
             return None;
         };
-        let weights = data.to_i64().ok()?;
         let Some(SpikingOp::Population(neurons)) = self.network[link.population].as_spiking()
         else {
             return None;
         };
-        let bias: Vec<i64> = (0..lines.len()).map(|c| neurons.bias_at(c)).collect();
-        let rows = data.shape().first().copied().unwrap_or(0);
+        let own = node.ty.shape.first().copied().unwrap_or(1).max(1);
+        let before = self.network.source(link.projection, 0)?;
+        let sending = self.network[before].ty.shape.first().copied().unwrap_or(1);
+        let twice = (lines.len() == 2 * own, sources.unit.len() == 2 * sending);
+        let Synapses { shape, weights } = Synapses::doubled(data, twice.0, twice.1)?;
+        let bias: Vec<i64> = (0..lines.len()).map(|c| neurons.bias_at(c % own)).collect();
+        let rows = shape.first().copied().unwrap_or(0);
         let width = weights.len() / rows.max(1);
         if lines.is_empty() {
             // What is wrong has been said.
@@ -202,12 +219,12 @@ impl Legaliser<'_> {
             );
             return None;
         }
-        let channels = source_channels(p, data, sources.unit.len(), rows);
+        let channels = source_channels(p, &shape, sources.unit.len());
         let mut choices: Vec<Option<Choice>> = Vec::with_capacity(rows);
         for (c, weights) in weights.chunks(width).enumerate() {
             let Line { slope, offset } = lines[c];
             let channels = &channels[c / (rows / channels.len()).max(1)];
-            let slope_of_weights = slope * p.gain_at(c) as f64;
+            let slope_of_weights = slope * p.gain_at(c % own) as f64;
             let full_scale = match neurons.neuron {
                 Neuron::Accumulate => {
                     typical_size(weights, channels, sources) * slope_of_weights.abs()
@@ -225,7 +242,7 @@ impl Legaliser<'_> {
             choices.push(choose(&row, sources));
         }
         let choices = self.complete(link, choices, lines, &bias, width)?;
-        let mut layer = Layer { choices };
+        let mut layer = Layer { choices, shape };
         self.guard(link, &p.connectivity, &mut layer)?;
         self.account(link, &layer);
         Some(layer)
@@ -335,11 +352,15 @@ impl Legaliser<'_> {
         };
         let weights: Vec<i64> =
             layer.choices.iter().flat_map(|c| c.weights.iter().copied()).collect();
-        let shape = from.data.as_ref().map(|d| d.shape().to_vec()).unwrap_or_default();
-        let node =
+        let mut map = to.ty.shape.clone();
+        if let Some(channels) = map.first_mut() {
+            *channels = layer.choices.len();
+        }
+        let mut node =
             Node { name: from.name.clone(), ..spiking(from, SpikingOp::Projection(projection)) };
+        node.ty.shape.clone_from(&map);
         let projection =
-            self.output.add(node.with_data(Tensor::from_integers(&shape, &weights)), &[]);
+            self.output.add(node.with_data(Tensor::from_integers(&layer.shape, &weights)), &[]);
         self.output.connect(source, projection, 1);
 
         let canonical = match to.as_spiking() {
@@ -354,12 +375,14 @@ impl Legaliser<'_> {
             sigma_delta(SigmaDeltaRole::SigmaDelta, 0, if silent { Vec::new() } else { bias })
         };
         let scale = layer.choices.iter().enumerate().filter_map(|(c, choice)| {
-            let code = canonical.get(if canonical.len() == 1 { 0 } else { c })?;
+            let code = canonical.get(c % canonical.len().max(1))?;
             let unit = if is_last { 1.0 / choice.t } else { choice.unit() };
             Some((f64::from(*code) * unit) as f32)
         });
         let population = Population { scale: scale.collect(), ..population(neuron) };
-        let node = Node { name: to.name.clone(), ..spiking(to, SpikingOp::Population(population)) };
+        let mut node =
+            Node { name: to.name.clone(), ..spiking(to, SpikingOp::Population(population)) };
+        node.ty.shape = map;
         self.output.add(node, &[projection])
     }
 
@@ -411,6 +434,51 @@ impl Legaliser<'_> {
     }
 }
 
+/// Largest code of a layer.
+fn ceiling(network: &Graph, link: Link) -> f64 {
+    match network[link.population].as_spiking() {
+        Some(SpikingOp::Population(p)) => p.maximum.max(1) as f64,
+        _ => 1.0,
+    }
+}
+
+/// Whether every neuron of a layer may see every channel of its source.
+fn is_ungrouped(network: &Graph, link: Link) -> bool {
+    match network[link.projection].as_spiking() {
+        Some(SpikingOp::Projection(p)) => match p.connectivity {
+            Connectivity::Convolution { groups, .. } => groups == 1,
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
+/// Weights of a layer in canonical integers, with what second neurons add.
+struct Synapses {
+    shape: Vec<usize>,
+    weights: Vec<i64>,
+}
+
+impl Synapses {
+    /// The weights of `data` onto twice the rows if `targets`, from twice the channels if `sources`:
+    /// the second ones take back.
+    fn doubled(data: &Tensor, targets: bool, sources: bool) -> Option<Synapses> {
+        let (mut weights, mut shape) = (data.to_i64().ok()?, data.shape().to_vec());
+        let rows = *shape.first()?;
+        if sources {
+            let width = (weights.len() / rows.max(1)).max(1);
+            let both = |row: &[i64]| row.iter().copied().chain(row.iter().map(|w| -w)).collect();
+            weights = weights.chunks(width).flat_map::<Vec<i64>, _>(both).collect();
+            *shape.get_mut(1)? *= 2;
+        }
+        if targets {
+            weights.extend_from_within(..);
+            *shape.first_mut()? *= 2;
+        }
+        Some(Synapses { shape, weights })
+    }
+}
+
 /// Number of weights that meet in one neuron.
 fn fan_in(network: &Graph, projection: NodeId) -> usize {
     let weights = network[projection].data.as_ref().map_or(&[][..], Tensor::shape);
@@ -423,16 +491,11 @@ fn spiking(like: &Node, op: SpikingOp) -> Node {
 }
 
 /// For each group of target channels the source channel of each weight of a row.
-fn source_channels(
-    projection: &Projection,
-    weights: &Tensor,
-    channels: usize,
-    rows: usize,
-) -> Vec<Vec<usize>> {
-    let width = weights.len() / rows.max(1);
+fn source_channels(projection: &Projection, shape: &[usize], channels: usize) -> Vec<Vec<usize>> {
+    let width = shape.iter().skip(1).product::<usize>();
     match &projection.connectivity {
         Connectivity::Convolution { groups, .. } => {
-            let per_group = weights.shape()[1];
+            let per_group = shape.get(1).copied().unwrap_or(1);
             let taps = width / per_group.max(1);
             (0..*groups)
                 .map(|g| (0..width).map(|i| g * per_group + i / taps.max(1)).collect())

@@ -1,6 +1,7 @@
 mod pools;
 mod rate;
 mod residual;
+mod saturate;
 mod traps;
 
 use bytes::Bytes;

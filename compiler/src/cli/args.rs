@@ -165,7 +165,7 @@ pub(super) struct QuantiseArgs {
     /// Leave the biases of a float model as they are, and not make up for what rounding shifts
     #[arg(long)]
     pub(super) no_bias_correction: bool,
-    /// The calibration set of a float model [default: the samples of --data]
+    /// The calibration set of a float model, or of rates on Loihi [default: the samples of --data]
     #[arg(long, value_name = "FILE.npz")]
     pub(super) calibration: Option<PathBuf>,
     /// Statistics of a float model, from `snnc calibrate`

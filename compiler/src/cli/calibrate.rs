@@ -59,7 +59,6 @@ pub(super) fn calibration(
         site_bits,
         weight_bits,
         scaling,
-        ..QuantiseOptions::default()
     };
     let data = args.calibration.clone().or(data);
     Ok(Calibration { data, statistics: args.statistics.clone(), options, budget })

@@ -99,7 +99,7 @@ fn compile_options(
             offset: config.input.offset.unwrap_or(default.offset),
         },
         data: args.data.clone(),
-        thresholds_by: None,
+        thresholds_by: args.quantise.calibration.clone(),
         import: import_options(&args.import)?,
     })
 }
