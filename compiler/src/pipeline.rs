@@ -229,7 +229,7 @@ fn allocation(
     let data = Dataset::load(path, None)?;
     let cost =
         if matches!(budget, Budget::WireBits(_)) { Cost::WireBits } else { Cost::AverageBits };
-    let spread = (SENSITIVITY_SAMPLES, 1..=8, cost);
+    let spread = (SENSITIVITY_SAMPLES, [1, 2, 3, 4, 5, 6, 7, 8].as_slice(), cost);
     let rows =
         allocate::measure(tensor, sites, statistics, &calibration.options, (&data, path), spread)?;
     let most = match budget {
@@ -295,7 +295,7 @@ fn statistics(
     };
     let data = Dataset::load(path, None)?;
     let scaling = calibration.options.scaling;
-    Statistics::gather(tensor, sites, (&data, path), 0..data.len(), scaling)
+    Statistics::gather(tensor, sites, (&data, path), 0..data.len(), scaling, &|| ())
 }
 
 /// Reads statistics that must be of the model with that digest.

@@ -206,7 +206,8 @@ fn gathered(shared: &Path, network: &Network, parts: &[(usize, usize)]) -> Stati
     let part = |&(i, n): &(usize, usize)| {
         let range = data.len() * i / n..data.len() * (i + 1) / n;
         let scaling = Scaling::default();
-        let found = Statistics::gather(&tensor, &sites, (&data, &path), range, scaling).unwrap();
+        let found =
+            Statistics::gather(&tensor, &sites, (&data, &path), range, scaling, &|| ()).unwrap();
         Statistics { model: sha256.clone(), ..found }
     };
     let mut all = parts.iter().map(part);

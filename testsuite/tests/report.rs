@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use snnc::artefact::{open, write_all};
 use snnc::data::{Dataset, Scaling};
+use snnc::energy::Profile;
 use snnc::evaluate::{Runner, takes_reals};
+use snnc::explore::{Exploration, Point};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
 use snnc::pipeline::{CompileOptions, Model, compile};
@@ -63,6 +65,35 @@ fn made() -> Made {
     let pages = [page(&[whole]), page(&[bare]), page(&[whole, bare, model])];
     let evaluation = serde_json::to_value(&evaluation).expect("JSON");
     Made { pages, evaluation }
+}
+
+/// A page on an exploration: many points, close together, one of which the target does not hold.
+fn explored() -> String {
+    let point = |i: u32| Point {
+        name: format!("binary by layers T={i}"),
+        code: if i.is_multiple_of(2) { "rate" } else { "multi-level" },
+        refused: (i == 3).then(|| "<a reason>".to_owned()),
+        certificate: "proved".into(),
+        payload_bits: vec![("conv1".into(), 2), ("conv2".into(), 4)],
+        top1: Some(90.0 + f64::from(i % 4)),
+        timesteps: i as usize,
+        latency: i as usize,
+        spikes_per_neuron: 0.25,
+        synaptic_operations: 1e5,
+        energy_nj: Profile::all().iter().map(|p| (p.name.clone(), 1000.0 + f64::from(i))).collect(),
+        image_bits: Some(100_000),
+        cycles: Some(12345.5),
+        dominated: i % 3 == 1,
+    };
+    let exploration = Exploration {
+        model: "model.onnx".into(),
+        target: "spleat".into(),
+        samples: 10,
+        cycle_samples: 5,
+        profile: Profile::all()[0].name.clone(),
+        points: (0..15).map(point).collect(),
+    };
+    exploration.page()
 }
 
 /// The part of `text` between `start` and `end`, and the rest.
@@ -121,7 +152,7 @@ fn a_changed_figure_is_found() {
 fn pages_ask_for_nothing_and_are_the_same_twice() {
     let Made { pages, .. } = made();
     assert_eq!(pages, made().pages);
-    for page in &pages {
+    for page in pages.iter().chain([&explored()]) {
         for word in [" src=", "url(", "@import", "<script>", "<link rel=\"stylesheet", "<run>"] {
             assert!(!page.contains(word), "{word}");
         }
@@ -131,7 +162,7 @@ fn pages_ask_for_nothing_and_are_the_same_twice() {
         assert!(page.contains("prefers-color-scheme: dark"));
     }
     // Every profile's name stands where its joules stand.
-    for profile in snnc::energy::Profile::all() {
+    for profile in Profile::all() {
         assert!(pages[0].contains(&format!("Profile {}: ", profile.name)));
         assert!(pages[2].contains(&format!("nJ, {}", profile.name)));
     }
@@ -250,7 +281,8 @@ fn a_browser_shows_pages_without_errors_requests_or_overflow() {
     let at = |name: &str| folder.path().join(name);
     let file = |name: &str| format!("file://{}", at(name).display());
     std::fs::write(at("page.html"), &page).expect("a file");
-    std::fs::write(at("wrapper.html"), wrapper(&[&page, &comparison])).expect("a file");
+    std::fs::write(at("wrapper.html"), wrapper(&[&page, &comparison, &explored()]))
+        .expect("a file");
     for width in [1280, 390] {
         let picture = at(&format!("{width}.png"));
         let screenshot = format!("--screenshot={}", picture.display());
@@ -278,7 +310,7 @@ fn a_browser_shows_pages_without_errors_requests_or_overflow() {
             numbers.filter_map(|n| n.trim_end_matches("</pre>").parse().ok()).collect()
         })
         .collect();
-    assert_eq!(lines.len(), 4, "{}", seen.log);
+    assert_eq!(lines.len(), 6, "{}", seen.log);
     for line in lines {
         let [width, needed, height] = line[..] else { panic!("{line:?}") };
         assert!(needed <= width, "{needed} pixels do not fit into {width}");
@@ -318,7 +350,10 @@ fn a_validator_accepts_pages() {
         std::fs::write(&file, text).expect("a file");
         Command::new(&program).arg(&file).output().expect("a validator")
     };
-    for (name, text) in [("run.html", &with_run), ("bare.html", &bare), ("all.html", &all)] {
+    let explored = explored();
+    let pages =
+        [("run.html", &with_run), ("bare.html", &bare), ("all.html", &all), ("e.html", &explored)];
+    for (name, text) in pages {
         let said = validate(name, text);
         let message = String::from_utf8_lossy(&said.stdout);
         assert!(said.status.success(), "{name}: {message}");

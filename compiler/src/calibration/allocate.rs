@@ -104,7 +104,7 @@ pub fn measure(
     statistics: &Statistics,
     options: &QuantiseOptions,
     (data, path): (&Dataset, &Path),
-    (samples, bits, cost): (usize, std::ops::RangeInclusive<u8>, Cost),
+    (samples, bits, cost): (usize, &[u8], Cost),
 ) -> Result<Vec<SiteChoices>, Error> {
     let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
     let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
@@ -118,7 +118,7 @@ pub fn measure(
     for site in hidden {
         let neurons = graph[site.node].ty.len();
         let mut choices = Vec::new();
-        for b in bits.clone() {
+        for &b in bits {
             let mut changed = graph.clone();
             let alone = QuantiseOptions {
                 site_bits: BTreeMap::from([(site.name.clone(), b)]),

@@ -9,6 +9,7 @@
 pub mod allocate;
 mod correct;
 mod equalise;
+mod errors;
 pub(crate) mod hard_reset;
 mod histogram;
 mod insert;
@@ -17,6 +18,7 @@ mod statistics;
 mod threshold;
 mod weights;
 
+pub use errors::{SiteErrors, site_errors};
 pub use histogram::{Distribution, Histogram};
 pub use insert::{QuantiseOptions, quantise};
 pub use sites::{Site, sites};

@@ -130,7 +130,8 @@ impl WireHistogram {
 }
 
 impl Statistics {
-    /// Runs the network on samples `from..to` of the data and counts the values of all sites.
+    /// Runs the network on samples `from..to` of the data and counts the values of all sites; `tick` is
+    /// called after each sample.
     ///
     /// # Errors
     /// When a sample does not fit, or the network cannot be run.
@@ -140,6 +141,7 @@ impl Statistics {
         (data, path): (&Dataset, &Path),
         range: std::ops::Range<usize>,
         scaling: Scaling,
+        tick: &(dyn Fn() + Sync),
     ) -> Result<Statistics, Error> {
         let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
         let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
@@ -165,6 +167,7 @@ impl Statistics {
                 };
                 program.run_with(&[value], count).map_err(|e| fault(&e))?;
                 all.samples += 1;
+                tick();
                 Ok(all)
             })
             .try_reduce(Statistics::default, merged)

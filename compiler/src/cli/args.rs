@@ -305,6 +305,9 @@ pub(super) struct CalibrateArgs {
     /// Statistics to be merged
     #[arg(long, value_name = "STATS", num_args = 1.., conflicts_with_all = ["model", "samples", "shard"])]
     pub(super) merge: Vec<PathBuf>,
+    /// Also run the network with each population alone at few bits, and say how far its answer moves
+    #[arg(long, conflicts_with = "merge")]
+    pub(super) sensitivity: bool,
     /// Where the statistics go
     #[arg(short, long, value_name = "STATS")]
     pub(super) output: PathBuf,

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use super::args::{CalibrateArgs, Common, Format, Granularity, QuantiseArgs};
 use super::commands::write_file;
 use super::config::{import_options, scaling};
-use super::render;
-use crate::calibration::{QuantiseOptions, Statistics, ThresholdMethod, sites};
+use super::{progress, render, tables};
+use crate::calibration::allocate::{self, Cost, SiteChoices};
+use crate::calibration::{
+    QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
+};
 use crate::data::{Dataset, Scaling};
 use crate::passes::{self, Context};
 use crate::pipeline::{Budget, Calibration, is_float};
@@ -116,14 +119,25 @@ fn budget(args: &QuantiseArgs) -> Result<Option<Budget>, Error> {
     }
 }
 
+/// Payload bits for which errors are shown.
+const SHOWN_BITS: [u8; 4] = [2, 3, 4, 8];
+/// Samples on which sensitivities are measured.
+const SENSITIVITY_SAMPLES: usize = 64;
+
 /// `calibrate`
 pub(super) fn calibrate(args: &CalibrateArgs, common: &Common) -> Result<(), Error> {
-    let statistics = if args.merge.is_empty() { gather(args)? } else { merge(args)? };
+    let (statistics, rows) =
+        if args.merge.is_empty() { gather(args, common)? } else { (merge(args)?, Vec::new()) };
     write_file(&args.output, &statistics.to_bytes())?;
+    let errors = site_errors(&statistics, ThresholdMethod::LeastSquares, &SHOWN_BITS);
     if common.format == Format::Json {
         return render::json(&serde_json::json!({
             "model": statistics.model, "samples": statistics.samples, "sites": statistics.sites.len(),
+            "bits": SHOWN_BITS, "errors": errors, "sensitivities": rows,
         }));
+    }
+    if !common.quiet {
+        render::line(format_args!("{}", table_of(&errors, &rows)));
     }
     render::line(format_args!(
         "{} sites over {} samples, written to {}",
@@ -134,7 +148,33 @@ pub(super) fn calibrate(args: &CalibrateArgs, common: &Common) -> Result<(), Err
     Ok(())
 }
 
-fn gather(args: &CalibrateArgs) -> Result<Statistics, Error> {
+/// What each population loses by few bits: signal to noise of its own values, and how far the
+/// network's answer moves by it.
+fn table_of(errors: &[SiteErrors], rows: &[SiteChoices]) -> String {
+    let mut header = vec!["sent".to_owned(), "largest".into()];
+    header.extend(SHOWN_BITS.map(|b| format!("SQNR at {b} bits")));
+    if !rows.is_empty() {
+        header.extend(SHOWN_BITS.map(|b| format!("KL at {b} bits")));
+    }
+    let row = |e: &SiteErrors| {
+        let mut cells = vec![e.site.clone(), format!("{:.3}", e.largest)];
+        let db = |x: &Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.1} dB"));
+        cells.extend(e.sqnr_db.iter().map(db));
+        let own = rows.iter().find(|r| r.site == e.site);
+        let moved = |b: u8| {
+            let choice = own.and_then(|r| r.choices.iter().find(|c| c.bits == b));
+            choice.map_or("-".to_owned(), |c| format!("{:.4}", c.sensitivity))
+        };
+        if !rows.is_empty() {
+            cells.extend(SHOWN_BITS.map(moved));
+        }
+        cells
+    };
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    tables::table(&header, &errors.iter().map(row).collect::<Vec<_>>(), 1)
+}
+
+fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<SiteChoices>), Error> {
     let (Some(model), Some(path)) = (&args.model, &args.samples) else {
         return Err(Error::usage("calibrate", "a model and --data, or --merge is needed", ""));
     };
@@ -151,10 +191,20 @@ fn gather(args: &CalibrateArgs) -> Result<Statistics, Error> {
         Some(text) => shard(text, data.len())?,
     };
     let scaling = scaling(&args.data, Scaling::default())?;
-    let mut statistics =
-        Statistics::gather(&tensor, &sites(&tensor), (&data, path), range, scaling)?;
+    let sites = sites(&tensor);
+    let bar = progress::bar(common, "running samples", range.len());
+    let found = Statistics::gather(&tensor, &sites, (&data, path), range, scaling, &|| bar.inc(1));
+    bar.finish_and_clear();
+    let mut statistics = found?;
     statistics.model = sha256;
-    Ok(statistics)
+    let rows = if args.sensitivity {
+        let options = QuantiseOptions { scaling, ..QuantiseOptions::default() };
+        let spread = (SENSITIVITY_SAMPLES, SHOWN_BITS.as_slice(), Cost::AverageBits);
+        allocate::measure(&tensor, &sites, &statistics, &options, (&data, path), spread)?
+    } else {
+        Vec::new()
+    };
+    Ok((statistics, rows))
 }
 
 /// Samples of shard `I/N`.

@@ -195,7 +195,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
         let scaling = calibration.options.scaling;
         let sites = sites(&tensor);
         let mut statistics =
-            Statistics::gather(&tensor, &sites, (&set, &path), 0..set.len(), scaling)?;
+            Statistics::gather(&tensor, &sites, (&set, &path), 0..set.len(), scaling, &|| ())?;
         statistics.model = sha256;
         std::fs::write(kept.path(), statistics.to_bytes()).map_err(|e| {
             Error::input(

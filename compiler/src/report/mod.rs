@@ -9,6 +9,7 @@ mod activity;
 mod compare;
 mod energies;
 mod explored;
+mod labels;
 mod observe;
 mod page;
 mod plots;

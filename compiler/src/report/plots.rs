@@ -3,6 +3,7 @@
 use maud::Markup;
 use snnc_ir::{Connectivity, Graph, NodeId, SpikingOp};
 
+use super::labels;
 use super::svg::{Anchor, Svg};
 use crate::energy::{NetworkEnergy, Term};
 
@@ -99,7 +100,7 @@ pub fn front(points: &[Point], x_label: &str, y_label: &str) -> Svg {
     let (left, right, top, bottom) = (56.0, 620.0, 20.0, 330.0);
     let mut svg = Svg::new(width, height, format!("{y_label} against {x_label}"));
     let usable = |p: &&Point| p.x > 0.0 && p.x.is_finite() && p.y.is_finite();
-    let shown: Vec<&Point> = points.iter().filter(usable).collect();
+    let mut shown: Vec<&Point> = points.iter().filter(usable).collect();
     let bounds = |values: &mut dyn Iterator<Item = f64>, least: f64| {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v)));
         let room = ((high - low) * 0.08).max(least);
@@ -132,14 +133,18 @@ pub fn front(points: &[Point], x_label: &str, y_label: &str) -> Svg {
             svg.line(at(a), at(b), "joined");
         }
     }
-    for (i, p) in shown.into_iter().enumerate() {
+    // The front's points are named first: they have the first choice.
+    shown.sort_by_key(|p| p.dominated);
+    let names: Vec<String> = shown.iter().map(|p| cut(&p.name, 40)).collect();
+    let named: Vec<((f64, f64), &str)> =
+        shown.iter().zip(&names).map(|(p, name)| (at(p), name.as_str())).collect();
+    let places = labels::places(&named, (width, bottom));
+    for ((p, name), place) in shown.iter().zip(&names).zip(places) {
         let class = if p.dominated { "point dominated" } else { "point" };
-        let (x, y) = at(p);
-        svg.circle((x, y), 5.0, &format!("{class} term{}", p.series % 6), &p.name);
-        let (anchor, x) = if x > 480.0 { (Anchor::End, x - 8.0) } else { (Anchor::Start, x + 8.0) };
-        // Names of points close together do not cover each other.
-        let y = y - 6.0 + 12.0 * (i % 3) as f64;
-        svg.text((x, y), anchor, "tick", &cut(&p.name, 40));
+        svg.circle(at(p), 5.0, &format!("{class} term{}", p.series % 6), &p.name);
+        if let Some(place) = place {
+            svg.text(place.at, place.anchor, "tick", name);
+        }
     }
     svg
 }
