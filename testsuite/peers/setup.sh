@@ -2,22 +2,23 @@
 # Installs the programs that the tests hold emitted files against. Tests that find one missing
 # print a line that begins with "skipped:" and pass. Needs Debian or a descendant, and root.
 set -eu
+here=$(dirname "$0")
 
 # Hardware simulators for the SPLEAT-style images, and srecord for their text formats.
 rtl() {
-    apt-get update
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        iverilog verilator srecord g++ make
+    "$here/rtl/install.sh" "$@"
 }
 
 # Lava NetX, for the files of loihi.
 lava() {
-    "$(dirname "$0")/lava/install.sh"
+    "$here/lava/install.sh"
 }
 
 case "${1:-all}" in
-    rtl) rtl ;;
+    # What is small enough to be installed before every test.
+    ci) rtl ;;
+    rtl) rtl all ;;
     lava) lava ;;
-    all) rtl; lava ;;
-    *) echo "usage: $0 [all|rtl|lava]" >&2; exit 2 ;;
+    all) rtl all; lava ;;
+    *) echo "usage: $0 [all|ci|rtl|lava]" >&2; exit 2 ;;
 esac

@@ -34,6 +34,7 @@ pub fn words(layer: &Layer, port: usize, saturate: bool) -> Result<[u32; WORDS],
     w[1] = 1;
     w[2] = match layer.neuron.kind {
         Kind::Maximum => 2,
+        Kind::RunningMaximum => 4,
         _ if port > 0 => 3,
         _ => u32::from(geometry.dense),
     };
@@ -70,7 +71,7 @@ pub fn words(layer: &Layer, port: usize, saturate: bool) -> Result<[u32; WORDS],
             (1, u32::from(shift))
         }
         Kind::LeakySubtracting { shift } => (2, u32::from(shift)),
-        Kind::Accumulate | Kind::Maximum => (3, 0),
+        Kind::Accumulate | Kind::Maximum | Kind::RunningMaximum => (3, 0),
     };
     if let Some(v) = neuron.hard_reset {
         w[20] = 1;
@@ -109,7 +110,7 @@ fn flags(layer: &Layer, saturate: bool) -> u32 {
 /// What the configuration words of one port say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
-    /// 0 convolution, 1 dense, 2 maximum, 3 further port.
+    /// 0 convolution, 1 dense, 2 maximum, 3 further port, 4 maximum of running totals.
     pub kind: u32,
     /// What the port connects.
     pub geometry: Geometry,
@@ -149,7 +150,7 @@ pub fn parse(words: &[u32], source: Map, dense: bool) -> Result<Configuration, (
         |i: usize, holds: bool, reason: String| if holds { Ok(()) } else { Err((i, reason)) };
     check(0, at(0) == MAGIC, format!("the magic number is {:08X}, not {MAGIC:08X}", at(0)))?;
     check(1, at(1) == 1, format!("version {} is not supported, only 1", at(1)))?;
-    check(2, at(2) <= 3, format!("layer type {}", at(2)))?;
+    check(2, at(2) <= 4, format!("layer type {}", at(2)))?;
     let dense = if at(2) == 3 { dense } else { at(2) == 1 };
     let input = if dense { Map { c: source.neurons(), h: 1, w: 1 } } else { source };
     for (i, expected) in [(3, input.c), (4, input.h), (5, input.w)] {
@@ -181,6 +182,7 @@ pub fn parse(words: &[u32], source: Map, dense: bool) -> Result<Configuration, (
         1 => Kind::LeakyAveraging { shift, kept: i64::from(at(31)) },
         2 => Kind::LeakySubtracting { shift },
         3 if at(2) == 2 => Kind::Maximum,
+        3 if at(2) == 4 => Kind::RunningMaximum,
         3 => Kind::Accumulate,
         other => return Err((18, format!("neuron kind {other}"))),
     };

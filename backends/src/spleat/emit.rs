@@ -144,11 +144,12 @@ fn layer_entry(
     let p = population(graph, id);
     let kind = match layer.neuron.kind {
         Kind::Maximum => LayerKind::Maximum,
+        Kind::RunningMaximum => LayerKind::RunningMaximum,
         _ => LayerKind::Neurons,
     };
     let ports = graph.sources(id).into_iter().zip(&layer.ports).map(|(operand, port)| {
         let (source, origins) = match kind {
-            LayerKind::Maximum => (Some(operand), Vec::new()),
+            LayerKind::Maximum | LayerKind::RunningMaximum => (Some(operand), Vec::new()),
             LayerKind::Neurons => (graph.source(operand, 0), graph[operand].origins.clone()),
         };
         let source = source.map(|s| graph[s].name.clone()).unwrap_or_default();

@@ -75,8 +75,14 @@ fn ihex(memory: &Memory, by_word: bool) -> String {
         let address = (if by_word { index } else { index * per_record }) as u32;
         if address >> 16 != upper {
             upper = address >> 16;
-            // Extended linear address: the format's way beyond 64 Ki.
-            record(&mut out, 0, 4, &[(upper >> 8) as u8, upper as u8]);
+            // Beyond 64 Ki by extended linear addresses, which Quartus does not take: there by
+            // extended segment addresses, in units of 16, as far as they reach.
+            match upper << 12 {
+                segment if by_word && segment <= 0xFFFF => {
+                    record(&mut out, 0, 2, &[(segment >> 8) as u8, segment as u8]);
+                }
+                _ => record(&mut out, 0, 4, &[(upper >> 8) as u8, upper as u8]),
+            }
         }
         record(&mut out, address as u16, 0, chunk);
     }
@@ -165,6 +171,7 @@ mod tests {
     fn long_memories_pass_64_ki() {
         let m = Memory { width: 8, words: vec![7; 70_000], ..example() };
         assert!(write(&m, Format::Ihex).contains(":020000040001F9\n"));
+        assert!(write(&m, Format::Qhex).contains(":020000021000EC\n"));
         assert!(write(&m, Format::Mif).ends_with("    1116F : 07;\nEND;\n"));
     }
 

@@ -36,7 +36,7 @@ impl Drive {
     }
 }
 
-fn largest(bits: u8) -> i64 {
+pub(super) fn largest(bits: u8) -> i64 {
     (1i64 << (bits.clamp(1, 62) - 1)) - 1
 }
 
@@ -116,7 +116,7 @@ impl Work<'_> {
     }
 
     /// Largest magnitude of a weight, gain excluded, for each port and channel.
-    fn weights_of_ports(&self, channels: usize) -> Vec<Vec<i64>> {
+    pub(super) fn weights_of_ports(&self, channels: usize) -> Vec<Vec<i64>> {
         let ports = self.graph.sources(self.id);
         let of = |id| -> Vec<i64> {
             let weights = self.graph[id].data.as_ref().and_then(|d| d.to_i64().ok());

@@ -235,6 +235,8 @@ pub enum MaxPooling {
     OrBinary,
     /// Of payloads, in a map of the largest so far of each timestep.
     Buffered,
+    /// Of payloads, and of the totals of all timesteps so far.
+    Totals,
 }
 
 /// How averages are taken.

@@ -70,6 +70,15 @@ pub enum Kind {
     Accumulate,
     /// Layer type 2: the largest payload of each window in each timestep.
     Maximum,
+    /// Layer type 4: by how much the largest total of each window, over all timesteps so far, grew.
+    RunningMaximum,
+}
+
+impl Kind {
+    /// Whether the layer takes maxima, without synapses or neurons.
+    pub fn is_maximum(self) -> bool {
+        matches!(self, Kind::Maximum | Kind::RunningMaximum)
+    }
 }
 
 /// One layer: the neurons of a population and the synapses onto them.
@@ -118,7 +127,10 @@ impl Layer {
         let population = match &node.op {
             Op::Spiking(SpikingOp::Population(population)) => population,
             Op::Spiking(SpikingOp::MaxPool { window }) => {
-                return maximum(graph, id, window, index, hardware);
+                return maximum(graph, id, (Kind::Maximum, window), index, hardware);
+            }
+            Op::Spiking(SpikingOp::RunningMaxPool { window }) => {
+                return maximum(graph, id, (Kind::RunningMaximum, window), index, hardware);
             }
             _ => return Err("is no layer".into()),
         };
@@ -131,9 +143,13 @@ impl Layer {
             membrane = membrane.max(bits);
         }
         let neuron = layer_neuron(population, target.c)?;
-        let bias: Vec<i64> = (0..target.c).map(|c| population.bias_at(c)).collect();
+        let mut bias: Vec<i64> = (0..target.c).map(|c| population.bias_at(c)).collect();
         let initial = match &population.neuron {
             Neuron::IntegrateAndFire(n) => spread(&n.initial, target.c),
+            // A bias that a read-out adds once is where its potentials begin.
+            _ if population.bias_placement == BiasPlacement::FirstTimestep => {
+                std::mem::replace(&mut bias, vec![0; target.c])
+            }
             _ => vec![0; target.c],
         };
         let numbers = &hardware.numbers;
@@ -180,7 +196,11 @@ impl Layer {
         };
         let n = &self.neuron;
         let leak = match n.kind {
-            Kind::Accumulate | Kind::Maximum => {
+            // Potentials that a read-out begins with are a bias that it adds once.
+            Kind::Accumulate if self.initial.iter().any(|&v| v != 0) => {
+                return (Neuron::Accumulate, self.initial.clone(), BiasPlacement::FirstTimestep);
+            }
+            Kind::Accumulate | Kind::Maximum | Kind::RunningMaximum => {
                 return (Neuron::Accumulate, self.bias.clone(), placement);
             }
             Kind::IntegrateAndFire => Leak::None,
@@ -210,7 +230,7 @@ impl Layer {
 fn maximum(
     graph: &Graph,
     id: NodeId,
-    window: &Window,
+    (kind, window): (Kind, &Window),
     index: usize,
     hardware: &Hardware,
 ) -> Result<Layer, String> {
@@ -221,14 +241,20 @@ fn maximum(
     let geometry = Geometry::of(&windows, &graph[source].ty.shape, &node.ty.shape)?;
     let target = geometry.target;
     let maximum = largest_payload(graph, source);
-    let bits = signed_bits(maximum);
+    let timesteps = graph.timing.timesteps;
+    let held = match kind {
+        Kind::RunningMaximum => {
+            maximum.saturating_mul(i64::try_from(timesteps).unwrap_or(i64::MAX))
+        }
+        _ => maximum,
+    };
     Ok(Layer {
         index,
         name: node.name.clone(),
         ports: vec![Port { name: String::new(), geometry, weights: Vec::new() }],
         target,
         neuron: LayerNeuron {
-            kind: Kind::Maximum,
+            kind,
             hard_reset: None,
             maximum,
             threshold: Vec::new(),
@@ -237,11 +263,11 @@ fn maximum(
         },
         bias: Vec::new(),
         initial: Vec::new(),
-        widths: Widths { weight: 1, bias: 1, threshold: 1, membrane: bits },
+        widths: Widths { weight: 1, bias: 1, threshold: 1, membrane: signed_bits(held) },
         npu: hardware.resources(&node.name).npu,
-        timesteps: graph.timing.timesteps,
+        timesteps,
         barrier: false,
-        payload_bits: bits.saturating_sub(1).max(1),
+        payload_bits: signed_bits(maximum).saturating_sub(1).max(1),
     })
 }
 
@@ -253,7 +279,8 @@ pub fn largest_payload(graph: &Graph, id: NodeId) -> i64 {
             Presentation::BitSerial { .. } => 1,
             _ => e.maximum.saturating_sub(e.zero_point),
         },
-        Op::Spiking(SpikingOp::MaxPool { .. }) => {
+        // Each total grows by one payload at most, and so does the largest of them.
+        Op::Spiking(SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. }) => {
             graph.source(id, 0).map_or(0, |source| largest_payload(graph, source))
         }
         _ => 0,

@@ -7,10 +7,11 @@ use snnc_ir::{
     TimeTable, Verified, verify,
 };
 
-use super::bounds::{ChannelDrive, membrane};
+use super::bounds::membrane;
 use super::geometry::Geometry;
 use super::hardware::Hardware;
-use super::layer::{Kind, Layer, rows, signed_bits, spread};
+use super::layer::{Layer, signed_bits};
+use super::spiking::channel_drive;
 use super::{limits, report};
 use crate::{Legalised, Note, Violation};
 
@@ -82,7 +83,14 @@ pub fn layers(graph: &Graph, hardware: &Hardware) -> Result<Vec<Layer>, Vec<Viol
 pub fn stages(graph: &Graph) -> Vec<NodeId> {
     let order = graph.order().unwrap_or_default();
     let is_stage = |id: &NodeId| {
-        matches!(graph[*id].op, Op::Spiking(SpikingOp::Population(_) | SpikingOp::MaxPool { .. }))
+        matches!(
+            graph[*id].op,
+            Op::Spiking(
+                SpikingOp::Population(_)
+                    | SpikingOp::MaxPool { .. }
+                    | SpikingOp::RunningMaxPool { .. }
+            )
+        )
     };
     order.into_iter().filter(is_stage).collect()
 }
@@ -123,6 +131,7 @@ impl Work<'_> {
         let mut population = population.clone();
         let channels = self.node().ty.shape.first().copied().unwrap_or(1);
         let mut multipliers = vec![1; channels];
+        let spiking = matches!(population.neuron, Neuron::IntegrateAndFire(_));
         match population.neuron.clone() {
             Neuron::Graded(_) | Neuron::Thresholds(_) => {
                 let drives = self.drives(&population, channels);
@@ -157,51 +166,11 @@ impl Work<'_> {
             population.coding = Coding::MultiLevel;
         }
         self.place_bias(&mut population)?;
+        if spiking {
+            self.fit_widths(&mut population, channels);
+        }
         self.graph[self.id].op = Op::Spiking(SpikingOp::Population(population));
         self.fold(&multipliers)
-    }
-
-    /// A neuron that fires by itself already: one row of every table for each channel.
-    fn spiking(
-        &self,
-        population: &mut Population,
-        n: IntegrateAndFire,
-        channels: usize,
-    ) -> Result<(), Violation> {
-        if n.signed_limit.is_some() {
-            return Err(self.violation("sends negative spikes", "use another coding"));
-        }
-        let mut n = IntegrateAndFire { initial: spread(&n.initial, channels), ..n };
-        let steps = self.graph.timing.timesteps;
-        let threshold = table(&n.threshold, channels, steps);
-        if n.comparison == Comparison::Above {
-            // v > t is v >= t + 1 for integers, while the spike still subtracts t.
-            if n.maximum > 1 {
-                return Err(
-                    self.violation("compares several levels strictly", "use another coding")
-                );
-            }
-            if n.reset == Reset::Soft {
-                n.reset = Reset::SoftBy(TimeTable(threshold.clone()));
-            }
-            n.comparison = Comparison::AtLeast;
-            let raised =
-                threshold.iter().map(|row| row.iter().map(|t| t.saturating_add(1)).collect());
-            n.threshold = TimeTable(raised.collect());
-        } else {
-            n.threshold = TimeTable(threshold);
-        }
-        if n.leak != Leak::None && !matches!(n.reset, Reset::Soft | Reset::Hard(_)) {
-            let remedy = "let a spike subtract the threshold";
-            return Err(self.violation("both leaks and resets by a table", remedy));
-        }
-        if let Reset::SoftBy(taken) = &n.reset {
-            n.reset = Reset::SoftBy(TimeTable(table(taken, channels, steps)));
-        }
-        n.decode = n.decode.map(|values| TimeTable(table(&values, channels, steps)));
-        population.bias = (0..channels).map(|c| population.bias_at(c)).collect();
-        population.neuron = Neuron::IntegrateAndFire(n);
-        Ok(())
     }
 
     /// Brings the bias to where an image adds it: in every timestep, or behind a barrier once.
@@ -227,6 +196,10 @@ impl Work<'_> {
                     for (v, b) in n.initial.iter_mut().zip(&mut population.bias) {
                         *v = v.saturating_add(std::mem::take(b));
                     }
+                }
+                // The potentials of a read-out begin at its bias.
+                Neuron::Accumulate if population.bias_placement == BiasPlacement::FirstTimestep => {
+                    return Ok(());
                 }
                 _ => {
                     let reason = "adds its bias once in several timesteps";
@@ -306,15 +279,6 @@ impl Work<'_> {
     }
 }
 
-/// One row for each channel, with one entry if time changes nothing, else one for each timestep.
-fn table(table: &TimeTable, channels: usize, steps: usize) -> Vec<Vec<i64>> {
-    let rows = rows(table, channels);
-    let constant = rows.iter().all(|row| row.iter().take(steps).all(|v| *v == row[0]));
-    let columns = if constant { 1 } else { steps };
-    let at = |row: &[i64], t: usize| row.get(t).or(row.last()).copied().unwrap_or(0);
-    rows.iter().map(|row| (0..columns).map(|t| at(row, t)).collect()).collect()
-}
-
 fn neuron_name(neuron: &Neuron) -> &'static str {
     match neuron {
         Neuron::Graded(_) => "graded neurons",
@@ -331,16 +295,20 @@ fn neuron_name(neuron: &Neuron) -> &'static str {
 /// Gives the windows of maxima the padding that the image keeps.
 fn normalise_pools(graph: &mut Graph) {
     for id in stages(graph) {
-        let (Some(source), Op::Spiking(SpikingOp::MaxPool { window })) =
-            (graph.source(id, 0), &graph[id].op)
-        else {
-            continue;
+        let Some(source) = graph.source(id, 0) else { continue };
+        let (window, running) = match &graph[id].op {
+            Op::Spiking(SpikingOp::MaxPool { window }) => (window, false),
+            Op::Spiking(SpikingOp::RunningMaxPool { window }) => (window, true),
+            _ => continue,
         };
         let (from, to) = (&graph[source].ty.shape, &graph[id].ty.shape);
         let windows = Connectivity::Convolution { window: window.clone(), groups: 1 };
         let Ok(geometry) = Geometry::of(&windows, from, to) else { continue };
         if let Connectivity::Convolution { window, .. } = geometry.connectivity(to.len()) {
-            graph[id].op = Op::Spiking(SpikingOp::MaxPool { window });
+            graph[id].op = Op::Spiking(match running {
+                true => SpikingOp::RunningMaxPool { window },
+                false => SpikingOp::MaxPool { window },
+            });
         }
     }
 }
@@ -391,45 +359,10 @@ pub fn membrane_range(graph: &Graph, bounds: &Intervals, id: NodeId) -> Interval
             let part = bounds.values(source).get(channel).copied();
             synapses = synapses.plus(part.unwrap_or(Interval::new(0, 0)).with_zero());
         }
-        let (mut initial, mut hard_reset, mut resets) = (0, None, Interval::new(0, 0));
-        let mut kind = Kind::Accumulate;
-        if let Neuron::IntegrateAndFire(n) = &population.neuron {
-            initial =
-                n.initial.get(if n.initial.len() == 1 { 0 } else { channel }).copied().unwrap_or(0);
-            kind = match n.leak {
-                Leak::None => Kind::IntegrateAndFire,
-                Leak::Averaging { shift, kept } => Kind::LeakyAveraging { shift, kept },
-                Leak::Subtracting { shift } => Kind::LeakySubtracting { shift },
-            };
-            match &n.reset {
-                Reset::Hard(v) => hard_reset = Some(*v),
-                Reset::Soft => resets = excess(&n.threshold, &n.threshold, n.maximum, channel),
-                Reset::SoftBy(table) => resets = excess(&n.threshold, table, n.maximum, channel),
-            }
-        }
-        let bias = population.bias_at(channel);
-        let drive = ChannelDrive { synapses, bias, initial, hard_reset, resets };
+        let (kind, drive) = channel_drive(population, channel, synapses);
         range = range.union(membrane(kind, &drive, graph.timing.timesteps, barrier));
         // The sum of the synapses alone is what the interpreter keeps within the width.
         range = range.union(synapses);
     }
     range
-}
-
-/// How far below 0 one spike can take a potential that just reached its threshold, and how far up.
-fn excess(threshold: &TimeTable, reset: &TimeTable, maximum: i64, channel: usize) -> Interval {
-    let steps = [threshold, reset]
-        .into_iter()
-        .filter_map(|t| t.0.get(if t.0.len() == 1 { 0 } else { channel }))
-        .map(Vec::len)
-        .max()
-        .unwrap_or(1);
-    let most = maximum.max(1);
-    (0..steps).fold(Interval::new(0, 0), |all, t| {
-        let (needed, taken) = (threshold.at(channel, t), reset.at(channel, t));
-        // Both ends are linear in the level, so the highest decides.
-        let left = needed.saturating_sub(taken).saturating_mul(most).min(0);
-        let up = taken.saturating_mul(most).saturating_neg().max(0);
-        all.union(Interval::new(left, up))
-    })
 }

@@ -48,13 +48,12 @@ pub fn canonical(graph: &Graph, hardware: &Hardware) -> Found {
             }
             SpikingOp::MaxPool { window } => {
                 coordinates(graph, id, hardware, &mut found);
-                maximum(graph, id, window, hardware, &mut found);
+                maximum(graph, id, (window, false), hardware, &mut found);
             }
-            SpikingOp::RunningMaxPool { .. } => found.structure.push(Violation::new(
-                node,
-                "takes the maximum of running totals, which these layers do not",
-                "use a stride of the convolution before, an average pool, or one timestep",
-            )),
+            SpikingOp::RunningMaxPool { window } => {
+                coordinates(graph, id, hardware, &mut found);
+                maximum(graph, id, (window, true), hardware, &mut found);
+            }
             SpikingOp::Concatenate { .. } => found.structure.push(Violation::new(
                 node,
                 "joins maps, which an event-driven layer does not have",
@@ -116,7 +115,13 @@ fn synapses(
     }
 }
 
-fn maximum(graph: &Graph, id: NodeId, window: &Window, hardware: &Hardware, found: &mut Found) {
+fn maximum(
+    graph: &Graph,
+    id: NodeId,
+    (window, running): (&Window, bool),
+    hardware: &Hardware,
+    found: &mut Found,
+) {
     let node = &graph[id];
     let Some(source) = graph.source(id, 0) else { return };
     let channels = node.ty.shape.first().copied().unwrap_or(1);
@@ -132,9 +137,13 @@ fn maximum(graph: &Graph, id: NodeId, window: &Window, hardware: &Hardware, foun
     let remedy = "use a stride of the convolution before, an average pool, or another hardware description (--hw FILE)";
     let graded = super::layer::largest_payload(graph, source) > 1;
     let reason = match hardware.supports.max_pool {
-        MaxPooling::Buffered => return,
+        MaxPooling::Totals => return,
+        MaxPooling::Buffered if !running => return,
+        MaxPooling::Buffered | MaxPooling::OrBinary if running => {
+            "takes the maximum of running totals, the hardware only of what one timestep brings"
+        }
         MaxPooling::OrBinary if !graded => return,
-        MaxPooling::OrBinary => {
+        MaxPooling::OrBinary | MaxPooling::Buffered => {
             "takes the maximum of graded spikes, the hardware only of binary ones"
         }
         MaxPooling::None => "takes a maximum, which the hardware does not",
@@ -278,7 +287,7 @@ fn neuron_supported(layer: &Layer, hardware: &Hardware, reasons: &mut Reasons) {
         Kind::IntegrateAndFire => NeuronKind::If,
         Kind::LeakyAveraging { .. } => NeuronKind::LifTau2,
         Kind::LeakySubtracting { .. } => NeuronKind::LifShiftLeak,
-        Kind::Accumulate | Kind::Maximum => return,
+        Kind::Accumulate | Kind::Maximum | Kind::RunningMaximum => return,
     };
     if !supports.neurons.contains(&kind) {
         reasons.push((

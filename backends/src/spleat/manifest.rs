@@ -89,6 +89,8 @@ pub enum LayerKind {
     Neurons,
     /// The largest payload of each window.
     Maximum,
+    /// By how much the largest total of each window grew.
+    RunningMaximum,
 }
 
 /// The synapses of a layer from one population or input.

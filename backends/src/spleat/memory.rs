@@ -125,7 +125,7 @@ pub fn depth(layer: &Layer, kind: MemoryKind, port: usize) -> usize {
 /// The memories of a layer but for its configuration, in the order of the manifest.
 pub fn memories(layer: &Layer) -> Vec<Memory> {
     let mut all = Vec::new();
-    if layer.neuron.kind == super::layer::Kind::Maximum {
+    if layer.neuron.kind.is_maximum() {
         return all;
     }
     for port in 0..layer.ports.len() {

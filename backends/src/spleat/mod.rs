@@ -18,6 +18,10 @@
 //!    one replaces `u` if `z > 0`; a leak by subtraction takes `u >> q`; the layer sends z if it is
 //!    not 0. A read-out sends nothing, its potentials are the result.
 //!
+//! Layers of maxima have neither synapses nor neurons: they send the largest payload of each window, or
+//! in codings of several timesteps by how much the largest total has grown, for which they add up what
+//! each source has sent.
+//!
 //! Inputs of a dense layer count in event order (y, x, c), so its weight columns are permuted in
 //! the image; the spiking IR keeps the order (C, H, W).
 
@@ -40,6 +44,7 @@ pub mod memory;
 mod read;
 mod report;
 pub mod rtl;
+mod spiking;
 #[cfg(test)]
 mod tests;
 
@@ -49,7 +54,7 @@ pub use geometry::{Geometry, Map};
 pub use hardware::{Format, Hardware, built_in_names};
 pub use layer::{Kind, Layer, LayerNeuron, Port, Widths};
 pub use legalise::layers;
-pub use manifest::Manifest;
+pub use manifest::{FileEntry, Manifest};
 pub use read::{Checksums, read, read_layers};
 
 use crate::{

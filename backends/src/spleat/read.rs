@@ -188,9 +188,13 @@ impl<'a> Reader<'a> {
             return Err(self.malformed(&place, "the checksum in configuration word 30 is another"));
         }
         let mut layer = skeleton(index, entry, &configurations, &memories);
-        let is_maximum = first.neuron == Kind::Maximum;
-        if is_maximum != (entry.kind == LayerKind::Maximum) || is_maximum && layer.ports.len() != 1
-        {
+        let is_maximum = first.neuron.is_maximum();
+        let stated = match entry.kind {
+            LayerKind::Neurons => None,
+            LayerKind::Maximum => Some(Kind::Maximum),
+            LayerKind::RunningMaximum => Some(Kind::RunningMaximum),
+        };
+        if stated != is_maximum.then_some(first.neuron) || is_maximum && layer.ports.len() != 1 {
             return Err(self.malformed(&place, "configuration and manifest disagree on maxima"));
         }
         if !is_maximum {
@@ -228,7 +232,7 @@ impl<'a> Reader<'a> {
             return Err(self.malformed(place, reason));
         }
         let barrier = self.manifest.timing.schedule == Schedule::LayerSynchronous;
-        if first.barrier != (barrier && first.neuron != Kind::Maximum) {
+        if first.barrier != (barrier && !first.neuron.is_maximum()) {
             return Err(self.malformed(place, "another schedule than the network's"));
         }
         Ok(())
@@ -290,10 +294,11 @@ impl<'a> Reader<'a> {
                 what,
             });
         }
-        // The spiking IR's read-outs begin at 0.
+        // In the spiking IR a read-out adds its bias in every timestep or in the first.
         let readout = layer.neuron.kind == Kind::Accumulate;
-        if readout && cells.iter().flatten().any(|&v| v != 0) {
-            let what = "a read-out with an initial potential".to_owned();
+        let biased = layer.barrier || layer.bias.iter().any(|&b| b != 0);
+        if readout && biased && cells.iter().flatten().any(|&v| v != 0) {
+            let what = "a read-out with a bias and an initial potential".to_owned();
             let (file, place) = (self.entry.to_owned(), place.to_owned());
             return Err(ReadError::Unsupported { file, place, what });
         }
@@ -347,7 +352,7 @@ impl<'a> Reader<'a> {
             nodes.insert(entry.name.clone(), (input_node(entry), Vec::new()));
         }
         for (entry, layer) in manifest.layers.iter().zip(self.layers()?) {
-            if let (Kind::Maximum, [port]) = (layer.neuron.kind, entry.ports.as_slice()) {
+            if let (true, [port]) = (layer.neuron.kind.is_maximum(), entry.ports.as_slice()) {
                 let node = maximum_node(&layer, entry);
                 nodes.insert(entry.name.clone(), (node, vec![port.source.clone()]));
                 continue;
@@ -470,7 +475,10 @@ fn maximum_node(layer: &Layer, entry: &LayerEntry) -> Node {
         // A vector has windows of no dimension.
         _ => Window::plain(&[]),
     };
-    let op = SpikingOp::MaxPool { window };
+    let op = match layer.neuron.kind {
+        Kind::RunningMaximum => SpikingOp::RunningMaxPool { window },
+        _ => SpikingOp::MaxPool { window },
+    };
     Node::spiking(&entry.name, op, entry.shape.clone()).with_origins(&entry.origins)
 }
 

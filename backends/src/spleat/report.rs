@@ -21,9 +21,9 @@ pub fn rows(layers: &[Layer], hardware: &Hardware) -> Vec<FitRow> {
             rows.push(row(format!("{} memory (bits)", kind.name()), bits, None));
         }
     }
-    let buffers = layers.iter().filter(|l| l.neuron.kind == Kind::Maximum).map(buffer);
+    let held = layers.iter().filter(|l| l.neuron.kind.is_maximum()).map(buffers);
     let fifos = layers.iter().flat_map(|layer| fifos(layer, hardware));
-    let others: Vec<(u64, u64)> = buffers.flatten().chain(fifos).collect();
+    let others: Vec<(u64, u64)> = held.flatten().chain(fifos).collect();
     let bits = others.iter().map(|(depth, width)| depth * width).sum();
     rows.push(row("FIFOs and buffers (bits)".into(), bits, None));
     if let Some(blocks) = &hardware.memory_blocks
@@ -36,10 +36,19 @@ pub fn rows(layers: &[Layer], hardware: &Hardware) -> Vec<FitRow> {
     rows
 }
 
-/// The largest payloads so far of a layer of maxima, as depth and width of each bank.
-fn buffer(layer: &Layer) -> Vec<(u64, u64)> {
-    let depth = memory::depth(layer, MemoryKind::Membrane, 0) as u64;
-    vec![(depth, u64::from(layer.widths.membrane)); layer.npu]
+/// The largest payloads or totals so far of a layer of maxima, and for running maxima what was sent
+/// and the totals themselves; as depth and width of each bank.
+fn buffers(layer: &Layer) -> Vec<(u64, u64)> {
+    let width = u64::from(layer.widths.membrane);
+    let windows = memory::depth(layer, MemoryKind::Membrane, 0) as u64;
+    let mut all = vec![(windows, width); layer.npu];
+    if layer.neuron.kind == Kind::RunningMaximum {
+        all.extend(all.clone());
+        let maps = layer.ports.iter().map(|p| p.geometry.source);
+        let cells: usize = maps.map(|m| m.h * m.w * layer.groups_per_bank()).sum();
+        all.extend(vec![(cells as u64, width); layer.npu]);
+    }
+    all
 }
 
 /// A FIFO before each port and one behind the layer.

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use snnc_ir::analysis::intervals;
-use snnc_ir::{Graph, NodeId, Op, PrintOptions, SpikingOp, Verified, verify};
+use snnc_ir::{
+    Graph, IntegrateAndFire, Neuron, NodeId, Op, PrintOptions, Reset, SpikingOp, TimeTable,
+    Verified, verify,
+};
 
 use super::*;
 use crate::{MemoryFiles, Target};
@@ -221,4 +224,72 @@ fn a_changed_word_contradicts_its_checksum() {
         }
     }
     assert!(count > 100);
+}
+
+/// Neurons in several timesteps whose gains are wider than any weight, a maximum of running totals
+/// and a read-out that adds its bias once.
+fn in_time(gain: i64, threshold: i64) -> Graph {
+    let text = format!(
+        r#"snnir 1 spiking "in time" {{"timesteps":3,"schedule":"streaming"}}
+%x = encoder {{"scale":0.5,"zero_point":0,"minimum":0,"maximum":7,"presentation":"every-timestep"}} () : i64[1,2,2] from []
+%conv.syn = projection {{"connectivity":{{"convolution":{{"window":{{"kernel":[1,1],"strides":[1,1],"dilations":[1,1],"before":[0,0],"after":[0,0]}},"groups":1}}}},"gain":[{gain}],"accumulator":{{"bits":64,"overflow":"error"}}}} (%x) : i64[1,2,2] from []
+  data i8[1,1,1,1] 3
+%conv = population {{"coding":"rate","neuron":{{"integrate-and-fire":{{"threshold":[[{threshold},{threshold},2305843009213693951]],"reset":{{"soft-by":[[{threshold}]]}},"initial":[{gain}],"maximum":1}}}},"minimum":0,"maximum":1,"scale":[0.25]}} (%conv.syn) : i64[1,2,2] from [{{"node":"conv","op":"Conv"}}]
+%pool = running-max-pool {{"window":{{"kernel":[2,2],"strides":[2,2],"dilations":[1,1],"before":[0,0],"after":[0,0]}}}} (%conv) : i64[1,1,1] from [{{"node":"pool","op":"MaxPool"}}]
+%fc.syn = projection {{"connectivity":"dense","accumulator":{{"bits":64,"overflow":"error"}}}} (%pool) : i64[2] from []
+  data i8[2,1] 5 -7
+%fc = population {{"coding":"rate","bias":[10,-10],"bias_placement":"first-timestep","neuron":"accumulate","minimum":-1000,"maximum":1000,"scale":[0.125]}} (%fc.syn) : i64[2] from [{{"node":"fc","op":"Gemm"}}]
+%y = decoder {{"readout":"last","scale":[0.125]}} (%fc) : f32[2]
+"#
+    );
+    Graph::from_text(&text).unwrap()
+}
+
+fn fired(graph: &Graph) -> (IntegrateAndFire, i64) {
+    let id = graph.find("conv").unwrap();
+    let Op::Spiking(SpikingOp::Population(p)) = &graph[id].op else { panic!("no population") };
+    let Neuron::IntegrateAndFire(n) = &p.neuron else { panic!("no spiking neuron") };
+    let weights = graph[graph.source(id, 0).unwrap()].data.as_ref().unwrap();
+    (n.clone(), weights.to_i64().unwrap()[0])
+}
+
+#[test]
+fn wide_numbers_get_a_unit_that_fits() {
+    // A common divisor goes without a trace.
+    let network = verify(in_time(1 << 30, 5 << 30)).unwrap();
+    let options = TargetOptions::default();
+    let exact = Spleat.legalise(&network, &options).unwrap();
+    assert_eq!(exact.notes, []);
+    let (n, weight) = fired(&exact.network);
+    // 3 timesteps of 21, and what it starts with: the last threshold is the first beyond reach.
+    assert_eq!((weight, &n.initial[..]), (3, &[1][..]));
+    assert_eq!(n.threshold.0, [[5, 5, 65]]);
+    assert_eq!(n.reset, Reset::SoftBy(TimeTable(vec![vec![5]])));
+    // Without one, the unit is the largest that the widths allow, and a note says how near it is.
+    let network = verify(in_time((1 << 30) + 1, (5 << 30) + 3)).unwrap();
+    let rounded = Spleat.legalise(&network, &options).unwrap();
+    assert_eq!(rounded.notes.len(), 1);
+    assert!(rounded.notes[0].text.contains("parts in a million"), "{}", rounded.notes[0].text);
+    let (n, weight) = fired(&rounded.network);
+    let gain = weight / 3;
+    assert!((1000..=10_922).contains(&gain), "{gain}");
+    assert!((n.threshold.0[0][0] - 5 * gain).abs() <= 1, "{:?}", n.threshold);
+}
+
+#[test]
+fn running_maxima_and_biases_once_are_in_the_image() {
+    let network = verify(in_time(2, 9)).unwrap();
+    let options = TargetOptions::default();
+    let legalised = Spleat.legalise(&network, &options).unwrap();
+    let artefact = Spleat.emit(&legalised, &options).unwrap();
+    let files = MemoryFiles::from(&artefact);
+    let (_, layers) = read_layers(&files, ENTRY, Checksums::Checked).unwrap();
+    assert_eq!(layers[1].neuron.kind, Kind::RunningMaximum);
+    assert_eq!((&layers[2].bias[..], &layers[2].initial[..]), (&[0, 0][..], &[10, -10][..]));
+    assert_eq!(text(&Spleat.read(&files, ENTRY).unwrap()), text(&legalised.network));
+    let plain =
+        include_str!("hardware/default.yaml").replace("max_pool: totals", "max_pool: buffered");
+    let options = TargetOptions { hardware: Some(plain), ..Default::default() };
+    let violations = Spleat.legalise(&network, &options).unwrap_err();
+    assert!(violations[0].reason.contains("running totals"), "{violations:?}");
 }

@@ -246,7 +246,12 @@ impl Pair<'_> {
             &x.projection.connectivity,
             &y.projection.connectivity,
         ) {
-            (a @ Connectivity::Convolution { .. }, b @ Connectivity::Convolution { .. }) => a != b,
+            // Padding after the last window that is used moves none of them: the maps' sizes say how
+            // many there are.
+            (
+                Connectivity::Convolution { window: a, groups: g },
+                Connectivity::Convolution { window: b, groups: h },
+            ) => geometry(a) != geometry(b) || g != h,
             _ => false,
         };
         let map = |graph: &Graph, id: NodeId| graph[id].ty.shape.iter().skip(1).product::<usize>();

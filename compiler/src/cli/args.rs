@@ -333,7 +333,7 @@ pub(super) struct VerifyArgs {
     /// How accumulators of the model become codes
     #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
     pub(super) reference: String,
-    /// Run the files in someone else's tool too: akida, lava (skipped where it is not installed)
+    /// Run the files in another program too: akida, lava, rtl (skipped where it is not installed)
     #[arg(long, value_name = "NAME")]
     pub(super) peer: Vec<String>,
     /// Accept populations that differ or are approximate

@@ -1,10 +1,11 @@
-//! Other people's tools that run what was emitted, for `snnc verify --peer NAME`.
+//! Other programs that run what was emitted, for `snnc verify --peer NAME`.
 //!
 //! A peer is one file here and one line in [`PEERS`]. Peers that are not installed are skipped, and say
 //! so in one line.
 
 mod akida;
 mod lava;
+mod rtl;
 
 use std::path::Path;
 
@@ -57,7 +58,7 @@ pub enum Outcome {
 }
 
 /// Every peer.
-pub static PEERS: &[&dyn Peer] = &[&akida::Akida, &lava::Lava];
+pub static PEERS: &[&dyn Peer] = &[&akida::Akida, &lava::Lava, &rtl::Rtl];
 
 /// The peer of that name, if it takes the target's files.
 ///

@@ -20,6 +20,80 @@ fn bytes(folder: &std::path::Path, file: &str, format: &[&str]) -> Vec<u8> {
     std::fs::read(folder.join("out.bin")).expect("written")
 }
 
+/// Words of a Xilinx coefficient file, by what its vendor says of the format (UG896): statements end
+/// with a semicolon, and the vector comes last.
+fn coefficients(text: &str) -> Vec<u64> {
+    let lines = text.lines().filter(|line| !line.starts_with(';'));
+    let all: String = lines.collect();
+    let (radix, vector) = all.split_once(';').expect("two statements");
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    assert_eq!(squeezed(radix), "memory_initialization_radix=16");
+    let vector = squeezed(vector);
+    let values = vector.strip_prefix("memory_initialization_vector=").expect("the vector");
+    let values = values.strip_suffix(';').expect("its end");
+    values.split(',').map(|word| u64::from_str_radix(word, 16).expect("a word")).collect()
+}
+
+/// Words of an Intel HEX file whose addresses count words, one to a record, with checksums that are
+/// right and no other records than data, end and extended segment addresses.
+fn word_addressed(text: &str) -> Vec<u64> {
+    let (mut words, mut segment, mut ended) = (Vec::new(), 0, false);
+    for line in text.lines() {
+        let digits = line.strip_prefix(':').expect("a record");
+        let byte = |i: usize| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).expect("a byte");
+        let bytes: Vec<u8> = (0..digits.len() / 2).map(byte).collect();
+        assert_eq!(bytes.iter().fold(0u8, |sum, b| sum.wrapping_add(*b)), 0, "{line}");
+        let [length, high, low, kind, data @ .., _] = bytes.as_slice() else { panic!("{line}") };
+        assert!(!ended && usize::from(*length) == data.len(), "{line}");
+        let value = data.iter().fold(0, |value, b| value << 8 | u64::from(*b));
+        match kind {
+            0 => {
+                let address = segment * 16 + usize::from(*high) * 256 + usize::from(*low);
+                assert_eq!(address, words.len(), "{line}");
+                words.push(value);
+            }
+            1 => ended = true,
+            2 => segment = value as usize,
+            other => panic!("a record of type {other}"),
+        }
+    }
+    assert!(ended);
+    words
+}
+
+#[test]
+fn vendors_formats_hold_the_words_of_the_image() {
+    let mut options = hardware(3, 16);
+    options.extra.insert("formats".into(), "coe,qhex".into());
+    for seed in 0..6 {
+        let image = image(&random::case(seed).network, &options);
+        let files = MemoryFiles::from(&image.artefact);
+        let text = |path: &str| String::from_utf8(files.0[path].to_vec()).expect("text");
+        for entry in image.manifest.layers.iter().flat_map(|l| &l.files) {
+            let Some(stem) = entry.path.strip_suffix(".mem") else { continue };
+            let words = text(&entry.path);
+            let expected: Vec<u64> = words
+                .lines()
+                .skip(1)
+                .map(|w| u64::from_str_radix(w, 16).expect("a word"))
+                .collect();
+            assert_eq!(coefficients(&text(&format!("{stem}.coe"))), expected, "{stem}");
+            assert_eq!(word_addressed(&text(&format!("{stem}.qhex"))), expected, "{stem}");
+        }
+    }
+}
+
+#[test]
+fn every_manifest_says_that_it_is_a_stand_in() {
+    for seed in 0..30 {
+        let image = image(&random::case(seed).network, &hardware(2, 4));
+        let manifest = &image.artefact.files[0];
+        let text: serde_json::Value = serde_json::from_slice(&manifest.content).expect("JSON");
+        assert_eq!(text["provenance"], snnc_backends::spleat::PROVENANCE, "seed {seed}");
+        assert!(snnc_backends::spleat::PROVENANCE.contains("documented stand-in"));
+    }
+}
+
 #[test]
 fn srec_cat_reads_the_formats_to_the_same_bytes() {
     if Command::new("srec_cat").arg("--version").output().is_err() {

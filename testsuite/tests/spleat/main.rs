@@ -1,5 +1,6 @@
 //! SPLEAT-style images: read back, damaged, and in the hands of hardware simulators.
 
+mod accuracy;
 mod damage;
 mod formats;
 mod random;
@@ -67,9 +68,14 @@ fn image(network: &Verified, options: &TargetOptions) -> Image {
     Image { artefact, manifest, layers, network }
 }
 
-/// Says that a program is missing, past the test harness, which would hide the line.
-fn skip(program: &str) {
+/// Says something past the test harness, which would hide the line.
+fn say(line: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Says that a program is missing.
+fn skip(program: &str) {
     let why = "is not installed (testsuite/peers/setup.sh installs it)";
-    let _ = writeln!(std::io::stderr(), "skipped: {program} {why}");
+    say(format_args!("skipped: {program} {why}"));
 }

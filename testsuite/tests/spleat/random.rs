@@ -72,7 +72,11 @@ pub fn case(seed: u64) -> Case {
     let mut last = x;
     let layers = builder.numbers.size(1, 3);
     for layer in 0..layers {
+        let before = last;
         last = builder.convolution(&format!("conv{layer}"), last);
+        if builder.numbers.chance(35) {
+            last = builder.residual(&format!("residual{layer}"), before, last);
+        }
         if builder.numbers.chance(30) {
             last = builder.pool(&format!("pool{layer}"), last);
         }
@@ -200,7 +204,37 @@ impl Builder {
         let from = self.graph[source].ty.shape.clone();
         let (window, to) = self.window(&from[1..], 2);
         let shape = [&from[..1], to.as_slice()].concat();
-        self.graph.add(Node::spiking(name, SpikingOp::MaxPool { window }, shape), &[source])
+        let running = self.numbers.chance(50);
+        let op = match running {
+            true => SpikingOp::RunningMaxPool { window },
+            false => SpikingOp::MaxPool { window },
+        };
+        self.graph.add(Node::spiking(name, op, shape), &[source])
+    }
+
+    /// Adds what was before the last layer to it, one layer later: the branches meet again after
+    /// different numbers of layers.
+    fn residual(&mut self, name: &str, before: NodeId, last: NodeId) -> NodeId {
+        let (from, to) = (self.graph[before].ty.shape.clone(), self.graph[last].ty.shape.clone());
+        let (strides, fits) = self.strides(&from[1..], &to[1..]);
+        if !fits {
+            return last;
+        }
+        let plain = Window::plain(&vec![1; to.len() - 1]);
+        let window = Window { strides, ..plain };
+        let kernel = [&[to[0], from[0]], vec![1; to.len() - 1].as_slice()].concat();
+        let skip = Connectivity::Convolution { window, groups: 1 };
+        let ports = [
+            self.projection(
+                &format!("{name}.a"),
+                last,
+                Connectivity::OneToOne,
+                &to[..1],
+                to.clone(),
+            ),
+            self.projection(&format!("{name}.b"), before, skip, &kernel, to.clone()),
+        ];
+        self.population(name, &ports, to, true)
     }
 
     fn dense(&mut self, name: &str, source: NodeId, targets: usize, fires: bool) -> NodeId {
@@ -237,7 +271,7 @@ impl Builder {
             coding: Coding::MultiLevel,
             bias: (0..channels).map(|_| numbers.within(-6, 6)).collect(),
             bias_placement: match numbers.next() % 3 {
-                0 if barrier => BiasPlacement::FirstTimestep,
+                0 if barrier || !fires => BiasPlacement::FirstTimestep,
                 1 if barrier => BiasPlacement::AfterLastTimestep,
                 _ => BiasPlacement::EveryTimestep,
             },

@@ -1,16 +1,18 @@
 //! A behavioural SystemVerilog model of the layers, and its runs in hardware simulators.
 //!
-//! [`bench`] writes what a simulation needs beside the image: the model of a layer, the FIFO, a top
-//! that connects them as the manifest says, and the input events. Sizes of arrays are parameters,
-//! all else the model reads from the image's own files, so that a run shows that the image is
+//! The model is fixed text whose parameters are capacities: [`Simulator::build`] compiles it once,
+//! and the build runs every image that fits ([`Capacities`]). [`bench`] writes what a run needs
+//! beside the image: the plan that connects the layers as the manifest says, and the input events.
+//! All else the model reads from the image's own files, so that a run shows that the image is
 //! complete. Clocks counted here are those of this model, not of SPLEAT.
 
+mod plan;
 mod simulator;
-mod top;
 
 use std::collections::BTreeMap;
 
-pub use simulator::{Simulator, simulate};
+pub use plan::Capacities;
+pub use simulator::{Build, Simulator};
 
 use super::aer::{self, Event};
 use super::geometry::Map;
@@ -21,36 +23,31 @@ use crate::File;
 /// The samples of one input: for each sample and timestep the payloads in (C, H, W) order.
 pub type Samples = Vec<Vec<Vec<i64>>>;
 
-/// The files of a simulation, to be put beside those of the image.
+/// The files of a run in a build of these capacities, to be put beside those of the image.
 ///
 /// # Errors
-/// When inputs are missing, or not as many as the network has.
+/// When inputs are missing, or not as many as the network has, or the image is too large.
 pub fn bench(
     manifest: &Manifest,
     layers: &[Layer],
     inputs: &[Samples],
+    capacities: &Capacities,
 ) -> Result<Vec<File>, String> {
     if inputs.len() != manifest.inputs.len() {
         return Err(format!("{} inputs for {}", inputs.len(), manifest.inputs.len()));
     }
     let samples = inputs.iter().map(Vec::len).max().unwrap_or(0);
-    let mut files = vec![
-        File::new("spleat_layer.sv", include_str!("spleat_layer.sv")),
-        File::new("event_fifo.sv", include_str!("event_fifo.sv")),
-    ];
-    let mut lengths = Vec::new();
+    let mut files = vec![File::new("plan.mem", plan::plan(manifest, layers, samples, capacities)?)];
     for (i, (entry, input)) in manifest.inputs.iter().zip(inputs).enumerate() {
         let map = Map::of(&entry.shape).ok_or_else(|| format!("input `{}`", entry.name))?;
         if input.len() != samples || input.iter().flatten().any(|x| x.len() != map.neurons()) {
             return Err(format!("samples of input `{}` have another size", entry.name));
         }
         let words: Vec<_> = input.iter().flat_map(|steps| aer::words(steps, map)).collect();
-        lengths.push(words.len());
         let aer = &manifest.hardware.description.aer;
         files.push(File::new(format!("in{i}.aer"), aer::file(&words, aer)));
         files.push(File::new(format!("in{i}.csv"), aer::table(&words)));
     }
-    files.push(File::new("top.sv", top::top(manifest, layers, &lengths, samples)));
     Ok(files)
 }
 
@@ -98,7 +95,7 @@ pub fn parse(output: &str, layers: usize) -> Result<Simulation, String> {
             continue;
         }
         if !matches!(tag, "E" | "V" | "C" | "DONE") {
-            if matches!(tag, "FAULT" | "TIMEOUT") {
+            if matches!(tag, "FAULT" | "DEADLOCK") {
                 return Err(line.to_owned());
             }
             continue;

@@ -1,136 +1,166 @@
 // One layer: accumulates events, sweeps its neurons at the end of a timestep, sends events.
 // SPLEAT-style, documented stand-in; not SPLEAT's own HDL.
 //
-// The parameters are the sizes of the memories and of the event word, which are needed to build
-// the arrays; all that the layer does comes from its configuration words, read at time 0 from
-// l<ID>_cfg.mem. The files are looked up in the folder in which the simulation runs.
+// The parameters are capacities; what the layer is and does comes from its configuration words and
+// memories, read during reset from l<id>_*.mem in the folder in which the simulation runs, and from
+// the plan of the top.
 //
-// In each clock one tap and one group of channels, P of them, is updated. What the layer sends and,
-// at the end of an inference, what its membranes hold is printed:
+// In each clock one tap and one group of channels, one in each bank, is updated. What the layer
+// sends and, at the end of an inference, what its membranes hold is printed:
 //   E <layer> <timestep> <channel> <row> <column> <payload>
 //   V <layer> <row> <column> <channel> <potential>
 //   C <layer> <accumulate clocks> <sweep clocks> <overflows>
+`timescale 1ns/1ns
 module spleat_layer #(
-    parameter ID      = 0,
-    parameter PORTS   = 1,
-    parameter P       = 1,
-    parameter CPB     = 1,
-    parameter WDEPTH  = 1,   // words of weights in a bank, all ports
-    parameter VDEPTH  = 1,
-    parameter TDEPTH  = 1,
-    parameter RDEPTH  = 0,
-    parameter DDEPTH  = 0,
-    parameter WW      = 16,  // bits of weights
-    parameter BW      = 32,
-    parameter TW      = 32,
-    parameter VW      = 32,
-    parameter AW      = 48,  // bits of an event word, then each field's lowest bit and bits
-    parameter TYPE_LO = 46,
-    parameter P_LO    = 34,
-    parameter P_BITS  = 12,
-    parameter P_SIGNED = 1,
-    parameter C_LO    = 22,
-    parameter C_BITS  = 12,
-    parameter Y_LO    = 11,
-    parameter Y_BITS  = 11,
-    parameter X_LO    = 0,
-    parameter X_BITS  = 11
+    parameter PORTS      = 1,
+    parameter LANES      = 1,   // banks
+    parameter WEIGHTS    = 1,   // words of weights, all banks and ports
+    parameter CHANNELS   = 1,   // words of biases, all banks, as all that follow
+    parameter THRESHOLDS = 1,
+    parameter RESETS     = 1,
+    parameter DECODES    = 1,
+    parameter NEURONS    = 1,
+    parameter SOURCES    = 1,   // totals of sources of running maxima
+    parameter WINDOWS    = 1    // what was sent by running maxima
 ) (
     input  wire                clk,
     input  wire                rst,
+    input  wire [31:0]         id,
+    input  wire                used,
+    input  wire [10*32-1:0]    fields,
+    input  wire [31:0]         ports,
+    input  wire [31:0]         bias_bits,
+    input  wire [31:0]         threshold_bits,
+    input  wire [31:0]         tdepth,
+    input  wire [31:0]         rdepth,
+    input  wire [31:0]         ddepth,
+    input  wire                running,
     input  wire [PORTS-1:0]    in_valid,
-    input  wire [PORTS*AW-1:0] in_word,
-    output wire [PORTS-1:0]    in_ready,
+    input  wire [PORTS*64-1:0] in_word,
+    output reg  [PORTS-1:0]    in_ready,
     output wire                out_valid,
-    output wire [AW-1:0]       out_word,
+    output wire [63:0]         out_word,
     input  wire                out_ready,
     output reg  [31:0]         inferences
 );
     localparam SPIKE = 0, END_STEP = 1, END_INFERENCE = 2;
     localparam IDLE = 0, TAP = 1, SWEEP = 2, EMIT = 3, EOS = 4, FINISH = 5;
-    localparam RD = RDEPTH > 0 ? RDEPTH : 1;
-    localparam DD = DDEPTH > 0 ? DDEPTH : 1;
+    localparam MAXIMA = 2, RUNNING_MAXIMA = 4;
 
-    // Memories, bank after bank.
-    reg        [31:0]   cfg [0:PORTS*32-1];
-    reg signed [WW-1:0] w   [0:P*WDEPTH-1];
-    reg signed [BW-1:0] b   [0:P*CPB-1];
-    reg signed [TW-1:0] thr [0:P*TDEPTH-1];
-    reg signed [TW-1:0] rst_by [0:P*RD-1];
-    reg signed [TW-1:0] dec [0:P*DD-1];
-    reg signed [VW-1:0] v   [0:P*VDEPTH-1];
-    reg signed [VW-1:0] v0  [0:P*VDEPTH-1];
+    // Memories, bank after bank; words are extended to 64 bits when they are read from files.
+    reg        [31:0] cfg [0:PORTS*32-1];
+    reg signed [63:0] w   [0:WEIGHTS-1];
+    reg signed [63:0] b   [0:CHANNELS-1];
+    reg signed [63:0] thr [0:THRESHOLDS-1];
+    reg signed [63:0] rst_by [0:RESETS-1];
+    reg signed [63:0] dec [0:DECODES-1];
+    reg signed [63:0] v   [0:NEURONS-1];
+    reg signed [63:0] v0  [0:NEURONS-1];
+    // Of running maxima: what each source has sent in all, and what was sent for each window.
+    reg signed [63:0] total [0:SOURCES-1];
+    reg signed [63:0] told  [0:WINDOWS-1];
 
     // Configuration words of port 0 that describe the neurons.
     wire [31:0] layer_type = cfg[2];
     wire [31:0] cout = cfg[6], hout = cfg[7], wout = cfg[8];
+    wire [31:0] lanes = cfg[16], groups_per_bank = cfg[17];
     wire [31:0] kind = cfg[18], shift = cfg[19];
     wire        hard = cfg[20][0];
     wire signed [31:0] v_reset = cfg[21];
     wire [31:0] most = cfg[22], timesteps = cfg[24];
+    wire [31:0] weight_bits = cfg[25][7:0], membrane_bits = cfg[25][23:16];
     wire        barrier = cfg[25][28];
     wire        has_reset = cfg[25][29], has_decode = cfg[25][30];
     wire [31:0] kept = cfg[31];
+    wire [31:0] vdepth = hout * wout * groups_per_bank;
+    wire        maxima = layer_type == MAXIMA || layer_type == RUNNING_MAXIMA;
 
-    // Where each port's weights begin in a bank.
+    // Where each port's weights begin in a bank, and words of weights in a bank.
     integer base [0:PORTS-1];
+    integer wdepth;
+
+    function signed [63:0] extended(input [63:0] value, input [31:0] bits);
+        extended = $signed(value << (64 - bits)) >>> (64 - bits);
+    endfunction
 
     reg [8*64-1:0] name;
     integer port, bank, words, slot;
-    initial begin
-        for (port = 0; port < PORTS; port = port + 1) begin
-            if (port == 0) $sformat(name, "l%0d_cfg.mem", ID);
-            else $sformat(name, "l%0dp%0d_cfg.mem", ID, port);
-            $readmemh(name, cfg, port * 32, port * 32 + 31);
-            if (cfg[port*32] !== 32'h53504C31 || cfg[port*32+16] !== P || cfg[port*32+17] !== CPB) begin
-                $display("FAULT layer %0d: configuration of port %0d", ID, port);
-                $finish;
+    task load;
+        begin
+            for (port = 0; port < ports; port = port + 1) begin
+                if (port == 0) $sformat(name, "l%0d_cfg.mem", id);
+                else $sformat(name, "l%0dp%0d_cfg.mem", id, port);
+                $readmemh(name, cfg, port * 32, port * 32 + 31);
+                if (cfg[port*32] !== 32'h53504C31 || cfg[port*32+16] > LANES) begin
+                    $display("FAULT layer %0d: configuration of port %0d", id, port);
+                    $finish;
+                end
             end
         end
-        if (cfg[2] == 2) begin
-            for (slot = 0; slot < P * VDEPTH; slot = slot + 1) v0[slot] = 0;
-        end else begin
+    endtask
+    function integer weights_of(input integer which);
+        weights_of = (cfg[which*32+3] / cfg[which*32+15]) * cfg[which*32+9] * cfg[which*32+10] * cfg[17];
+    endfunction
+    task load_memories;
+        begin
             words = 0;
-            for (port = 0; port < PORTS; port = port + 1) begin
+            for (port = 0; port < ports; port = port + 1) begin
                 base[port] = words;
-                slot = (cfg[port*32+3] / cfg[port*32+15]) * cfg[port*32+9] * cfg[port*32+10] * CPB;
-                for (bank = 0; bank < P; bank = bank + 1) begin
-                    if (port == 0) $sformat(name, "l%0d_w%0d.mem", ID, bank);
-                    else $sformat(name, "l%0dp%0d_w%0d.mem", ID, port, bank);
-                    $readmemh(name, w, bank * WDEPTH + words, bank * WDEPTH + words + slot - 1);
-                end
-                words = words + slot;
+                words = words + weights_of(port);
             end
-            for (bank = 0; bank < P; bank = bank + 1) begin
-                $sformat(name, "l%0d_b%0d.mem", ID, bank);
-                $readmemh(name, b, bank * CPB, bank * CPB + CPB - 1);
-                $sformat(name, "l%0d_t%0d.mem", ID, bank);
-                $readmemh(name, thr, bank * TDEPTH, bank * TDEPTH + TDEPTH - 1);
-                if (RDEPTH > 0) begin
-                    $sformat(name, "l%0d_r%0d.mem", ID, bank);
-                    $readmemh(name, rst_by, bank * RD, bank * RD + RD - 1);
+            wdepth = words;
+            for (bank = 0; bank < lanes; bank = bank + 1) begin
+                for (port = 0; port < ports; port = port + 1) begin
+                    if (port == 0) $sformat(name, "l%0d_w%0d.mem", id, bank);
+                    else $sformat(name, "l%0dp%0d_w%0d.mem", id, port, bank);
+                    slot = bank * wdepth + base[port];
+                    $readmemh(name, w, slot, slot + weights_of(port) - 1);
                 end
-                if (DDEPTH > 0) begin
-                    $sformat(name, "l%0d_d%0d.mem", ID, bank);
-                    $readmemh(name, dec, bank * DD, bank * DD + DD - 1);
+                $sformat(name, "l%0d_b%0d.mem", id, bank);
+                $readmemh(name, b, bank * groups_per_bank, (bank + 1) * groups_per_bank - 1);
+                $sformat(name, "l%0d_t%0d.mem", id, bank);
+                $readmemh(name, thr, bank * tdepth, (bank + 1) * tdepth - 1);
+                if (rdepth != 0) begin
+                    $sformat(name, "l%0d_r%0d.mem", id, bank);
+                    $readmemh(name, rst_by, bank * rdepth, (bank + 1) * rdepth - 1);
                 end
-                $sformat(name, "l%0d_v%0d.mem", ID, bank);
-                $readmemh(name, v0, bank * VDEPTH, bank * VDEPTH + VDEPTH - 1);
+                if (ddepth != 0) begin
+                    $sformat(name, "l%0d_d%0d.mem", id, bank);
+                    $readmemh(name, dec, bank * ddepth, (bank + 1) * ddepth - 1);
+                end
+                $sformat(name, "l%0d_v%0d.mem", id, bank);
+                $readmemh(name, v0, bank * vdepth, (bank + 1) * vdepth - 1);
             end
+            for (slot = 0; slot < lanes * wdepth; slot = slot + 1) w[slot] = extended(w[slot], weight_bits);
+            for (slot = 0; slot < lanes * groups_per_bank; slot = slot + 1) b[slot] = extended(b[slot], bias_bits);
+            for (slot = 0; slot < lanes * tdepth; slot = slot + 1) thr[slot] = extended(thr[slot], threshold_bits);
+            for (slot = 0; slot < lanes * rdepth; slot = slot + 1) rst_by[slot] = extended(rst_by[slot], threshold_bits);
+            for (slot = 0; slot < lanes * ddepth; slot = slot + 1) dec[slot] = extended(dec[slot], threshold_bits);
+            for (slot = 0; slot < lanes * vdepth; slot = slot + 1) v0[slot] = extended(v0[slot], membrane_bits);
         end
-        for (slot = 0; slot < P * VDEPTH; slot = slot + 1) v[slot] = v0[slot];
-    end
+    endtask
+    task restart;
+        begin
+            for (slot = 0; slot < lanes * vdepth; slot = slot + 1) begin
+                v[slot] = maxima ? 64'sd0 : v0[slot];
+                if (running) told[slot] = 0;
+            end
+            if (running) for (slot = 0; slot < SOURCES; slot = slot + 1) total[slot] = 0;
+        end
+    endtask
 
     reg [2:0] state;
+    reg [1:0] loaded;
     reg [PORTS-1:0] step_done, all_done;   // ports whose timestep, whose inference has ended
     integer turn;                          // port that is served
-    integer steps_in, step;                // timesteps taken in, timestep that is swept
+    integer steps_in [0:PORTS-1];          // timesteps taken in
+    integer step;                          // timestep that is swept
     integer group, ky, kx, row, column;
     reg [31:0] ev_c, ev_y, ev_x;
-    reg signed [P_BITS:0] ev_p;
+    reg signed [63:0] ev_p;
     // What is sent: payloads of a group, those still pending, and where it is.
-    reg [P-1:0] pending, found;
-    reg [P*64-1:0] sent, payloads;
+    reg [LANES-1:0] pending, found;
+    reg [LANES*64-1:0] sent, payloads;
     integer sent_group, sent_row, sent_column, sent_step;
     reg [63:0] accumulate_clocks, sweep_clocks, overflows;
 
@@ -138,48 +168,47 @@ module spleat_layer #(
     integer pick, k;
     always @* begin
         pick = -1;
+        in_ready = 0;
         for (k = PORTS - 1; k >= 0; k = k - 1)
             if (in_valid[k] && !step_done[k] && !all_done[k]) pick = k;
+        if (state == IDLE && !rst && pick >= 0) in_ready[pick] = 1;
     end
-    genvar g;
-    generate
-        for (g = 0; g < PORTS; g = g + 1) begin : ready
-            assign in_ready[g] = state == IDLE && !rst && pick == g;
-        end
-    endgenerate
+    wire [PORTS-1:0] everyone = {PORTS{1'b1}} >> (PORTS - ports);
+
+    // Fields of the event word.
+    wire [31:0] type_lo = fields[0*32 +: 32], p_lo = fields[1*32 +: 32], p_bits = fields[2*32 +: 32];
+    wire [31:0] c_lo = fields[3*32 +: 32], c_bits = fields[4*32 +: 32];
+    wire [31:0] y_lo = fields[5*32 +: 32], y_bits = fields[6*32 +: 32];
+    wire [31:0] x_lo = fields[7*32 +: 32], x_bits = fields[8*32 +: 32];
+    wire        p_signed = fields[9*32];
+    function [63:0] cut(input [63:0] value, input [31:0] low, input [31:0] bits);
+        cut = (value >> low) & ~(~64'd0 << bits);
+    endfunction
+    function [63:0] put(input [63:0] value, input [31:0] low, input [31:0] bits);
+        put = (value & ~(~64'd0 << bits)) << low;
+    endfunction
 
     // The spike that is sent: the lowest pending channel of the group.
     integer lane, l;
     always @* begin
         lane = 0;
-        for (l = P - 1; l >= 0; l = l - 1) if (pending[l]) lane = l;
+        for (l = LANES - 1; l >= 0; l = l - 1) if (pending[l]) lane = l;
     end
-    wire [31:0] out_c = sent_group * P + lane;
+    wire [31:0] out_c = sent_group * lanes + lane;
     wire signed [63:0] out_p = sent[lane*64 +: 64];
-    reg [AW-1:0] spike_word;
-    always @* begin
-        spike_word = 0;
-        spike_word[TYPE_LO +: 2] = SPIKE;
-        spike_word[P_LO +: P_BITS] = out_p;
-        spike_word[C_LO +: C_BITS] = out_c;
-        spike_word[Y_LO +: Y_BITS] = sent_row;
-        spike_word[X_LO +: X_BITS] = sent_column;
-    end
-    reg [AW-1:0] mark_word;
-    always @* begin
-        mark_word = 0;
-        mark_word[TYPE_LO +: 2] = state == EOS ? END_STEP : END_INFERENCE;
-    end
+    wire [63:0] spike_word = put(SPIKE, type_lo, 2) | put(out_p, p_lo, p_bits) | put(out_c, c_lo, c_bits)
+        | put(sent_row, y_lo, y_bits) | put(sent_column, x_lo, x_bits);
+    wire [63:0] mark_word = put(state == EOS ? END_STEP : END_INFERENCE, type_lo, 2);
     wire emits = state == EMIT && pending != 0;
-    assign out_valid = emits || state == EOS || state == FINISH;
+    assign out_valid = used && !rst && (emits || state == EOS || state == FINISH);
     assign out_word  = emits ? spike_word : mark_word;
 
     function integer place(input integer y, input integer x, input integer j);
-        place = (y * wout + x) * CPB + j;
+        place = (y * wout + x) * groups_per_bank + j;
     endfunction
 
     // One tap of one group of channels.
-    integer dy, dx, yo, xo, n, co, ci, local_ci, at, i;
+    integer dy, dx, yo, xo, n, co, ci, local_ci, at, from, i;
     reg valid;
     reg signed [63:0] sum;
     task locate;
@@ -198,14 +227,14 @@ module spleat_layer #(
         begin
             ci = ev_c;
             local_ci = ci % (cfg[turn*32+3] / cfg[turn*32+15]);
-            for (n = 0; n < P; n = n + 1) begin
-                co = group * P + n;
-                at = n * VDEPTH + place(yo, xo, group);
+            for (n = 0; n < lanes; n = n + 1) begin
+                co = group * lanes + n;
+                at = n * vdepth + place(yo, xo, group);
                 if (co < cout && co / (cout / cfg[turn*32+15]) == ci / (cfg[turn*32+3] / cfg[turn*32+15])) begin
-                    if (layer_type == 2) begin
+                    if (maxima) begin
                         if (ev_p > v[at]) v[at] = ev_p;
                     end else begin
-                        i = n * WDEPTH + base[turn] + ((local_ci * cfg[turn*32+9] + ky) * cfg[turn*32+10] + kx) * CPB + group;
+                        i = n * wdepth + base[turn] + ((local_ci * cfg[turn*32+9] + ky) * cfg[turn*32+10] + kx) * groups_per_bank + group;
                         sum = v[at] + w[i] * ev_p;
                         keep;
                     end
@@ -213,11 +242,19 @@ module spleat_layer #(
             end
         end
     endtask
-    // Stores sum, and counts when the membrane cannot hold it.
+    // Stores sum in the membrane's bits, and counts when they cannot hold it.
     task keep;
         begin
-            v[at] = sum;
+            v[at] = extended(sum, membrane_bits);
             if (v[at] !== sum) overflows = overflows + 1;
+        end
+    endtask
+    // Adds an event to the total of its source, which then takes its place.
+    task add_up;
+        begin
+            from = (ev_y * cfg[5] + ev_x) * cout + ev_c;
+            total[from] = total[from] + ev_p;
+            ev_p = total[from];
         end
     endtask
 
@@ -225,20 +262,23 @@ module spleat_layer #(
     reg signed [63:0] u, z, t_now, p_now;
     task fire;
         begin
-            for (n = 0; n < P; n = n + 1) begin
-                co = group * P + n;
-                at = n * VDEPTH + place(row, column, group);
+            for (n = 0; n < lanes; n = n + 1) begin
+                co = group * lanes + n;
+                at = n * vdepth + place(row, column, group);
                 p_now = 0;
                 if (co < cout) begin
-                    if (layer_type == 2) begin
+                    if (running) begin
+                        p_now = v[at] - told[at];
+                        told[at] = v[at];
+                    end else if (maxima) begin
                         p_now = v[at];
                         v[at] = 0;
                     end else begin
                         u = v[at];
-                        if (!barrier || step == 0) u = u + b[n*CPB+group];
+                        if (!barrier || step == 0) u = u + b[n*groups_per_bank+group];
                         if (kind == 1) u = u >>> shift;
                         if (kind != 3) begin
-                            t_now = thr[n*TDEPTH + (TDEPTH > CPB ? step * CPB : 0) + group];
+                            t_now = thr[n*tdepth + (tdepth > groups_per_bank ? step * groups_per_bank : 0) + group];
                             if (most == 1) z = u >= t_now ? 1 : 0;
                             else if (u < t_now) z = 0;
                             else begin
@@ -247,10 +287,10 @@ module spleat_layer #(
                             end
                             if (z != 0) begin
                                 if (hard) u = v_reset;
-                                else if (has_reset) u = u - z * rst_by[n*RD + (RDEPTH > CPB ? step * CPB : 0) + group];
+                                else if (has_reset) u = u - z * rst_by[n*rdepth + (rdepth > groups_per_bank ? step * groups_per_bank : 0) + group];
                                 else u = u - z * t_now;
                             end
-                            p_now = has_decode ? z * dec[n*DD + (DDEPTH > CPB ? step * CPB : 0) + group] : z;
+                            p_now = has_decode ? z * dec[n*ddepth + (ddepth > groups_per_bank ? step * groups_per_bank : 0) + group] : z;
                         end
                         if (kind == 1) u = u * $signed({32'd0, kept});
                         if (kind == 2) u = u - (u >>> shift);
@@ -269,16 +309,16 @@ module spleat_layer #(
             for (row = 0; row < hout; row = row + 1)
                 for (column = 0; column < wout; column = column + 1)
                     for (co = 0; co < cout; co = co + 1)
-                        $display("V %0d %0d %0d %0d %0d", ID, row, column, co,
-                                 v[(co % P) * VDEPTH + place(row, column, co / P)]);
-            $display("C %0d %0d %0d %0d", ID, accumulate_clocks, sweep_clocks, overflows);
+                        $display("V %0d %0d %0d %0d %0d", id, row, column, co,
+                                 v[(co % lanes) * vdepth + place(row, column, co / lanes)]);
+            $display("C %0d %0d %0d %0d", id, accumulate_clocks, sweep_clocks, overflows);
         end
     endtask
 
     task next_group;
         begin
             state <= SWEEP;
-            if (group + 1 < CPB) group = group + 1;
+            if (group + 1 < groups_per_bank) group = group + 1;
             else begin
                 group = 0;
                 column = column + 1;
@@ -294,64 +334,81 @@ module spleat_layer #(
         end
     endtask
 
-    reg [AW-1:0] word;
+    // A word at the port `pick`.
+    reg [63:0] word;
+    reg [PORTS-1:0] ended;
+    task take;
+        begin
+            turn = pick;
+            word = in_word[pick*64 +: 64];
+            case (cut(word, type_lo, 2))
+                SPIKE: begin
+                    ev_p = cut(word, p_lo, p_bits);
+                    if (p_signed) ev_p = extended(ev_p, p_bits);
+                    ev_c = cut(word, c_lo, c_bits);
+                    ev_y = cut(word, y_lo, y_bits);
+                    ev_x = cut(word, x_lo, x_bits);
+                    if (running) add_up;
+                    if (cfg[pick*32+26] != 0) begin
+                        // A dense layer behind a map: place in event order.
+                        ev_c = (ev_y * cfg[pick*32+28] + ev_x) * cfg[pick*32+27] + ev_c;
+                        ev_y = 0;
+                        ev_x = 0;
+                    end
+                    ky = 0; kx = 0; group = 0;
+                    state <= TAP;
+                end
+                END_STEP: begin
+                    steps_in[pick] = steps_in[pick] + 1;
+                    // Behind a barrier each port takes all its timesteps without the others: a
+                    // port that waited could keep a branch before both from going on.
+                    ended = step_done;
+                    ended[pick] = !barrier || steps_in[pick] == timesteps;
+                    step_done <= ended;
+                    if (ended == everyone) begin
+                        step = barrier ? 0 : steps_in[pick] - 1;
+                        group = 0; row = 0; column = 0;
+                        state <= SWEEP;
+                    end
+                end
+                default: begin
+                    all_done[pick] <= 1;
+                    if ((all_done | (1 << pick)) == everyone) begin
+                        dump;
+                        row = 0; column = 0;
+                        state <= FINISH;
+                    end
+                end
+            endcase
+        end
+    endtask
+
+    initial loaded = 0;
     always @(posedge clk) begin
         if (rst) begin
+            // One clock for the configuration, one for the memories that it describes.
+            if (used && loaded == 0) load;
+            if (used && loaded == 1) begin
+                if (!maxima) load_memories;
+                restart;
+            end
+            if (loaded != 2) loaded <= loaded + 1;
             state <= IDLE;
             step_done <= 0;
             all_done <= 0;
-            steps_in = 0;
+            for (i = 0; i < PORTS; i = i + 1) steps_in[i] = 0;
             step = 0;
             group = 0; row = 0; column = 0; ky = 0; kx = 0; turn = 0;
             pending <= 0;
             inferences <= 0;
             accumulate_clocks = 0; sweep_clocks = 0; overflows = 0;
         end else case (state)
-            IDLE: if (pick >= 0) begin
-                turn = pick;
-                word = in_word[pick*AW +: AW];
-                case (word[TYPE_LO +: 2])
-                    SPIKE: begin
-                        ev_p = P_SIGNED != 0 ? $signed(word[P_LO +: P_BITS]) : $signed({1'b0, word[P_LO +: P_BITS]});
-                        ev_c = word[C_LO +: C_BITS];
-                        ev_y = word[Y_LO +: Y_BITS];
-                        ev_x = word[X_LO +: X_BITS];
-                        if (cfg[pick*32+26] != 0) begin
-                            // A dense layer behind a map: place in event order.
-                            ev_c = (ev_y * cfg[pick*32+28] + ev_x) * cfg[pick*32+27] + ev_c;
-                            ev_y = 0;
-                            ev_x = 0;
-                        end
-                        ky = 0; kx = 0; group = 0;
-                        state <= TAP;
-                    end
-                    END_STEP: begin
-                        step_done[pick] <= 1;
-                        if ((step_done | (1 << pick)) == {PORTS{1'b1}}) begin
-                            steps_in = steps_in + 1;
-                            if (barrier && steps_in < timesteps) step_done <= 0;
-                            else begin
-                                step = barrier ? 0 : steps_in - 1;
-                                group = 0; row = 0; column = 0;
-                                state <= SWEEP;
-                            end
-                        end
-                    end
-                    default: begin
-                        all_done[pick] <= 1;
-                        if ((all_done | (1 << pick)) == {PORTS{1'b1}}) begin
-                            dump;
-                            row = 0; column = 0;
-                            state <= FINISH;
-                        end
-                    end
-                endcase
-            end
+            IDLE: if (pick >= 0) take;
             TAP: begin
                 accumulate_clocks = accumulate_clocks + 1;
                 locate;
                 if (valid) accumulate;
-                if (valid && group + 1 < CPB) group = group + 1;
+                if (valid && group + 1 < groups_per_bank) group = group + 1;
                 else begin
                     group = 0;
                     kx = kx + 1;
@@ -364,6 +421,7 @@ module spleat_layer #(
             end
             SWEEP: begin
                 sweep_clocks = sweep_clocks + 1;
+                found = 0;
                 fire;
                 pending <= found;
                 sent <= payloads;
@@ -380,7 +438,7 @@ module spleat_layer #(
                     next_group;
                 end else if (out_ready) begin
                     sweep_clocks = sweep_clocks + 1;
-                    $display("E %0d %0d %0d %0d %0d %0d", ID, sent_step, out_c, sent_row, sent_column, out_p);
+                    $display("E %0d %0d %0d %0d %0d %0d", id, sent_step, out_c, sent_row, sent_column, out_p);
                     pending[lane] <= 0;
                 end
             end
@@ -394,10 +452,10 @@ module spleat_layer #(
                 end
             end
             default: if (out_ready) begin
-                for (i = 0; i < P * VDEPTH; i = i + 1) v[i] = v0[i];
+                restart;
                 step_done <= 0;
                 all_done <= 0;
-                steps_in = 0;
+                for (i = 0; i < PORTS; i = i + 1) steps_in[i] = 0;
                 inferences <= inferences + 1;
                 state <= IDLE;
             end
