@@ -32,7 +32,7 @@ const FASHION: Network = Network {
     test: "fashion-mnist-test-10000.npz",
     float: 91.01,
 };
-const DIGITS: Network = Network {
+const LENET: Network = Network {
     model: "snn-toolbox/mnist_lenet5_9914.onnx",
     calibration: "mnist-calibration-2000.npz",
     test: "mnist-test-10000.npz",
@@ -49,6 +49,19 @@ const RESNET20: Network = Network {
     calibration: "cifar10-calibration-200.npz",
     test: "cifar10-test-800.npz",
     float: 89.75,
+};
+
+const DIGITS_CNN: Network = Network {
+    model: "digits/digits_cnn_bn_float.onnx",
+    calibration: "digits-train-1437.npz",
+    test: "digits-test-360.npz",
+    float: 99.44,
+};
+const DIGITS_MLP: Network = Network {
+    model: "trained/mnist_mlp_float.onnx",
+    calibration: "mnist-calibration-2000.npz",
+    test: "mnist-test-10000.npz",
+    float: 98.00,
 };
 
 fn full() -> bool {
@@ -244,7 +257,7 @@ fn few_bits_and_few_timesteps_lose_little() {
         bench.row(&shared, &FASHION, name, way, Bound::Below(*points));
     }
     let way = Way::over(Coding::FewSpikes, 4, 4);
-    bench.row(&shared, &DIGITS, "few-spikes, T=4", &way, Bound::Below(0.3));
+    bench.row(&shared, &LENET, "few-spikes, T=4", &way, Bound::Below(0.3));
     if full() {
         for (bits, points) in [(8, 0.3), (6, 1.0), (5, 2.0)] {
             let name = format!("graded, {bits} bits");
@@ -281,7 +294,8 @@ fn allocated_bits_are_worth_more_than_equal_ones() {
     let Some(shared) = shared() else { return };
     let mut bench = Bench::new(100);
     let mut within = 0;
-    let networks: &[&Network] = if full() { &[&FASHION, &DIGITS, &RESNET8] } else { &[&DIGITS] };
+    let all = [&DIGITS_CNN, &DIGITS_MLP, &FASHION, &LENET, &RESNET8];
+    let networks = if full() { all.as_slice() } else { &all[..1] };
     for network in networks {
         let mut row = |name: &str, way: &Way| bench.row(&shared, network, name, way, Bound::Free);
         let two = row("graded, 2 bits", &Way::bits(2));
