@@ -3,16 +3,16 @@
 //! Each linear operator becomes a projection, each requantisation a population whose neuron has
 //! exactly the thresholds of `y = RNE(f32(acc) * f32(M)) + zero`, and a payload is `code - zero`.
 
+mod populations;
+
 use std::collections::HashMap;
 
-use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_interval};
+use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    Coding, Connectivity, Decoder, Encoder, GradedNeuron, Graph, Neuron, Node, NodeId, PoolKind,
-    Population, Presentation, Projection, Quantisation, Readout, SpikingOp, Stage, Tensor,
-    TensorOp, ThresholdTable, Window,
+    Connectivity, Decoder, Encoder, Graph, Node, NodeId, PoolKind, Presentation, Quantisation,
+    Readout, SpikingOp, Stage, TensorOp, Window,
 };
 
-use crate::reference::Requantiser;
 use crate::{Error, Problem};
 
 /// A converted network, and which node of the quantised graph each part stands for.
@@ -24,9 +24,6 @@ pub struct Conversion {
     /// codes (less their zero point) it sends, or whose accumulators it shows.
     pub correspondence: Vec<(NodeId, NodeId)>,
 }
-
-/// Bits after the binary point of the gains where accumulators of different scales meet.
-const GAIN_BITS: u32 = 30;
 
 /// Converts a quantised graph.
 ///
@@ -375,194 +372,6 @@ impl Converter<'_> {
         Node::spiking(self.network.fresh_name(wanted), op, shape).with_origins(&node.origins)
     }
 
-    /// Adds the synapses as a projection; returns it and the interval of its sums, gain excluded.
-    fn project(
-        &mut self,
-        id: NodeId,
-        population: &str,
-        synapses: &Synapses,
-        gain: Vec<i64>,
-    ) -> Option<(NodeId, Vec<Interval>)> {
-        let s = synapses;
-        let own_shape = self.network[s.source.node].ty.shape.clone();
-        let mut weights = s.weights.clone();
-        match &s.connectivity {
-            Connectivity::Dense => {
-                if let Some(order) = &s.source.order {
-                    let inputs = order.len();
-                    for (row, old) in weights.chunks_mut(inputs).zip(s.weights.chunks(inputs)) {
-                        for (place, &neuron) in order.iter().enumerate() {
-                            row[neuron] = old[place];
-                        }
-                    }
-                }
-            }
-            Connectivity::OneToOne if s.source.order.is_none() => {}
-            _ if s.source.order.is_some() || s.source.shape != own_shape => {
-                self.problem(id, "a reshaped or transposed map goes into a convolution", "");
-                return None;
-            }
-            _ => {}
-        }
-        let sums = sums(s, &weights, &own_shape);
-        let mut projection = Projection::exact(s.connectivity.clone());
-        projection.gain = gain;
-        let name = self.network.fresh_name(&format!("{population}.synapses"));
-        let node = Node::spiking(name, SpikingOp::Projection(projection), s.shape.clone())
-            .with_data(Tensor::from_integers(&s.weight_shape, &weights))
-            .with_origins(&self.quantised[id].origins);
-        Some((self.network.add(node, &[s.source.node]), sums))
-    }
-
-    fn population(&mut self, id: NodeId) -> Form {
-        let Some(requantiser) = Requantiser::new(self.quantised, id) else {
-            return self.problem(id, "requantises without scales", "");
-        };
-        let mut parts = Vec::new();
-        for (port, source) in self.quantised.sources(id).into_iter().enumerate() {
-            if matches!(self.quantised[source].as_tensor(), Some(TensorOp::Constant)) {
-                continue;
-            }
-            match self.form(id, port) {
-                Form::Sum(s) => parts.push(*s),
-                Form::Payloads(p) => match self.one_to_one(id, port, p) {
-                    Some(s) => parts.push(s),
-                    None => return Form::Nothing,
-                },
-                Form::Nothing => return Form::Nothing,
-                _ => return self.problem(id, "one of its inputs is not quantised", "quantise it"),
-            }
-        }
-        let shape = parts[0].shape.clone();
-        let seen = unbatched(&self.quantised[id].ty.shape);
-        let wanted = self.named(id, SpikingOp::Concatenate { axis: 0 }, &shape).name;
-        let channels = shape.first().copied().unwrap_or(1);
-        let single = parts.len() == 1;
-        let mut projections = Vec::new();
-        // What a bias has beyond whole units is in the thresholds of a single operand.
-        let mut bias: Vec<i64> = match single {
-            true => (0..channels).map(|c| requantiser.whole_bias(c)).collect(),
-            false => (0..channels).map(|c| requantiser.offset(c, GAIN_BITS)).collect(),
-        };
-        let mut potentials: Vec<Interval> = bias.iter().map(|&b| Interval::new(b, b)).collect();
-        for (port, part) in parts.iter().enumerate() {
-            let gain: Vec<i64> = if single {
-                Vec::new()
-            } else {
-                (0..channels).map(|c| requantiser.gain(port, c, GAIN_BITS)).collect()
-            };
-            let Some((projection, sums)) = self.project(id, &wanted, part, gain.clone()) else {
-                return Form::Nothing;
-            };
-            projections.push(projection);
-            for c in 0..channels {
-                let gain = gain.get(c).copied().unwrap_or(1);
-                let own = gain
-                    * part.bias.get(if part.bias.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
-                bias[c] += own;
-                potentials[c] =
-                    potentials[c].plus(sums[c].times(gain)).plus(Interval::new(own, own));
-            }
-        }
-        let neuron = if single {
-            fitted(&requantiser, &potentials)
-        } else {
-            Neuron::Graded(GradedNeuron {
-                multiplier: vec![1],
-                offset: vec![requantiser.added(GAIN_BITS)],
-                divisor: vec![1 << GAIN_BITS],
-                minimum: requantiser.minimum(),
-                maximum: requantiser.maximum(),
-            })
-        };
-        let range: Vec<Interval> = (0..channels)
-            .map(|c| {
-                let sent = |v| neuron.single_shot(c, v).unwrap_or_default();
-                Interval::new(sent(potentials[c].low), sent(potentials[c].high)).with_zero()
-            })
-            .collect();
-        let population = Population {
-            coding: Coding::Graded,
-            bias: if bias.iter().all(|&b| b == 0) { Vec::new() } else { bias },
-            bias_placement: Default::default(),
-            neuron,
-            minimum: requantiser.minimum().min(0),
-            maximum: requantiser.maximum().max(0),
-            scale: vec![requantiser.output_scale()],
-        };
-        let node =
-            Node { name: wanted, ..self.named(id, SpikingOp::Population(population), &shape) };
-        let node = self.network.add(node, &projections);
-        self.correspondence.push((node, id));
-        Form::Payloads(Payloads { node, shape: seen, order: None, range })
-    }
-
-    /// Payloads that go into a population unweighted.
-    fn one_to_one(&mut self, id: NodeId, port: usize, source: Payloads) -> Option<Synapses> {
-        let operand = self.quantised.source(id, port)?;
-        let q = self.quantised[operand].ty.quantisation.as_ref()?;
-        let scale = q.scale.clone();
-        let shape = self.network[source.node].ty.shape.clone();
-        // One table for all neurons does not ask in which shape they stand, only in which order.
-        let alike = self.quantised.sources(id).len() == 1;
-        if source.order.is_some() || (source.shape != shape && !alike) {
-            self.problem(id, "a reshaped or transposed map is requantised", "");
-            return None;
-        }
-        let channels = shape.first().copied().unwrap_or(1);
-        Some(Synapses {
-            source,
-            connectivity: Connectivity::OneToOne,
-            weights: vec![1; channels],
-            weight_shape: vec![channels],
-            bias: Vec::new(),
-            scale,
-            shape,
-        })
-    }
-
-    fn lookup(&mut self, id: NodeId, minimum: i64, table: &[i64]) -> Form {
-        let (Form::Payloads(source), Some(operand)) =
-            (self.form(id, 0), self.quantised.source(id, 0))
-        else {
-            return Form::Nothing;
-        };
-        let zero =
-            |id: NodeId| self.quantised[id].ty.quantisation.as_ref().map_or(0, |q| q.zero_at(0));
-        let (zero_in, zero_out) = (zero(operand), zero(id));
-        let seen = source.shape.clone();
-        // Payloads that keep their numbers and only mean another real need no neuron.
-        if table.iter().zip(minimum - zero_in..).all(|(&code, payload)| code - zero_out == payload)
-        {
-            return Form::Payloads(source);
-        }
-        let Some(synapses) = self.one_to_one(id, 0, source) else { return Form::Nothing };
-        let table: Vec<i64> = table.iter().map(|code| code - zero_out).collect();
-        let low = table.iter().copied().min().unwrap_or(0).min(0);
-        let high = table.iter().copied().max().unwrap_or(0).max(0);
-        let scale =
-            self.quantised[id].ty.quantisation.as_ref().map_or_else(Vec::new, |q| q.scale.clone());
-        let population = Population {
-            coding: Coding::Graded,
-            bias: Vec::new(),
-            bias_placement: Default::default(),
-            neuron: Neuron::Lookup { minimum: minimum - zero_in, table },
-            minimum: low,
-            maximum: high,
-            scale,
-        };
-        let shape = synapses.shape.clone();
-        let node = self.named(id, SpikingOp::Population(population), &shape);
-        let Some((projection, _)) = self.project(id, &node.name, &synapses, Vec::new()) else {
-            return Form::Nothing;
-        };
-        let node = self.network.add(node, &[projection]);
-        self.correspondence.push((node, id));
-        let channels = shape.first().copied().unwrap_or(1);
-        let range = vec![Interval::new(low, high); channels];
-        Form::Payloads(Payloads { node, shape: seen, order: None, range })
-    }
-
     fn scores(&mut self, id: NodeId, q: &Quantisation) -> Form {
         match self.form(id, 0) {
             Form::Payloads(p) => Form::Scores(p, q.scale.clone()),
@@ -572,40 +381,6 @@ impl Converter<'_> {
             }
             other => other,
         }
-    }
-
-    /// A population that only accumulates: its potential is the network's answer.
-    fn read_out(&mut self, id: NodeId, linear: NodeId, synapses: &Synapses) -> Form {
-        let wanted = self.named(linear, SpikingOp::Concatenate { axis: 0 }, &synapses.shape).name;
-        let Some((projection, sums)) = self.project(linear, &wanted, synapses, Vec::new()) else {
-            return Form::Nothing;
-        };
-        let range: Vec<Interval> = sums
-            .iter()
-            .enumerate()
-            .map(|(c, sum)| {
-                let bias = synapses.bias.get(c).or(synapses.bias.first()).copied().unwrap_or(0);
-                sum.plus(Interval::new(bias, bias)).with_zero()
-            })
-            .collect();
-        let whole = range.iter().copied().reduce(Interval::union).unwrap_or(Interval::new(0, 0));
-        let population = Population {
-            coding: Coding::Graded,
-            bias: synapses.bias.clone(),
-            bias_placement: Default::default(),
-            neuron: Neuron::Accumulate,
-            minimum: whole.low,
-            maximum: whole.high,
-            scale: synapses.scale.clone(),
-        };
-        let node = Node {
-            name: wanted,
-            ..self.named(linear, SpikingOp::Population(population), &synapses.shape)
-        };
-        let node = self.network.add(node, &[projection]);
-        self.correspondence.push((node, self.quantised.source(id, 0).unwrap_or(linear)));
-        let shape = synapses.shape.clone();
-        Form::Scores(Payloads { node, shape, order: None, range }, synapses.scale.clone())
     }
 
     fn decoder(&mut self, id: NodeId) {
@@ -633,66 +408,4 @@ impl Converter<'_> {
 
 fn unbatched(shape: &[usize]) -> Vec<usize> {
     if shape.len() > 1 { shape[1..].to_vec() } else { shape.to_vec() }
-}
-
-/// Interval of each channel's sum.
-fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
-    let channels = s.shape.first().copied().unwrap_or(1);
-    let ranges = &s.source.range;
-    match &s.connectivity {
-        Connectivity::OneToOne => {
-            (0..channels).map(|c| ranges[c].times(weights[c]).with_zero()).collect()
-        }
-        Connectivity::Dense => {
-            let inputs: usize = own_shape.iter().product();
-            let plane = inputs / ranges.len().max(1);
-            let row = |r: &[i64]| {
-                sum_interval(r.iter().enumerate().map(|(i, &w)| (w, &ranges[i / plane.max(1)])))
-            };
-            weights.chunks(inputs.max(1)).map(row).collect()
-        }
-        Connectivity::Convolution { groups, .. } => {
-            let per_group = s.weight_shape[1];
-            let taps: usize = s.weight_shape[2..].iter().product();
-            let outputs_per_group = channels / groups;
-            let rows = weights.chunks((per_group * taps).max(1)).enumerate();
-            rows.map(|(c, row)| {
-                let first = c / outputs_per_group * per_group;
-                sum_interval(row.iter().enumerate().map(|(i, &w)| (w, &ranges[first + i / taps])))
-            })
-            .collect()
-        }
-    }
-}
-
-/// The neuron with exactly the reference's thresholds on the reachable potentials: multiply and
-/// shift where every channel has a straight line, else a table.
-fn fitted(requantiser: &Requantiser, potentials: &[Interval]) -> Neuron {
-    let (minimum, maximum) = (requantiser.minimum(), requantiser.maximum());
-    let thresholds: Vec<Vec<i64>> = potentials
-        .iter()
-        .enumerate()
-        .map(|(c, v)| {
-            bisect_thresholds(
-                |v| requantiser.payload(c, &[v - requantiser.whole_bias(c)]),
-                (v.low, v.high),
-                (minimum, maximum),
-            )
-        })
-        .collect();
-    let lines: Option<Vec<(i64, i64, u8)>> = thresholds
-        .iter()
-        .zip(potentials)
-        .map(|(t, v)| StraightLine::new(t, (v.low, v.high), minimum).fit_shift(46))
-        .collect();
-    match lines {
-        Some(lines) => Neuron::Graded(GradedNeuron {
-            multiplier: lines.iter().map(|l| l.0).collect(),
-            offset: lines.iter().map(|l| l.1).collect(),
-            divisor: lines.iter().map(|l| 1 << l.2).collect(),
-            minimum,
-            maximum,
-        }),
-        None => Neuron::Thresholds(ThresholdTable { thresholds, minimum }),
-    }
 }
