@@ -41,6 +41,7 @@ mod limits;
 mod manifest;
 mod memories;
 pub mod memory;
+mod qualia;
 mod read;
 mod report;
 pub mod rtl;
@@ -58,8 +59,8 @@ pub use manifest::{FileEntry, Manifest};
 pub use read::{Checksums, read, read_layers};
 
 use crate::{
-    Artefact, EmitError, FileSource, LayerMemories, Legalised, ReadError, Target, TargetOptions,
-    Violation,
+    Artefact, EmitError, File, FileSource, LayerMemories, Legalised, MemoryFiles, ReadError,
+    Target, TargetOptions, Violation,
 };
 
 /// Writes `manifest.json` and memory files.
@@ -97,7 +98,9 @@ impl Target for Spleat {
              read back and run from these files.\n\
              \n\
              Devices (--device, or a file with --hw): {}.\n\
-             Option formats=mif,coe,ihex,qhex writes the memories in these formats too.\n\
+             Option formats=mif,coe,ihex,qhex writes the memories in these formats too; option\n\
+             bundle=qualia the configuration and weights that Qualia-Bench takes, for networks within\n\
+             its SCNN template, whose neurons approximate these.\n\
              \n\
              Layers: dense, convolution in one and two dimensions, in groups, residual additions.\n\
              Neurons: integrate and fire with up to N spikes in one event (T=1 by default), leaky in\n\
@@ -123,13 +126,28 @@ impl Target for Spleat {
             let remedy = "write some of mem, mif, coe, ihex, qhex, separated by commas".to_owned();
             vec![Violation { node: "option `formats`".into(), reason, remedy }]
         })?;
-        legalise::legalise(network, &hardware, options.force)
+        let legalised = legalise::legalise(network, &hardware, options.force)?;
+        if bundles(options) {
+            let outside = |reason: String| {
+                let remedy = "leave the option out: the image holds the network".to_owned();
+                vec![Violation { node: "option `bundle`".into(), reason, remedy }]
+            };
+            let artefact = emit::emit(&legalised.network, &hardware, &[Format::Mem])
+                .map_err(|e| outside(e.to_string()))?;
+            qualia(&artefact).map_err(outside)?;
+        }
+        Ok(legalised)
     }
 
     fn emit(&self, network: &Legalised, options: &TargetOptions) -> Result<Artefact, EmitError> {
         let hardware = chosen(options).map_err(|e| EmitError::Container(e.join("; ")))?;
         let formats = formats(options, &hardware).map_err(EmitError::Container)?;
-        emit::emit(&network.network, &hardware, &formats)
+        let mut artefact = emit::emit(&network.network, &hardware, &formats)?;
+        if bundles(options) {
+            let files = qualia(&artefact).map_err(EmitError::Container)?;
+            artefact.files.extend(files);
+        }
+        Ok(artefact)
     }
 
     fn recognises(&self, _: &str, content: &[u8]) -> bool {
@@ -155,6 +173,19 @@ impl Target for Spleat {
 
 fn chosen(options: &TargetOptions) -> Result<Hardware, Vec<String>> {
     Hardware::choose(options.hardware.as_deref(), options.device.as_deref())
+}
+
+/// Whether the bundle for Qualia-Bench is wanted.
+fn bundles(options: &TargetOptions) -> bool {
+    options.extra.get("bundle").is_some_and(|name| name == "qualia")
+}
+
+/// The bundle for Qualia-Bench of an image, or why there is none.
+fn qualia(artefact: &Artefact) -> Result<Vec<File>, String> {
+    let files = MemoryFiles::from(artefact);
+    let (manifest, layers) =
+        read_layers(&files, ENTRY, Checksums::Checked).map_err(|e| e.to_string())?;
+    qualia::bundle(&manifest, &layers)
 }
 
 /// The file formats that are written: `.mem`, those of the hardware, and those of the option.

@@ -293,3 +293,25 @@ fn running_maxima_and_biases_once_are_in_the_image() {
     let violations = Spleat.legalise(&network, &options).unwrap_err();
     assert!(violations[0].reason.contains("running totals"), "{violations:?}");
 }
+
+#[test]
+fn a_bundle_for_qualia_is_written_within_its_template() {
+    let mut options = TargetOptions::default();
+    options.extra.insert("bundle".into(), "qualia".into());
+    // The window of this convolution has other padding before its rows than before its columns.
+    let violations = Spleat.legalise(&tiny(), &options).unwrap_err();
+    assert!(violations[0].reason.contains("not square"), "{violations:?}");
+    let square = TINY.replace(r#""before":[1,0],"after":[1,1]"#, r#""before":[1,1],"after":[0,0]"#);
+    let network = verify(Graph::from_text(&square).unwrap()).unwrap();
+    let legalised = Spleat.legalise(&network, &options).unwrap();
+    let artefact = Spleat.emit(&legalised, &options).unwrap();
+    let bundle: Vec<&File> =
+        artefact.files.iter().filter(|f| f.path.starts_with("qualia/")).collect();
+    assert_eq!(bundle[1].path, "qualia/out/learningmodel/tiny_r1.pth");
+    insta::assert_snapshot!("qualia", String::from_utf8(bundle[0].content.clone()).unwrap());
+    let read = Spleat.read(&MemoryFiles::from(&artefact), ENTRY).unwrap();
+    assert_eq!(text(&read), text(&legalised.network));
+    if let Some(folder) = std::env::var_os("SNNC_KEEP_BUNDLE") {
+        std::fs::write(std::path::Path::new(&folder).join("tiny.pth"), &bundle[1].content).unwrap();
+    }
+}
