@@ -146,6 +146,34 @@ fn thirty_random_networks_are_the_same_in_verilator() {
 }
 
 #[test]
+fn a_changed_weight_shows_in_the_simulation() {
+    if !installed(Simulator::Icarus) {
+        return;
+    }
+    let (case, mut image, expected) = prepared(1, 16);
+    let is_weight = |f: &&mut File| f.path.starts_with("l0_w") && f.path.ends_with(".mem");
+    for file in image.artefact.files.iter_mut().filter(is_weight) {
+        // The lowest bit of every weight, behind the comment of the first line.
+        let text = String::from_utf8(file.content.clone()).expect("text");
+        let flip = |line: &str| match line.strip_prefix("//") {
+            Some(_) => format!("{line}\n"),
+            None => {
+                let word = u64::from_str_radix(line, 16).expect("a word") ^ 1;
+                format!("{word:0width$X}\n", width = line.len())
+            }
+        };
+        file.content = text.lines().map(flip).collect::<String>().into_bytes();
+    }
+    let capacities = Capacities::of(&image.manifest, &image.layers);
+    let folder = tempfile::tempdir().expect("a folder");
+    let build = Simulator::Icarus.build(&capacities, folder.path()).expect("builds");
+    let simulation = run(&build, &capacities, &image, &case.samples);
+    let first = &expected[0][&image.layers[0].name];
+    let found = &simulation.layers[0][0];
+    assert!(found.events != first.0 || potentials(found) != first.1);
+}
+
+#[test]
 fn the_random_networks_hold_every_kind_of_neuron() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..30 {

@@ -128,3 +128,28 @@ pub fn parse(output: &str, layers: usize) -> Result<Simulation, String> {
     }
     if done { Ok(simulation) } else { Err("the simulation ended early".into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_stops_is_no_result() {
+        let whole = "F out0 3\nE 0 1 2 0 0 -4\nV 0 0 0 0 7\nC 0 5 6 0\nDONE 42\n";
+        let simulation = parse(whole, 1).unwrap();
+        let inference = &simulation.layers[0][0];
+        assert_eq!(inference.events, [(1, Event { c: 2, y: 0, x: 0, payload: -4 })]);
+        assert_eq!((inference.potentials[&(0, 0, 0)], inference.sweep_clocks), (7, 6));
+        assert_eq!((simulation.clocks, simulation.fifos["out0"]), (42, 3));
+        for (text, reason) in [
+            ("DEADLOCK no word is handed on since clock 7\n", "DEADLOCK"),
+            ("FAULT layer 0: configuration of port 0\n", "FAULT"),
+            ("E 0 1 2 0 0 x\nDONE 1\n", "not a number"),
+            ("E 3 1 2 0 0 1\nDONE 1\n", "not understood"),
+            ("C 0 5 6 0\n", "ended early"),
+        ] {
+            let error = parse(text, 1).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
