@@ -108,7 +108,8 @@ impl Target for Loihi {
          NetX's neuron neither rescales, nor rounds to codes, nor stops at the largest code, so the network\n\
          is approximate and the certificate says by how much. Weights take 8 bits, the state 24; the\n\
          latency is one timestep for each layer. --set saturate=on lets neurons stop at the largest code, by\n\
-         a second neuron each that takes back what lies beyond: twice the neurons, four times the synapses.\n\
+         a second neuron each that takes back what lies beyond: twice the neurons, four times the synapses. It\n\
+         pays where most activations saturate in few layers; in deep networks the finer weights are missed.\n\
          \n\
          The coding rate makes binary spikes of current-based neurons, which are reset to 0 and lose what\n\
          exceeds their threshold. --set peak-rate=R (0.25) is the number of spikes a timestep that stands\n\

@@ -20,7 +20,7 @@ const PYTHON: &str = "SNNC_LAVA_PYTHON";
 const SCRIPT: &str = include_str!("../../../testsuite/peers/lava/run.py");
 const SHIM: &str = include_str!("../../../testsuite/peers/lava/shim.py");
 /// Samples that are compared: NetX starts two processes for each layer and sample.
-const SAMPLES: usize = 4;
+const SAMPLES: usize = 2;
 /// Left shift of what a read-out adds up, and bits of the sum (lava-nc 0.10.0, LIF models).
 const READ_OUT: (u32, u32) = (6, 24);
 
