@@ -11,5 +11,5 @@ mod projections;
 mod tests;
 
 pub use boundary::{Sample, decode, encode};
-pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};
+pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver, Stream};
 pub use neurons::StateView;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use snnc_ir::{
-    BiasPlacement, Graph, GraphError, NodeId, Op, Population, Schedule, SpikingOp, TensorType,
-    Window,
+    BiasPlacement, Graph, GraphError, NodeId, Op, Population, Presentation, Schedule, SpikingOp,
+    TensorType, Timing, Window,
 };
 
 use super::boundary::{Sample, decode, encode, present};
@@ -190,9 +190,95 @@ impl Network {
     }
 }
 
+/// A run that goes on for as long as there is input: states, spikes on their way and totals are kept
+/// from one call to the next, so that the result does not depend on how the input is cut up.
+pub struct Stream<'a> {
+    run: Run<'a>,
+    timesteps: usize,
+}
+
+impl Network {
+    /// Prepares a graph for input that comes in time and has no end: every encoder presents in each
+    /// timestep what that timestep brings, and biases go on being added.
+    ///
+    /// # Errors
+    /// As [`Network::new`], and when the network has a barrier: behind one a neuron fires only once
+    /// all input has come.
+    pub fn streaming(graph: &Graph) -> Result<Network, RunError> {
+        let mut graph = graph.clone();
+        let fault = |node: &str, reason: &str| RunError::Node {
+            node: node.to_owned(),
+            reason: reason.to_owned(),
+        };
+        if graph.timing.schedule == Schedule::LayerSynchronous {
+            return Err(fault("network", "layers that wait for each other cannot run on a stream"));
+        }
+        graph.timing = Timing { timesteps: usize::MAX, schedule: Schedule::Streaming };
+        for id in graph.ids().collect::<Vec<_>>() {
+            match &mut graph[id].op {
+                Op::Spiking(SpikingOp::Encoder(e)) => e.presentation = Presentation::InTime,
+                Op::Spiking(SpikingOp::Population(p))
+                    if p.bias_placement == BiasPlacement::AfterLastTimestep
+                        && p.bias.iter().any(|&b| b != 0) =>
+                {
+                    let name = &graph[id].name;
+                    return Err(fault(name, "a bias after the last timestep has no place in a stream"));
+                }
+                _ => {}
+            }
+        }
+        Network::new(&graph)
+    }
+
+    /// Begins a run on a network made by [`Network::streaming`].
+    pub fn stream(&self) -> Stream<'_> {
+        Stream { run: Run::new(self), timesteps: 0 }
+    }
+}
+
+impl Stream<'_> {
+    /// Runs one timestep for each row of `payloads`, those of the first input; other inputs are silent.
+    ///
+    /// # Errors
+    /// When a row does not fit the input, or an accumulator leaves its range.
+    pub fn advance(
+        &mut self,
+        payloads: &[Vec<i64>],
+        observe: &mut Observer<'_>,
+    ) -> Result<(), RunError> {
+        let graph = &self.run.network.graph;
+        let mut samples = HashMap::new();
+        for (i, id) in graph.inputs().into_iter().enumerate() {
+            let expected = graph[id].ty.len();
+            if i == 0
+                && let Some(row) = payloads.iter().find(|row| row.len() != expected)
+            {
+                let node = graph[id].name.clone();
+                return Err(RunError::Input { node, expected, found: row.len() });
+            }
+            let silence = vec![vec![0; expected]; payloads.len()];
+            samples.insert(id, Sample::InTime(if i == 0 { payloads.to_vec() } else { silence }));
+        }
+        let samples = samples.iter().map(|(id, sample)| (*id, sample)).collect();
+        self.run.first = self.timesteps;
+        for _ in payloads {
+            self.run.timestep(self.timesteps, &samples, observe)?;
+            self.timesteps += 1;
+        }
+        Ok(())
+    }
+
+    /// What the run shows after all timesteps so far.
+    pub fn finish(self) -> Outcome {
+        self.run.outcome(self.timesteps)
+    }
+}
+
 /// One run.
 struct Run<'a> {
     network: &'a Network,
+    /// The timestep at which the samples at hand begin.
+    first: usize,
     states: HashMap<NodeId, State>,
     /// Values of the last timesteps, newest first, as many as delays ask for.
     history: HashMap<NodeId, Vec<Vec<i64>>>,
@@ -218,7 +304,7 @@ impl<'a> Run<'a> {
             }
         }
         let (history, sums, totals) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Run { network, states, history, arrivals, sums, totals, activity: HashMap::new() }
+        Run { network, first: 0, states, history, arrivals, sums, totals, activity: HashMap::new() }
     }
 
     /// The value of an operand at this timestep (its source may have been computed already or, on a
@@ -254,7 +340,7 @@ impl<'a> Run<'a> {
                 SpikingOp::Encoder(e) => {
                     let sample = samples[&id];
                     if t < network.graph.timing.timesteps {
-                        present(e, sample, &encode(e, sample), t)
+                        present(e, sample, &encode(e, sample), t - self.first)
                     } else {
                         vec![0; node.ty.len()]
                     }

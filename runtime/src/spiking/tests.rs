@@ -39,3 +39,33 @@ fn a_running_maximum_of_digits_has_the_digits_of_the_maximum() {
         assert_eq!(sent(POOL, "max", steps), expected, "{a} and {b}");
     }
 }
+
+#[test]
+fn a_stream_is_the_same_however_it_is_cut() {
+    let graph = verify(Graph::from_text(POOL).unwrap()).unwrap().into_inner();
+    let network = Network::streaming(&graph).unwrap();
+    let steps: Vec<Vec<i64>> = (0..11i64).map(|t| vec![t * t % 7, 3 - t % 5]).collect();
+    let whole = network.run_in_pieces(&steps, steps.len());
+    for size in [1, 2, 7] {
+        assert_eq!(network.run_in_pieces(&steps, size), whole, "pieces of {size}");
+    }
+    let mut stream = network.stream();
+    assert!(stream.advance(&[vec![0; 3]], &mut |_, _, _| {}).is_err(), "a row of three for two");
+}
+
+#[test]
+fn what_waits_for_the_end_cannot_be_streamed() {
+    let barrier = POOL.replace("streaming", "layer-synchronous");
+    let graph = verify(Graph::from_text(&barrier).unwrap()).unwrap().into_inner();
+    assert!(Network::streaming(&graph).is_err());
+}
+
+impl Network {
+    fn run_in_pieces(&self, steps: &[Vec<i64>], size: usize) -> (Vec<Vec<i64>>, super::Outcome) {
+        let (mut stream, mut seen) = (self.stream(), Vec::new());
+        for piece in steps.chunks(size) {
+            stream.advance(piece, &mut |_, _, value| seen.push(value.to_vec())).unwrap();
+        }
+        (seen, stream.finish())
+    }
+}
