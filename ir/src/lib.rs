@@ -20,6 +20,7 @@
 //! This crate does no input or output, starts no thread and has no unsafe code.
 
 pub mod analysis;
+mod float;
 mod graph;
 mod infer;
 mod neuron;
@@ -32,6 +33,7 @@ mod types;
 mod verify;
 mod wire;
 
+pub use float::{Firing, FloatNeuron, FloatReset, FloatState, SynapticCurrent};
 pub use graph::{Graph, GraphError, Node, NodeId, Operand, Origin, Schedule, Stage, Timing};
 pub use infer::{InferError, infer_output, infer_tensor_output, window_outputs};
 pub use neuron::{

@@ -33,6 +33,8 @@ pub enum Neuron {
     AkidaTwo(AkidaTwoNeuron),
     /// Never fires: the potential itself is the payload (a read-out).
     Accumulate,
+    /// Leaky integrate and fire in single precision, in networks of such neurons alone.
+    Float(crate::FloatNeuron),
     /// Payloads by a table, on what arrives: `table[v - minimum]`, the ends serving what lies beyond.
     Lookup {
         /// Potential of the first entry.
@@ -59,7 +61,7 @@ impl Neuron {
                 let last = table.len().saturating_sub(1) as i64;
                 table.get((v - minimum).clamp(0, last) as usize).copied()
             }
-            Neuron::SigmaDelta(_) | Neuron::CurrentBased(_) => None,
+            Neuron::SigmaDelta(_) | Neuron::CurrentBased(_) | Neuron::Float(_) => None,
         }
     }
 }

@@ -238,8 +238,16 @@ fn projection(
         reasons.push("an input shift above 31".into());
     }
     let weights = graph[id].data.as_ref();
-    if weights.is_some_and(|w| w.dtype().is_float() || w.dtype() == DType::U64) {
+    let real = graph.is_float();
+    if weights.is_some_and(|w| w.dtype() != DType::F32) && real {
+        reasons.push("weights onto real neurons must be f32".into());
+    }
+    if weights.is_some_and(|w| w.dtype().is_float() || w.dtype() == DType::U64) && !real {
         reasons.push("weights must be integers".into());
+    }
+    if real && (!p.gain.is_empty() || !p.input_shift.is_empty() || !p.delays.is_empty() || p.binary)
+    {
+        reasons.push("synapses onto real neurons have weights alone".into());
     }
     let count = weights.map_or(0, crate::Tensor::len);
     if !p.delays.is_empty() && p.delays.len() != count {
@@ -273,6 +281,9 @@ fn population(
     }
     if p.minimum > 0 || p.maximum < 0 {
         reasons.push("a silent neuron's payload 0 is outside the range of payloads".into());
+    }
+    if graph.is_float() && !matches!(p.neuron, Neuron::Float(_)) {
+        reasons.push("integer neurons cannot be among real ones".into());
     }
     match &p.neuron {
         Neuron::Graded(n) => {
@@ -344,6 +355,18 @@ fn population(
                 ("shift", &n.shift),
             ] {
                 lengths(what, v.len(), channels, false, reasons);
+            }
+        }
+        Neuron::Float(n) => {
+            for (what, values) in n.vectors() {
+                let always = ["decay", "current's decay", "threshold", "reset"].contains(&what);
+                lengths(what, values.len(), neurons, !always, reasons);
+                if values.iter().any(|v| !v.is_finite()) {
+                    reasons.push(format!("the {what} must be finite"));
+                }
+            }
+            if !p.bias.is_empty() {
+                reasons.push("a real neuron has its bias in itself".into());
             }
         }
         Neuron::Lookup { table, .. } if table.is_empty() => reasons.push("an empty table".into()),

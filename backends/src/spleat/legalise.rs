@@ -286,6 +286,7 @@ fn neuron_name(neuron: &Neuron) -> &'static str {
         Neuron::IntegrateAndFire(_) => "integrate-and-fire neurons",
         Neuron::SigmaDelta(_) => "sigma-delta neurons",
         Neuron::CurrentBased(_) => "current-based neurons",
+        Neuron::Float(_) => "neurons in single precision",
         Neuron::AkidaTwo(_) => "Akida 2 output stages",
         Neuron::Accumulate => "read-outs",
         Neuron::Lookup { .. } => "tables of payloads",

@@ -4,6 +4,7 @@
 //! is faster must agree with it bit for bit.
 
 mod boundary;
+mod float;
 mod network;
 mod neurons;
 mod projections;
@@ -11,5 +12,6 @@ mod projections;
 mod tests;
 
 pub use boundary::{Sample, decode, encode};
+pub use float::{FloatNetwork, FloatObserver, FloatStream};
 pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver, Stream};
 pub use neurons::StateView;

@@ -98,6 +98,10 @@ impl Network {
     /// When it has no order, or a node that cannot be run.
     pub fn new(graph: &Graph) -> Result<Network, RunError> {
         let order = graph.order()?;
+        if graph.is_float() {
+            let reason = "its neurons are in single precision, not in integers".to_owned();
+            return Err(RunError::Node { node: graph.name.clone(), reason });
+        }
         let (mut synapses, mut delays) = (HashMap::new(), HashMap::new());
         for &id in &order {
             let node = &graph[id];
@@ -222,7 +226,10 @@ impl Network {
                         && p.bias.iter().any(|&b| b != 0) =>
                 {
                     let name = &graph[id].name;
-                    return Err(fault(name, "a bias after the last timestep has no place in a stream"));
+                    return Err(fault(
+                        name,
+                        "a bias after the last timestep has no place in a stream",
+                    ));
                 }
                 _ => {}
             }

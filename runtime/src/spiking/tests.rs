@@ -1,6 +1,6 @@
 use snnc_ir::{Graph, verify};
 
-use super::{Network, Sample};
+use super::{FloatNetwork, Network, Sample};
 
 /// Payloads of `node` timestep by timestep, for a sample given in time.
 fn sent(text: &str, node: &str, sample: Vec<Vec<i64>>) -> Vec<Vec<i64>> {
@@ -68,4 +68,67 @@ impl Network {
         }
         (seen, stream.finish())
     }
+}
+
+/// A convolution with padding and stride, a maximum, and a dense layer that gets its own spikes back.
+fn soft_network(real: bool) -> snnc_ir::Graph {
+    let weights: Vec<String> = (0..18).map(|i| ((i * 7 % 11) - 3).to_string()).collect();
+    let dense: Vec<String> = (0..6).map(|i| (3 - i).to_string()).collect();
+    let neuron = |threshold: i64| match real {
+        false => format!(
+            r#"{{"integrate-and-fire":{{"threshold":[[{threshold}]],"reset":"soft","initial":[0],"maximum":1}}}}"#
+        ),
+        true => format!(
+            r#"{{"float":{{"decay":[1.0],"firing":{{"threshold":[{threshold}.0],"reset":{{"soft":[{threshold}.0]}}}}}}}}"#
+        ),
+    };
+    let dtype = if real { "f32" } else { "i8" };
+    let synapses = r#""accumulator":{"bits":64,"overflow":"error"}"#;
+    let window = |kernel: usize, stride: usize, pad: usize| {
+        format!(
+            r#"{{"kernel":[{kernel},{kernel}],"strides":[{stride},{stride}],"dilations":[1,1],"before":[{pad},{pad}],"after":[{pad},{pad}]}}"#
+        )
+    };
+    let text = format!(
+        r#"snnir 1 spiking "soft" {{"timesteps":9,"schedule":"streaming"}}
+%x = encoder {{"scale":1.0,"zero_point":0,"minimum":-9,"maximum":9,"presentation":"in-time"}} () : i64[1,4,4]
+%c = projection {{"connectivity":{{"convolution":{{"window":{conv},"groups":1}}}},{synapses}}} (%x) : i64[2,2,2]
+  data {dtype}[2,1,3,3] {weights}
+%a = population {{"coding":"rate","neuron":{first},"minimum":0,"maximum":1}} (%c) : i64[2,2,2]
+%m = max-pool {{"window":{pool}}} (%a) : i64[2,1,1]
+%d = projection {{"connectivity":"dense",{synapses}}} (%m) : i64[3]
+  data {dtype}[3,2] {dense}
+%b = population {{"coding":"rate","neuron":{second},"minimum":0,"maximum":1}} (%d) : i64[3]
+%o = decoder {{"readout":"sum","scale":[1.0]}} (%b) : f32[3]
+"#,
+        conv = window(3, 2, 1),
+        pool = window(2, 2, 0),
+        weights = weights.join(" "),
+        dense = dense.join(" "),
+        first = neuron(9),
+        second = neuron(2),
+    );
+    verify(snnc_ir::Graph::from_text(&text).unwrap()).unwrap().into_inner()
+}
+
+#[test]
+fn whole_numbers_in_single_precision_are_the_same_network() {
+    let rows: Vec<Vec<i64>> =
+        (0..9i64).map(|t| (0..16).map(|i| (t * 5 + i * i) % 4).collect()).collect();
+    let graph = soft_network(false);
+    let mut whole = Vec::new();
+    let observe = &mut |id, t, value: &[i64]| whole.push((id, t, value.to_vec()));
+    Network::new(&graph).unwrap().run_with(&[Sample::InTime(rows.clone())], observe).unwrap();
+
+    let real = FloatNetwork::new(&soft_network(true)).unwrap();
+    let mut seen = Vec::new();
+    let rows: Vec<Vec<f32>> =
+        rows.iter().map(|row| row.iter().map(|&x| x as f32).collect()).collect();
+    let observe = &mut |id, t, value: &[f32]| {
+        seen.push((id, t, value.iter().map(|&x| x as i64).collect::<Vec<i64>>()));
+    };
+    let outputs = real.run(&rows, observe).unwrap();
+    assert_eq!(seen, whole);
+    assert!(outputs[0].iter().sum::<f32>() > 3.0, "{outputs:?}");
+    assert!(FloatNetwork::new(&graph).is_err(), "integer neurons are not real");
 }

@@ -1,0 +1,320 @@
+//! Runs networks that spike in single precision, as frameworks train them: f32 throughout, one
+//! timestep after the other, as slow and plain as a specification should be.
+
+use std::collections::HashMap;
+
+use snnc_ir::{
+    Connectivity, FloatNeuron, FloatState, Graph, Neuron, NodeId, Op, Presentation, Readout,
+    SpikingOp, Window,
+};
+
+use super::RunError;
+
+/// A network of real neurons made ready to run.
+#[derive(Debug)]
+pub struct FloatNetwork {
+    graph: Graph,
+    order: Vec<NodeId>,
+    weights: HashMap<NodeId, Vec<f32>>,
+    longest: HashMap<NodeId, usize>,
+}
+
+/// Is told of every value: node, timestep, what it sends (sums for projections).
+pub type FloatObserver<'a> = dyn FnMut(NodeId, usize, &[f32]) + 'a;
+
+impl FloatNetwork {
+    /// Prepares a graph whose populations are all of real neurons.
+    ///
+    /// # Errors
+    /// When it has no order, or a node that cannot be run.
+    pub fn new(graph: &Graph) -> Result<FloatNetwork, RunError> {
+        let order = graph.order()?;
+        let (mut weights, mut longest) = (HashMap::new(), HashMap::new());
+        for &id in &order {
+            let node = &graph[id];
+            for operand in graph.operands(id) {
+                let most = longest.entry(operand.source).or_insert(0);
+                *most = (*most).max(operand.delay as usize);
+            }
+            let reason = match &node.op {
+                Op::Spiking(SpikingOp::Projection(p)) => {
+                    let values = node.data.as_ref().map(|d| d.to_f32()).unwrap_or_default();
+                    weights.insert(id, values);
+                    match &p.connectivity {
+                        Connectivity::Convolution { window, .. } if window.rank() > 2 => {
+                            Some("convolutions over more than 2 dimensions are not run")
+                        }
+                        _ => None,
+                    }
+                }
+                Op::Spiking(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Float(_)) => {
+                    Some("its neurons are not real")
+                }
+                Op::Spiking(SpikingOp::RunningMaxPool { .. }) => Some("is not run on reals"),
+                Op::Tensor(_) => Some("is no part of a spiking network"),
+                _ => None,
+            };
+            if let Some(reason) = reason {
+                return Err(RunError::Node { node: node.name.clone(), reason: reason.into() });
+            }
+        }
+        Ok(FloatNetwork { graph: graph.clone(), order, weights, longest })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Begins a run.
+    pub fn stream(&self) -> FloatStream<'_> {
+        let mut states = HashMap::new();
+        for &id in &self.order {
+            if let Op::Spiking(SpikingOp::Population(p)) = &self.graph[id].op
+                && let Neuron::Float(n) = &p.neuron
+            {
+                states.insert(id, (0..self.graph[id].ty.len()).map(|i| n.rest(i)).collect());
+            }
+        }
+        let (history, sums) = (HashMap::new(), HashMap::new());
+        FloatStream { network: self, states, history, sums, timesteps: 0 }
+    }
+
+    /// Runs `rows`, one for each timestep of the first input, and returns what each output shows.
+    ///
+    /// # Errors
+    /// When a row does not fit the input.
+    pub fn run(
+        &self,
+        rows: &[Vec<f32>],
+        observe: &mut FloatObserver<'_>,
+    ) -> Result<Vec<Vec<f32>>, RunError> {
+        let mut stream = self.stream();
+        for row in rows {
+            stream.step(row, observe)?;
+        }
+        Ok(stream.finish())
+    }
+
+    /// The rows that a sample without time becomes, as the input's encoder presents it.
+    pub fn presented(&self, sample: &[f32]) -> Vec<Vec<f32>> {
+        let encoder = self.graph.inputs().first().and_then(|&id| self.graph[id].as_spiking());
+        let once =
+            matches!(encoder, Some(SpikingOp::Encoder(e)) if e.presentation == Presentation::Once);
+        let silence = vec![0.0; sample.len()];
+        let row = |t| if once && t > 0 { silence.clone() } else { sample.to_vec() };
+        (0..self.graph.timing.timesteps).map(row).collect()
+    }
+}
+
+/// A run of a network of real neurons, its state kept from one timestep to the next.
+pub struct FloatStream<'a> {
+    network: &'a FloatNetwork,
+    states: HashMap<NodeId, Vec<FloatState>>,
+    /// Values of the last timesteps, newest first.
+    history: HashMap<NodeId, Vec<Vec<f32>>>,
+    sums: HashMap<NodeId, Vec<f32>>,
+    timesteps: usize,
+}
+
+impl FloatStream<'_> {
+    /// Runs one timestep with `row` at the first input; other inputs are silent.
+    ///
+    /// # Errors
+    /// When the row does not fit.
+    pub fn step(&mut self, row: &[f32], observe: &mut FloatObserver<'_>) -> Result<(), RunError> {
+        let network = self.network;
+        let graph = &network.graph;
+        let inputs = graph.inputs();
+        if let Some(&first) = inputs.first()
+            && graph[first].ty.len() != row.len()
+        {
+            return Err(RunError::Input {
+                node: graph[first].name.clone(),
+                expected: graph[first].ty.len(),
+                found: row.len(),
+            });
+        }
+        let mut now: HashMap<NodeId, Vec<f32>> = HashMap::with_capacity(network.order.len());
+        for &id in &network.order {
+            let Op::Spiking(op) = &graph[id].op else { continue };
+            let operands: Vec<Vec<f32>> =
+                graph.operands(id).iter().map(|o| self.operand(&now, o.source, o.delay)).collect();
+            let shape = |port| graph.source(id, port).map_or(&[][..], |s| &graph[s].ty.shape);
+            let value = match op {
+                SpikingOp::Encoder(e) if inputs.first() == Some(&id) => {
+                    row.iter().map(|x| if e.scale == 1.0 { *x } else { x / e.scale }).collect()
+                }
+                SpikingOp::Encoder(_) => vec![0.0; graph[id].ty.len()],
+                SpikingOp::Projection(p) => {
+                    let weights = network.weights.get(&id).map_or(&[][..], Vec::as_slice);
+                    let Some(x) = operands.first() else { continue };
+                    sums(&p.connectivity, weights, (x, shape(0)), &graph[id].ty.shape)
+                }
+                SpikingOp::Population(p) => self.fire(id, &p.neuron, &operands),
+                SpikingOp::MaxPool { window } | SpikingOp::RunningMaxPool { window } => {
+                    let Some(x) = operands.first() else { continue };
+                    maxima(window, (x, shape(0)), &graph[id].ty.shape)
+                }
+                SpikingOp::Concatenate { axis } => {
+                    let shapes: Vec<&[usize]> = (0..operands.len()).map(shape).collect();
+                    joined(*axis, &operands, &shapes)
+                }
+                SpikingOp::Decoder(d) => {
+                    let value = operands.into_iter().next().unwrap_or_default();
+                    self.show(id, d.readout, &value);
+                    value
+                }
+            };
+            observe(id, self.timesteps, &value);
+            now.insert(id, value);
+        }
+        for (id, value) in now {
+            let keep = network.longest.get(&id).copied().unwrap_or(0);
+            let history = self.history.entry(id).or_default();
+            history.insert(0, value);
+            history.truncate(keep.max(1));
+        }
+        self.timesteps += 1;
+        Ok(())
+    }
+
+    /// What each output shows after the timesteps so far.
+    pub fn finish(mut self) -> Vec<Vec<f32>> {
+        let outputs = self.network.graph.outputs().into_iter();
+        outputs.map(|id| self.sums.remove(&id).unwrap_or_default()).collect()
+    }
+
+    fn operand(&self, now: &HashMap<NodeId, Vec<f32>>, source: NodeId, delay: u32) -> Vec<f32> {
+        let value = match (delay as usize).checked_sub(1) {
+            None => now.get(&source),
+            Some(back) => self.history.get(&source).and_then(|h| h.get(back)),
+        };
+        value.cloned().unwrap_or_else(|| vec![0.0; self.network.graph[source].ty.len()])
+    }
+
+    fn fire(&mut self, id: NodeId, neuron: &Neuron, operands: &[Vec<f32>]) -> Vec<f32> {
+        let (Neuron::Float(neuron), Some(states)) = (neuron, self.states.get_mut(&id)) else {
+            return Vec::new();
+        };
+        let neuron: &FloatNeuron = neuron;
+        let step = |(i, state): (usize, &mut FloatState)| {
+            let x = operands.iter().filter_map(|o| o.get(i)).sum();
+            neuron.step(i, state, x)
+        };
+        states.iter_mut().enumerate().map(step).collect()
+    }
+
+    fn show(&mut self, id: NodeId, readout: Readout, value: &[f32]) {
+        let shown = self.sums.entry(id).or_insert_with(|| vec![0.0; value.len()]);
+        for (s, v) in shown.iter_mut().zip(value) {
+            *s = if readout == Readout::Sum { *s + v } else { *v };
+        }
+    }
+}
+
+/// What the synapses bring to each target, summed in the order of the sources.
+fn sums(
+    connectivity: &Connectivity,
+    weights: &[f32],
+    (x, source): (&[f32], &[usize]),
+    target: &[usize],
+) -> Vec<f32> {
+    let targets: usize = target.iter().product();
+    let row = |i: usize| weights.get(i * x.len()..(i + 1) * x.len()).unwrap_or_default();
+    match connectivity {
+        Connectivity::Dense => {
+            (0..targets).map(|i| row(i).iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+        }
+        Connectivity::OneToOne => {
+            let plane = (x.len() / source.first().copied().unwrap_or(1).max(1)).max(1);
+            let weight = |i: usize| match weights {
+                [w] => *w,
+                many => many.get(i / plane).copied().unwrap_or(0.0),
+            };
+            x.iter().enumerate().map(|(i, x)| weight(i) * x).collect()
+        }
+        Connectivity::Convolution { window, groups } => {
+            convolved(window, *groups, weights, (x, source), target)
+        }
+    }
+}
+
+/// `[rows, columns]` of a plane; a line has one row.
+fn plane(dims: &[usize], fill: usize) -> [usize; 2] {
+    match *dims {
+        [x] => [fill, x],
+        [y, x] => [y, x],
+        _ => [fill, fill],
+    }
+}
+
+/// The position along one axis that tap `k` of the window at `i` meets.
+fn met(window: &Window, axis: usize, i: usize, k: usize, extent: usize) -> Option<usize> {
+    let (strides, dilations) = (plane(&window.strides, 1), plane(&window.dilations, 1));
+    let along = i * strides[axis] + k * dilations[axis];
+    along.checked_sub(plane(&window.before, 0)[axis]).filter(|&p| p < extent)
+}
+
+fn convolved(
+    window: &Window,
+    groups: usize,
+    weights: &[f32],
+    (x, source): (&[f32], &[usize]),
+    target: &[usize],
+) -> Vec<f32> {
+    let ([height, width], [rows, columns]) = (plane(&source[1..], 1), plane(&target[1..], 1));
+    let [taps_y, taps_x] = plane(&window.kernel, 1);
+    let (inputs, outputs) = (source[0] / groups.max(1), target[0] / groups.max(1));
+    let mut sums = Vec::with_capacity(target.iter().product());
+    for channel in 0..target[0] {
+        let first = channel / outputs.max(1) * inputs;
+        for (row, column) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+            let mut sum = 0.0;
+            for (c, ky, kx) in (0..inputs).flat_map(|c| {
+                (0..taps_y).flat_map(move |ky| (0..taps_x).map(move |kx| (c, ky, kx)))
+            }) {
+                let (Some(y), Some(at)) =
+                    (met(window, 0, row, ky, height), met(window, 1, column, kx, width))
+                else {
+                    continue;
+                };
+                let tap = ((channel * inputs + c) * taps_y + ky) * taps_x + kx;
+                sum += weights[tap] * x[((first + c) * height + y) * width + at];
+            }
+            sums.push(sum);
+        }
+    }
+    sums
+}
+
+/// Largest value of each window; padding never wins.
+fn maxima(window: &Window, (x, source): (&[f32], &[usize]), target: &[usize]) -> Vec<f32> {
+    let ([height, width], [rows, columns]) = (plane(&source[1..], 1), plane(&target[1..], 1));
+    let [taps_y, taps_x] = plane(&window.kernel, 1);
+    let mut out = Vec::with_capacity(target.iter().product());
+    for channel in 0..target[0] {
+        for (row, column) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+            let cells = (0..taps_y).flat_map(|ky| (0..taps_x).map(move |kx| (ky, kx)));
+            let inside = cells.filter_map(|(ky, kx)| {
+                let (y, at) =
+                    (met(window, 0, row, ky, height)?, met(window, 1, column, kx, width)?);
+                Some(x[(channel * height + y) * width + at])
+            });
+            out.push(inside.reduce(f32::max).unwrap_or(0.0));
+        }
+    }
+    out
+}
+
+fn joined(axis: usize, operands: &[Vec<f32>], shapes: &[&[usize]]) -> Vec<f32> {
+    let outer: usize = shapes.first().map_or(1, |s| s[..axis].iter().product());
+    let mut out = Vec::with_capacity(operands.iter().map(Vec::len).sum());
+    for i in 0..outer {
+        for (operand, shape) in operands.iter().zip(shapes) {
+            let run: usize = shape[axis..].iter().product();
+            out.extend_from_slice(&operand[i * run..(i + 1) * run]);
+        }
+    }
+    out
+}
