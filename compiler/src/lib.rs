@@ -23,5 +23,7 @@ mod problem;
 pub mod reference;
 pub mod report;
 pub mod saturation;
+pub mod spiking_float;
+pub mod stream;
 
 pub use problem::{Error, Problem};

@@ -43,7 +43,14 @@ pub struct Model {
 /// # Errors
 /// What import and canonicalisation refuse.
 pub fn runnable(path: &Path, options: &ImportOptions) -> Result<Graph, Error> {
-    let imported = import::load(path, options)?;
+    runnable_of(import::load(path, options)?)
+}
+
+/// As [`runnable`], for a model that is imported already.
+///
+/// # Errors
+/// What canonicalisation refuses.
+pub fn runnable_of(imported: import::Imported) -> Result<Graph, Error> {
     let mut context = Context { means: Means::Single, ..Context::default() };
     let tensor = passes::canonicalise(imported.graph, &mut context)?;
     Ok(passes::quantised(tensor.clone(), &mut context).unwrap_or(tensor))

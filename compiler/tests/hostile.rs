@@ -298,12 +298,12 @@ fn all_that_cannot_be_imported_is_named_at_once() {
     let nodes = vec![
         node("LSTM", &["x"], &["a"]),
         node("Relu", &["a"], &["b"]),
-        node("Loop", &["b"], &["c"]),
+        node("If", &["b"], &["c"]),
         NodeProto { domain: "private".into(), ..node("Neuron", &["c"], &["y"]) },
     ];
     let error = refusal(&model(nodes, vec![]));
     assert_eq!(error.exit_code(), 3);
     let places: Vec<&str> = error.problems().iter().map(|p| p.place.as_str()).collect();
-    assert_eq!(places, ["LSTM `LSTM_a`", "Loop `Loop_c`", "Neuron `Neuron_y`"]);
+    assert_eq!(places, ["LSTM `LSTM_a`", "If `If_c`", "Neuron `Neuron_y`"]);
     assert!(error.problems().iter().all(|p| !p.remedy.is_empty()));
 }

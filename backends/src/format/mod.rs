@@ -8,8 +8,10 @@
 //! * [`npy`]: one array (`.npy`)
 //! * [`npz`]: named arrays in a zip archive (`.npz`)
 //! * [`read_array_file`]: either of the two
+//! * [`events`]: recordings of event cameras (ATIS `.bin`, and `.npz` with t, x, y, p)
 //! * [`hdf5`]: a tree of named datasets (`.net` of Lava NetX, `.nir`)
 
+pub mod events;
 pub mod hdf5;
 mod limits;
 pub mod npy;

@@ -153,7 +153,8 @@ pub fn same_network(a: &Graph, b: &Graph) -> Result<(), String> {
             return Err(format!("`{}`: {:?} against {:?}", n.name, n.ty.shape, m.ty.shape));
         }
         let data = |node: &snnc_ir::Node| {
-            node.data.as_ref().map(|d| (d.shape().to_vec(), d.to_i64().ok()))
+            let reals = |d: &snnc_ir::Tensor| d.dtype().is_float().then(|| d.to_f32());
+            node.data.as_ref().map(|d| (d.shape().to_vec(), d.to_i64().ok(), reals(d)))
         };
         if data(n) != data(m) {
             return Err(format!("`{}`: other weights", n.name));

@@ -50,6 +50,13 @@ pub(super) enum Format {
     Json,
 }
 
+/// What a pixel brings that had several events in one timestep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum EventForm {
+    Counts,
+    Frames,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Compile a model for one or more targets
@@ -243,9 +250,18 @@ pub(super) struct RunArgs {
     /// An artefact's folder, a target's file, or an ONNX file
     #[arg(value_name = "ARTEFACT|MODEL")]
     pub(super) network: PathBuf,
-    /// Samples
-    #[arg(long, value_name = "X.npz|X.npy")]
+    /// Samples; with --bin-us recordings of an event camera
+    #[arg(long, value_name = "X.npz|X.npy|X.bin")]
     pub(super) input: PathBuf,
+    /// The input is events (ATIS .bin, or .npz with t, x, y, p), cut into timesteps of this many us
+    #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "settle")]
+    pub(super) bin_us: Option<u64>,
+    /// What a pixel with several events in one timestep brings: their number, or 1
+    #[arg(long, value_enum, default_value_t = EventForm::Counts, value_name = "FORM", requires = "bin_us")]
+    pub(super) event_values: EventForm,
+    /// Run recordings so many timesteps at a time, which changes nothing [default: all]
+    #[arg(long, value_name = "T", value_parser = positive, requires = "bin_us")]
+    pub(super) chunk: Option<usize>,
     /// Where the answers go
     #[arg(short, long, value_name = "OUT.npz")]
     pub(super) output: Option<PathBuf>,

@@ -18,7 +18,7 @@ use crate::evaluate::{Evaluation, Runner, takes_reals};
 use crate::passes::Context;
 use crate::pipeline::{self, CompileOptions, Compiled, Model};
 use crate::reference::Semantics;
-use crate::{Error, Problem};
+use crate::{Error, Problem, import, spiking_float};
 
 /// Resolves names of targets; all unknown ones at once.
 pub(super) fn resolve_targets(names: &[String]) -> Result<Vec<&'static dyn Target>, Error> {
@@ -150,6 +150,13 @@ fn semantics(name: &str) -> Result<Semantics, Error> {
 /// `compile`
 pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> {
     let targets = resolve_targets(&args.target)?;
+    let import = import_options(&args.import)?;
+    if let Some(source) = spiking_float::source(&args.model, &import)? {
+        let folders = spiking_float::compile(&source, &targets)?;
+        write_all(&args.output, &folders)?;
+        render::line(format_args!("written to {}", args.output.display()));
+        return Ok(());
+    }
     let config = Config::load(args.config.as_deref())?;
     let options: Vec<CompileOptions> =
         targets.iter().map(|t| compile_options(args, &config, *t)).collect::<Result<_, _>>()?;
@@ -287,8 +294,28 @@ pub(super) enum Loaded {
     Model(Box<snnc_ir::Graph>),
 }
 
-/// Opens an artefact or a model; the content decides which it is.
+/// Opens an artefact or a model of integers; the content decides which it is.
 pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
+    match load_any(path, import)? {
+        Any::Integer(loaded) => Ok(loaded),
+        Any::Float(_) => Err(Error::usage(
+            format!("`{}`", path.display()),
+            "spikes in single precision, which this command does not measure",
+            "run it with `snnc run`",
+        )),
+    }
+}
+
+/// A network that `run` runs.
+pub(super) enum Any {
+    /// An artefact, or a model.
+    Integer(Loaded),
+    /// Either of them that spikes in single precision.
+    Float(Box<snnc_ir::Graph>),
+}
+
+/// Opens an artefact or a model; the content decides which it is.
+pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
     if !path.exists() {
         return Err(Error::input(
             format!("`{}`", path.display()),
@@ -297,10 +324,26 @@ pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
         ));
     }
     if let Some(opened) = artefact::open(path)? {
-        return Ok(Loaded::Artefact(Box::new(opened)));
+        return Ok(match opened.network.is_float() {
+            true => Any::Float(Box::new(opened.network)),
+            false => Any::Integer(Loaded::Artefact(Box::new(opened))),
+        });
     }
-    let graph = pipeline::runnable(path, &import_options(import)?)?;
-    Ok(Loaded::Model(Box::new(graph)))
+    let imported = import::load(path, &import_options(import)?)?;
+    if import::spiking::seems_spiking(&imported.graph) {
+        match import::spiking::recognise(&imported.graph) {
+            Ok(network) => return Ok(Any::Float(Box::new(network))),
+            // It may compare for other reasons, and runs as ONNX states it.
+            Err(error) => {
+                for p in error.problems() {
+                    let text = format!("is run without spiking neurons: {}", p.reason);
+                    render::note(&p.place, &text);
+                }
+            }
+        }
+    }
+    let graph = pipeline::runnable_of(imported)?;
+    Ok(Any::Integer(Loaded::Model(Box::new(graph))))
 }
 
 /// What runs a network, as the options of data say.

@@ -9,11 +9,13 @@ mod config;
 mod eval;
 mod explore;
 mod fit;
+mod float;
 mod inspect;
 mod progress;
 mod render;
 mod report;
 mod run;
+mod stream;
 mod tables;
 
 use std::process::ExitCode;

@@ -7,15 +7,21 @@ use snnc_backends::format::npz::{Compression, NpzWriter};
 use snnc_ir::{Graph, NodeId, Schedule, SpikingOp};
 
 use super::args::{Common, Format, RunArgs};
-use super::commands::{Loaded, load, runner, write_file};
-use super::{bare, checks, render, tables};
+use super::commands::{Any, Loaded, load_any, runner, write_file};
+use super::{bare, checks, float, render, stream, tables};
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::{Answer, Runner, prediction};
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
-    let mut loaded = load(&args.network, &args.import)?;
+    let mut loaded = match load_any(&args.network, &args.import)? {
+        Any::Float(graph) => return float::run(args, &graph, common),
+        Any::Integer(loaded) => loaded,
+    };
+    if let Some(microseconds) = args.bin_us {
+        return stream::run(args, &loaded, microseconds, common);
+    }
     let data = Dataset::load(&args.input, args.data.limit)?;
     let data = bare::set_time(&mut loaded, data, &args.time)?;
     let mut runner = runner(&loaded, &args.data, false)?;
@@ -78,7 +84,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     Ok(())
 }
 
-type Arrays = Vec<(String, NpyArray)>;
+pub(super) type Arrays = Vec<(String, NpyArray)>;
 
 /// Whether the answer is to say when each sample settled.
 fn settling(args: &RunArgs, loaded: &Loaded) -> Result<bool, Error> {
@@ -184,15 +190,15 @@ fn array_fault(e: impl std::fmt::Display) -> Error {
     Error::input("answer", e.to_string(), "")
 }
 
-fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
+pub(super) fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
     NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
 }
 
-fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
+pub(super) fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
     NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
 }
 
-fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
+pub(super) fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
     let mut npz = NpzWriter::new(Compression::Stored);
     for (name, array) in arrays {
         npz.add(name, array).map_err(array_fault)?;

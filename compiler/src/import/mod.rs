@@ -19,6 +19,7 @@ mod mmap;
 mod model;
 mod ops;
 mod registry;
+pub mod spiking;
 
 use std::collections::BTreeMap;
 use std::path::Path;

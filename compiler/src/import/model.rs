@@ -1,5 +1,7 @@
 //! From the message of a whole model to a graph: inputs, nodes, functions, outputs.
 
+mod loops;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -306,6 +308,9 @@ impl<'m> Session<'m> {
         let key = (domain(&node.domain), node.op_type.as_str(), node.overload.as_str());
         if let Some(&function) = self.functions.get(&key) {
             return self.function(function, node, scope, place);
+        }
+        if key.0.is_empty() && matches!(key.1, "Loop" | "Scan") {
+            return self.repeated(node, scope, place);
         }
         let operator =
             registry::find(&node.domain, &node.op_type, place.opsets, self.model.ir_version)?;

@@ -12,7 +12,7 @@ use super::call::{Call, Failure};
 use super::importer::Importer;
 use super::ops::{
     activation, arithmetic, contrib, layout, linear, normalise, qonnx, qoperator, quantise, reduce,
-    shape, window,
+    scatter, shape, window,
 };
 
 /// Imports one node: the nodes that its outputs become, in their order; outputs beyond those
@@ -115,6 +115,7 @@ static OPERATORS: &[Operator] = &[
     onnx("Reshape", &[1, 5, 13, 14, 19, 21, 23, 24, 25], shape::reshape),
     onnx("Resize", &[10, 11, 13, 18, 19], layout::resize),
     onnx("Round", &[11, 22], activation::round),
+    onnx("ScatterND", &[11, 13, 16, 18], scatter::scatter_nd),
     onnx("Shape", &[1, 13, 15, 19, 21, 23, 24, 25], shape::shape),
     onnx("Sigmoid", &[1, 6, 13], activation::sigmoid),
     onnx("Sign", &[9, 13], activation::sign),
@@ -159,7 +160,7 @@ static OPERATORS: &[Operator] = &[
 /// Operators that have no counterpart here, with what may help.
 static REFUSED: &[(&[&str], &str)] = &[
     (
-        &["If", "Loop", "Scan", "SequenceMap"],
+        &["If", "SequenceMap"],
         "control flow is not imported; export with fixed shapes and unrolled timesteps",
     ),
     (
@@ -235,7 +236,7 @@ mod tests {
         let opsets = [OperatorSetIdProto { domain: String::new(), version: 12 }];
         assert_eq!(find("ai.onnx", "Clip", &opsets, 8).unwrap().since, 12);
         assert!(matches!(find("", "HardSwish", &opsets, 8), Err(Failure::Malformed(..))));
-        assert!(matches!(find("", "Loop", &opsets, 8), Err(Failure::Unsupported(..))));
+        assert!(matches!(find("", "If", &opsets, 8), Err(Failure::Unsupported(..))));
         assert!(matches!(find("", "Relu", &[], 8), Err(Failure::Malformed(..))));
         assert_eq!(find("", "Relu", &[], 2).unwrap().since, 1);
     }

@@ -11,6 +11,7 @@ pub(crate) mod qonnx;
 pub(crate) mod qoperator;
 pub(crate) mod quantise;
 pub(crate) mod reduce;
+pub(crate) mod scatter;
 pub(crate) mod shape;
 pub(crate) mod window;
 

@@ -1,0 +1,112 @@
+//! `run` on networks that spike in single precision.
+
+use std::collections::BTreeMap;
+
+use snnc_backends::format::events;
+use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
+use snnc_runtime::spiking::FloatNetwork;
+
+use super::args::{Common, Format, RunArgs};
+use super::run::{Arrays, integers, reals, write_npz};
+use super::{config, render, stream};
+use crate::Error;
+use crate::data::{Dataset, Scaling};
+use crate::evaluate::prediction;
+
+/// Runs the samples or recordings of `--input`.
+pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), Error> {
+    let fault = |e: snnc_runtime::spiking::RunError| Error::input("network", e.to_string(), "");
+    let network = FloatNetwork::new(graph).map_err(fault)?;
+    let samples = match args.bin_us {
+        Some(microseconds) => recordings(args, graph, microseconds)?,
+        None => samples(args, &network)?,
+    };
+    let (mut outputs, mut trace) = (Vec::with_capacity(samples.len()), Arrays::new());
+    for (i, rows) in samples.iter().enumerate() {
+        let mut sent: BTreeMap<NodeId, Vec<f32>> = BTreeMap::new();
+        let output = network.run(rows, &mut |id, _, value| {
+            let op = graph[id].as_spiking();
+            let kept = matches!(op, Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)));
+            if args.trace.is_some() && kept {
+                sent.entry(id).or_default().extend_from_slice(value);
+            }
+        });
+        outputs.push(output.map_err(fault)?.into_iter().next().unwrap_or_default());
+        let prefix = if samples.len() == 1 { String::new() } else { format!("{i}/") };
+        for (id, values) in sent {
+            let shape = [&[rows.len()], graph[id].ty.shape.as_slice()].concat();
+            let name = format!("{prefix}{}", graph[id].name);
+            trace.push((name, reals(&shape, values.into_iter())?));
+        }
+    }
+    if let Some(path) = &args.trace {
+        write_npz(path, &trace)?;
+    }
+    let predictions: Vec<i64> = outputs.iter().map(|o| prediction(o) as i64).collect();
+    if let Some(path) = &args.output {
+        let (n, width) = (outputs.len(), outputs.first().map_or(0, Vec::len));
+        let arrays = [
+            ("output".to_owned(), reals(&[n, width], outputs.iter().flatten().copied())?),
+            ("prediction".to_owned(), integers(&[n], &predictions)?),
+        ];
+        write_npz(path, &arrays)?;
+    }
+    if common.format == Format::Json {
+        let timesteps: Vec<usize> = samples.iter().map(Vec::len).collect();
+        return render::json(&serde_json::json!({
+            "samples": samples.len(),
+            "timesteps": timesteps,
+            "prediction": predictions,
+        }));
+    }
+    if args.output.is_none() {
+        for (i, p) in predictions.iter().enumerate() {
+            render::line(format_args!("{i}\t{p}"));
+        }
+    }
+    Ok(())
+}
+
+type Rows = Vec<Vec<f32>>;
+
+/// Samples shaped (N, T, input..), or (N, input..) where the network is shown one picture.
+fn samples(args: &RunArgs, network: &FloatNetwork) -> Result<Vec<Rows>, Error> {
+    let graph = network.graph();
+    let data = Dataset::load(&args.input, args.data.limit)?;
+    let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
+    let input = graph.inputs().first().copied();
+    let neurons = input.map_or(0, |id| graph[id].ty.len()).max(1);
+    let encoder = input.and_then(|id| graph[id].as_spiking());
+    let in_time =
+        matches!(encoder, Some(SpikingOp::Encoder(e)) if e.presentation == Presentation::InTime);
+    let values: usize = data.shape.iter().product();
+    if !values.is_multiple_of(neurons) || (!in_time && values != neurons) {
+        let place = format!("`{}`", args.input.display());
+        let reason = format!(
+            "has samples of shape {:?}, but the network takes {neurons} values a timestep",
+            data.shape
+        );
+        return Err(Error::input(place, reason, "give `x` as (N, T, input..)"));
+    }
+    let rows = |i: usize| {
+        let sample = data.reals(i, scaling);
+        if in_time {
+            sample.chunks(neurons).map(<[f32]>::to_vec).collect()
+        } else {
+            network.presented(&sample)
+        }
+    };
+    Ok((0..data.len()).map(rows).collect())
+}
+
+fn recordings(args: &RunArgs, graph: &Graph, microseconds: u64) -> Result<Vec<Rows>, Error> {
+    let shape = graph.inputs().first().map(|&id| graph[id].ty.shape.clone()).unwrap_or_default();
+    let (recordings, bins) = stream::recordings(args, &shape, microseconds)?;
+    let place = format!("`{}`", args.input.display());
+    let rows = |r: &events::Recording| -> Result<Rows, events::EventError> {
+        let rows = bins.rows(r, 0, bins.count(r)?)?;
+        Ok(rows.into_iter().map(|row| row.into_iter().map(|v| v as f32).collect()).collect())
+    };
+    let all: Result<Vec<Rows>, events::EventError> = recordings.iter().map(rows).collect();
+    all.map_err(|e| Error::input(place, e.to_string(), ""))
+}

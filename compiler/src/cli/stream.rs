@@ -1,0 +1,173 @@
+//! `run` on recordings of event cameras.
+
+use std::collections::BTreeMap;
+
+use snnc_backends::format::events::{self, Bins, Form, Recording};
+use snnc_backends::format::npy::NpyArray;
+use snnc_ir::{NodeId, SpikingOp};
+use snnc_runtime::spiking::Outcome;
+
+use super::args::{Common, EventForm, Format, RunArgs};
+use super::commands::Loaded;
+use super::run::{Arrays, integers, reals, write_npz};
+use super::{config, render, tables};
+use crate::Error;
+use crate::data::Scaling;
+use crate::evaluate::prediction;
+use crate::stream::Streamer;
+
+/// What one recording became.
+struct Row {
+    label: Option<i64>,
+    events: usize,
+    outcome: Outcome,
+}
+
+/// Runs the recordings of `--input` in timesteps of `microseconds`.
+pub(super) fn run(
+    args: &RunArgs,
+    loaded: &Loaded,
+    microseconds: u64,
+    common: &Common,
+) -> Result<(), Error> {
+    let streamer = streamer(args, loaded)?;
+    let (recordings, bins) = recordings(args, &streamer.input_shape, microseconds)?;
+    let (mut rows, mut trace) = (Vec::with_capacity(recordings.len()), Arrays::new());
+    for (i, recording) in recordings.iter().enumerate() {
+        let prefix = if recordings.len() == 1 { String::new() } else { format!("{i}/") };
+        rows.push(one(args, &streamer, recording, &bins, (&prefix, &mut trace))?);
+    }
+    if let Some(path) = &args.trace {
+        write_npz(path, &trace)?;
+    }
+    answers(args, &rows)?;
+    show(&rows, common)
+}
+
+/// The recordings of `--input`, and how they are cut for an input of `shape`.
+pub(super) fn recordings(
+    args: &RunArgs,
+    shape: &[usize],
+    microseconds: u64,
+) -> Result<(Vec<Recording>, Bins), Error> {
+    let place = format!("`{}`", args.input.display());
+    let bytes = std::fs::read(&args.input)
+        .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
+    let fault = |e: events::EventError| {
+        let help = "give 40-bit events (.bin, .bin.gz) or an .npz with t, x, y and p";
+        Error::input(&place, e.to_string(), help)
+    };
+    let mut recordings = events::read(bytes).map_err(fault)?;
+    recordings.truncate(args.data.limit.unwrap_or(usize::MAX));
+    let form = match args.event_values {
+        EventForm::Counts => Form::Counts,
+        EventForm::Frames => Form::Frames,
+    };
+    let bins = Bins::new(shape, microseconds, form).map_err(fault)?;
+    Ok((recordings, bins))
+}
+
+fn streamer(args: &RunArgs, loaded: &Loaded) -> Result<Streamer, Error> {
+    let Loaded::Artefact(opened) = loaded else {
+        return Err(Error::usage(
+            "--bin-us",
+            "only spiking networks run on events",
+            "compile the model first",
+        ));
+    };
+    let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
+    let reals = input.is_some_and(|i| i.dtype.starts_with('f'));
+    let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
+    Streamer::new(&opened.network, reals, scaling)
+}
+
+fn one(
+    args: &RunArgs,
+    streamer: &Streamer,
+    recording: &Recording,
+    bins: &Bins,
+    (prefix, trace): (&str, &mut Arrays),
+) -> Result<Row, Error> {
+    let graph = streamer.graph();
+    let mut sent: BTreeMap<NodeId, Vec<i64>> = BTreeMap::new();
+    let chunk = args.chunk.unwrap_or(usize::MAX);
+    let outcome = streamer.run(recording, bins, chunk, &mut |id, _, value| {
+        let kept = matches!(
+            graph[id].as_spiking(),
+            Some(SpikingOp::Encoder(_) | SpikingOp::Population(_))
+        );
+        if args.trace.is_some() && kept {
+            sent.entry(id).or_default().extend_from_slice(value);
+        }
+    })?;
+    for (id, values) in sent {
+        let shape = [&[outcome.timesteps], graph[id].ty.shape.as_slice()].concat();
+        trace.push((format!("{prefix}{}", graph[id].name), integers(&shape, &values)?));
+    }
+    Ok(Row { label: recording.label, events: recording.events.len(), outcome })
+}
+
+/// Writes `-o`: scores, codes, predictions, timesteps and labels of all recordings.
+fn answers(args: &RunArgs, rows: &[Row]) -> Result<(), Error> {
+    let (Some(path), Some(first)) =
+        (&args.output, rows.first().and_then(|r| r.outcome.outputs.first()))
+    else {
+        return Ok(());
+    };
+    let (n, width) = (rows.len(), first.raw.len());
+    let outputs = || rows.iter().filter_map(|r| r.outcome.outputs.first());
+    let mut arrays: Vec<(String, NpyArray)> = vec![
+        ("output".into(), reals(&[n, width], outputs().flat_map(|o| o.scores.clone()))?),
+        (
+            "codes".into(),
+            integers(&[n, width], &outputs().flat_map(|o| o.raw.clone()).collect::<Vec<_>>())?,
+        ),
+        ("prediction".into(), integers(&[n], &predictions(rows))?),
+    ];
+    let timesteps: Vec<i64> = rows.iter().map(|r| r.outcome.timesteps as i64).collect();
+    arrays.push(("timesteps".into(), integers(&[n], &timesteps)?));
+    if let Some(labels) = rows.iter().map(|r| r.label).collect::<Option<Vec<i64>>>() {
+        arrays.push(("y".into(), integers(&[n], &labels)?));
+    }
+    write_npz(path, &arrays)
+}
+
+fn predictions(rows: &[Row]) -> Vec<i64> {
+    let best = |r: &Row| r.outcome.outputs.first().map_or(0, |o| prediction(&o.scores) as i64);
+    rows.iter().map(best).collect()
+}
+
+fn spikes(row: &Row) -> u64 {
+    row.outcome.activity.iter().map(|(_, a)| a.spikes).sum()
+}
+
+fn show(rows: &[Row], common: &Common) -> Result<(), Error> {
+    let mean = rows.iter().map(|r| r.events as f64).sum::<f64>() / rows.len().max(1) as f64;
+    if common.format == Format::Json {
+        return render::json(&serde_json::json!({
+            "recordings": rows.len(),
+            "mean_events": mean,
+            "events": rows.iter().map(|r| r.events).collect::<Vec<_>>(),
+            "timesteps": rows.iter().map(|r| r.outcome.timesteps).collect::<Vec<_>>(),
+            "spikes": rows.iter().map(spikes).collect::<Vec<_>>(),
+            "prediction": predictions(rows),
+        }));
+    }
+    if !common.quiet {
+        let line = |(i, (row, best)): (usize, (&Row, i64))| {
+            vec![
+                i.to_string(),
+                row.label.map_or("-".into(), |l| l.to_string()),
+                row.events.to_string(),
+                row.outcome.timesteps.to_string(),
+                spikes(row).to_string(),
+                best.to_string(),
+            ]
+        };
+        let lines: Vec<_> = rows.iter().zip(predictions(rows)).enumerate().map(line).collect();
+        let header = ["recording", "label", "events", "timesteps", "spikes", "prediction"];
+        render::line(tables::table(&header, &lines, 0));
+    }
+    render::line(format_args!("{} recordings, {mean:.1} events in the mean", rows.len()));
+    Ok(())
+}

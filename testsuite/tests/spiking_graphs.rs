@@ -1,0 +1,171 @@
+//! Networks that spike already, as snnTorch and SpikingJelly export them: recognised, run in single
+//! precision, and held against the spikes that the frameworks themselves recorded.
+
+use std::path::{Path, PathBuf};
+
+use onnx_protobuf::{Message, ModelProto};
+use snnc::import::{ImportOptions, from_bytes, load, spiking};
+use snnc::spiking_float;
+use snnc_backends::format::npz::Npz;
+use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp};
+use snnc_runtime::spiking::FloatNetwork;
+use snnc_testsuite::repository;
+
+fn folder() -> PathBuf {
+    repository().join("testsuite/cases/spiking")
+}
+
+/// Names of all networks that have recorded spikes.
+fn recorded() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "npz"))
+        .map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn recognised(path: &Path) -> Result<Graph, snnc::Error> {
+    let imported = load(path, &ImportOptions::default())?;
+    assert!(spiking::seems_spiking(&imported.graph), "{}", path.display());
+    spiking::recognise(&imported.graph)
+}
+
+/// Rows of an array of the file, one for each timestep.
+fn rows(npz: &Npz, name: &str) -> Vec<Vec<f32>> {
+    let array = npz.get(name).unwrap().unwrap();
+    let values = array.to_f32().unwrap();
+    values.chunks(values.len() / array.shape[0]).map(<[f32]>::to_vec).collect()
+}
+
+/// Spikes at which the network and the recording differ, and how many there are in the recording.
+fn compared(name: &str) -> Result<(usize, usize), String> {
+    let graph =
+        recognised(&folder().join(format!("{name}.onnx"))).map_err(|e| format!("{name}: {e}"))?;
+    let npz = Npz::open(std::fs::read(folder().join(format!("{name}.npz"))).unwrap()).unwrap();
+    let (x, expected) = (rows(&npz, "x"), rows(&npz, "spikes"));
+    assert!(x.len() >= 20, "{name}: {} timesteps", x.len());
+    let shown = graph.outputs().into_iter().next().unwrap();
+    let population: NodeId = graph.source(shown, 0).unwrap();
+    let mut seen = Vec::new();
+    let observe = &mut |id, _, value: &[f32]| {
+        if id == population {
+            seen.push(value.to_vec());
+        }
+    };
+    FloatNetwork::new(&graph).unwrap().run(&x, observe).unwrap();
+    let differ = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).filter(|(a, b)| a != b).count();
+    assert_eq!(seen.len(), expected.len(), "{name}");
+    let spikes = expected.iter().flatten().filter(|&&z| z != 0.0).count();
+    Ok((seen.iter().zip(&expected).map(differ).sum(), spikes))
+}
+
+#[test]
+fn no_spike_differs_from_the_frameworks_own() {
+    let names = recorded();
+    assert!(names.len() >= 36, "{} networks", names.len());
+    let mut wrong = Vec::new();
+    for name in names {
+        match compared(&name) {
+            Ok((0, spikes)) if spikes >= 2 => {}
+            Ok((differing, spikes)) => {
+                wrong.push(format!("{name}: {differing} of {spikes} spikes"))
+            }
+            Err(reason) => wrong.push(reason),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_same_network_is_found_however_it_is_exported() {
+    // Each file has weights of its own; all else is one.
+    let text = |name: &str| {
+        let mut graph = recognised(&folder().join(format!("{name}.onnx"))).unwrap();
+        let ids = graph.order().unwrap();
+        let mut of = |id: NodeId| {
+            if let Op::Spiking(SpikingOp::Population(p)) = &mut graph[id].op
+                && let Neuron::Float(n) = &mut p.neuron
+            {
+                n.input_bias.clear();
+            }
+            (graph[id].op.clone(), graph[id].ty.shape.clone())
+        };
+        ids.into_iter().map(&mut of).collect::<Vec<_>>()
+    };
+    for kind in ["step_subtract", "step_zero", "step_if", "conv_step", "recurrent_step"] {
+        let [old, new] = ["ts", "dynamo"].map(|e| text(&format!("snntorch_{kind}_{e}")));
+        assert_eq!(old, new, "{kind}");
+    }
+    let unrolled = recognised(&folder().join("snntorch_unrolled_zero_ts.onnx")).unwrap();
+    assert_eq!((unrolled.timing.timesteps, unrolled.timing.schedule), (24, Schedule::Streaming));
+    assert_eq!(unrolled.inputs().len(), 1);
+}
+
+#[test]
+fn a_state_that_the_exporter_left_out_is_told() {
+    for name in ["spikingjelly_state_dropped", "spikingjelly_loop_state_dropped"] {
+        let error = recognised(&folder().join(format!("{name}.onnx"))).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.exit_code(), 3, "{text}");
+        assert!(text.contains("the exporter has left the state out"), "{name}: {text}");
+        assert!(text.contains("help: export the states"), "{name}: {text}");
+        assert_eq!(error.problems().len(), 2, "one for each layer: {text}");
+    }
+}
+
+/// An unrolled network in which the first layer of one timestep has another weight.
+fn with_an_odd_timestep() -> Vec<u8> {
+    let bytes = std::fs::read(folder().join("snntorch_unrolled_subtract_ts.onnx")).unwrap();
+    let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let mut odd = graph.initializer.iter().find(|i| i.name == "fc1.weight").unwrap().clone();
+    odd.name = "odd".into();
+    let mut raw = odd.raw_data.to_vec();
+    raw[2] ^= 1;
+    odd.raw_data = raw.into();
+    graph.initializer.push(odd);
+    let mut uses = graph.node.iter_mut().filter(|n| n.input.iter().any(|i| i == "fc1.weight"));
+    uses.nth(7).unwrap().input[1] = "odd".into();
+    model.encode_to_vec()
+}
+
+#[test]
+fn timesteps_that_are_no_copies_are_told() {
+    let imported =
+        from_bytes(with_an_odd_timestep().into(), "odd", None, &ImportOptions::default()).unwrap();
+    let text = spiking::recognise(&imported.graph).unwrap_err().to_string();
+    assert!(text.contains("timestep 7 gets its input in another way"), "{text}");
+}
+
+#[test]
+fn integer_targets_refuse_and_the_reference_keeps_every_spike() {
+    let path = folder().join("spikingjelly_mlp_lif_hard.onnx");
+    let source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
+    let [loihi, spleat, reference] =
+        ["loihi", "spleat", "reference"].map(|t| snnc_backends::target(t).unwrap());
+    let error = spiking_float::compile(&source, &[loihi, spleat]).err().unwrap();
+    let text = error.to_string();
+    assert_eq!((error.exit_code(), error.problems().len()), (3, 4), "{text}");
+    assert!(text.contains("GreaterOrEqual") && text.contains("on loihi"), "{text}");
+    assert!(text.contains("integrates in single precision"), "{text}");
+    assert!(text.contains("help: compile for reference"), "{text}");
+
+    let folders = spiking_float::compile(&source, &[reference]).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    for file in &folders[0].1 {
+        std::fs::write(place.path().join(&file.path), &file.content).unwrap();
+    }
+    let opened = snnc::artefact::open(place.path()).unwrap().unwrap();
+    let x: Vec<Vec<f32>> =
+        (0..24).map(|t| (0..8).map(|i| ((t * 5 + i * 3) % 7) as f32 / 5.0).collect()).collect();
+    let spikes = |graph: &Graph| {
+        let mut seen = Vec::new();
+        let observe = &mut |_, _, value: &[f32]| seen.push(value.to_vec());
+        FloatNetwork::new(graph).unwrap().run(&x, observe).unwrap();
+        seen
+    };
+    assert_eq!(spikes(&opened.network), spikes(&source.network));
+}
