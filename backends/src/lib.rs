@@ -17,6 +17,7 @@
 pub mod akida;
 pub mod format;
 pub mod loihi;
+pub mod nir;
 pub mod reference;
 mod registry;
 pub mod spleat;

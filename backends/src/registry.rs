@@ -1,10 +1,16 @@
 //! The list of targets.
 
-use crate::{Target, akida, loihi, reference, spleat};
+use crate::{Target, akida, loihi, nir, reference, spleat};
 
 /// Every target, in the order of the documentation.
-pub static TARGETS: &[&dyn Target] =
-    &[&loihi::Loihi, &akida::Akida1, &akida::Akida2, &spleat::Spleat, &reference::Reference];
+pub static TARGETS: &[&dyn Target] = &[
+    &loihi::Loihi,
+    &akida::Akida1,
+    &akida::Akida2,
+    &spleat::Spleat,
+    &nir::Nir,
+    &reference::Reference,
+];
 
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static dyn Target> {

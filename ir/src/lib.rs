@@ -26,6 +26,7 @@ mod infer;
 mod neuron;
 mod op;
 mod quantisation;
+mod real;
 mod spiking;
 mod tensor;
 mod text;
@@ -43,6 +44,10 @@ pub use neuron::{
 };
 pub use op::{Binary, Op, Pool, PoolKind, TensorOp, Unary, Window};
 pub use quantisation::{Quantisation, Rounding};
+pub use real::{
+    RealEdge, RealError, RealFiring, RealLeak, RealNetwork, RealNeurons, RealNode, RealOp,
+    RealSynapses,
+};
 pub use spiking::{
     Accumulator, Coding, Connectivity, Decoder, Encoder, Overflow, Population, Presentation,
     Projection, Readout, SpikingOp,

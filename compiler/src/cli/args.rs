@@ -241,6 +241,18 @@ pub(super) struct TimeArgs {
     pub(super) reset_offset: usize,
 }
 
+/// How neurons in continuous time are run.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct RealArgs {
+    /// Seconds of one timestep of a .nir network [default: 1e-4]
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) dt: Option<f32>,
+    /// How its equations are solved: by Euler's method as snnTorch and Norse do, or exactly
+    /// [default: euler]
+    #[arg(long, value_name = "euler|exact")]
+    pub(super) integration: Option<String>,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(
@@ -273,6 +285,8 @@ pub(super) struct RunArgs {
     pub(super) settle: bool,
     #[command(flatten)]
     pub(super) time: TimeArgs,
+    #[command(flatten)]
+    pub(super) real: RealArgs,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

@@ -150,6 +150,9 @@ fn semantics(name: &str) -> Result<Semantics, Error> {
 /// `compile`
 pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> {
     let targets = resolve_targets(&args.target)?;
+    if let Some(network) = super::reals::open(&args.model)? {
+        return super::reals::compile(args, &targets, &network, common);
+    }
     let import = import_options(&args.import)?;
     if let Some(source) = spiking_float::source(&args.model, &import)? {
         let folders = spiking_float::compile(&source, &targets)?;
@@ -328,6 +331,11 @@ pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
             true => Any::Float(Box::new(opened.network)),
             false => Any::Integer(Loaded::Artefact(Box::new(opened))),
         });
+    }
+    if super::reals::open(path)?.is_some() {
+        let place = format!("`{}`", path.display());
+        let remedy = "`snnc run` runs it, `snnc compile --target nir` writes it anew";
+        return Err(Error::usage(place, "is a network on reals", remedy));
     }
     let imported = import::load(path, &import_options(import)?)?;
     if import::spiking::seems_spiking(&imported.graph) {

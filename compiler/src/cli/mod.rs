@@ -12,6 +12,7 @@ mod fit;
 mod float;
 mod inspect;
 mod progress;
+mod reals;
 mod render;
 mod report;
 mod run;

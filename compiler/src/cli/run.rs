@@ -15,6 +15,9 @@ use crate::evaluate::{Answer, Runner, prediction};
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
+    if let Some(network) = super::reals::open(&args.network)? {
+        return super::reals::run(args, common, &network);
+    }
     let mut loaded = match load_any(&args.network, &args.import)? {
         Any::Float(graph) => return float::run(args, &graph, common),
         Any::Integer(loaded) => loaded,
@@ -190,6 +193,7 @@ fn array_fault(e: impl std::fmt::Display) -> Error {
     Error::input("answer", e.to_string(), "")
 }
 
+/// An array of reals.
 pub(super) fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
     NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
 }
@@ -198,6 +202,7 @@ pub(super) fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Erro
     NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
 }
 
+/// Writes arrays under their names.
 pub(super) fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
     let mut npz = NpzWriter::new(Compression::Stored);
     for (name, array) in arrays {

@@ -1,0 +1,197 @@
+//! `run` and `compile` on networks on reals (`.nir` files that others wrote).
+
+use std::path::Path;
+
+use bytes::Bytes;
+use snnc_backends::format::npy::NpyArray;
+use snnc_backends::format::{ArrayFile, read_array_file};
+use snnc_backends::{File, Target, nir};
+use snnc_ir::{RealError, RealNetwork, RealOp};
+use snnc_runtime::real::{Integration, Method, RealRun};
+
+use super::args::{Common, CompileArgs, Format, RealArgs, RunArgs};
+use super::run::{reals, write_npz};
+use super::{render, tables};
+use crate::artefact::write_all;
+use crate::{Error, Problem};
+
+/// The network on reals at `path`; none where it is another kind of file, or holds integers too.
+///
+/// # Errors
+/// When it is a NIR file that cannot be read.
+pub(super) fn open(path: &Path) -> Result<Option<RealNetwork>, Error> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let Ok(content) = std::fs::read(path) else { return Ok(None) };
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    if !nir::is_nir(&content) || nir::Nir.recognises(&name, &content) {
+        return Ok(None);
+    }
+    let network = nir::real_network(Bytes::from(content), &name);
+    network.map(Some).map_err(|e| Error::input("network", e.to_string(), "export it again"))
+}
+
+fn integration(args: &RealArgs) -> Result<Integration, Error> {
+    let default = Integration::default();
+    let method = match args.integration.as_deref() {
+        None | Some("euler") => Method::Euler,
+        Some("exact") => Method::Exact,
+        Some(other) => {
+            let reason = format!("there is no `{other}`");
+            return Err(Error::usage("--integration", reason, "there are euler and exact"));
+        }
+    };
+    let dt = args.dt.unwrap_or(default.dt);
+    if !(dt > 0.0 && dt.is_finite()) {
+        return Err(Error::usage("--dt", format!("{dt} s is no timestep"), "write --dt 1e-4"));
+    }
+    Ok(Integration { dt, method })
+}
+
+fn faults(errors: Vec<RealError>) -> Error {
+    let problem = |e: RealError| {
+        Problem::new(format!("`{}`", e.node), e.reason, "choose --dt and --integration to match it")
+    };
+    Error::Input(errors.into_iter().map(problem).collect())
+}
+
+/// `run`: samples are (T, ..) or (N, T, ..), answers (N, T, ..).
+pub(super) fn run(args: &RunArgs, common: &Common, network: &RealNetwork) -> Result<(), Error> {
+    let integration = integration(&args.real)?;
+    let (samples, steps) = samples(args, network)?;
+    let [outputs, populations] = [
+        network.indices(|op| *op == RealOp::Output),
+        network.indices(|op| matches!(op, RealOp::Neurons(_))),
+    ];
+    let mut sent: Vec<Vec<f32>> = vec![Vec::new(); network.nodes.len()];
+    let mut potentials: Vec<Vec<f32>> = sent.clone();
+    for sample in &samples {
+        let mut run = RealRun::new(network, integration).map_err(faults)?;
+        for timestep in sample {
+            run.step(std::slice::from_ref(timestep));
+            for &node in outputs.iter().chain(&populations) {
+                sent[node].extend_from_slice(run.sent(node));
+                potentials[node].extend_from_slice(run.potentials(node).unwrap_or_default());
+            }
+        }
+    }
+    let array = |node: usize, values: &[f32]| {
+        let shape = [&[samples.len(), steps], network.nodes[node].shape.as_slice()].concat();
+        reals(&shape, values.iter().copied())
+    };
+    if let (Some(path), Some(&output)) = (&args.output, outputs.first()) {
+        // Writers disagree on dimensions of 1: what arrives there counts.
+        let from = network.sources(output).next().map_or(output, |(source, _)| source);
+        write_npz(path, &[("output".to_owned(), array(from, &sent[output])?)])?;
+    }
+    if let Some(path) = &args.trace {
+        let mut arrays = Vec::new();
+        for &node in &populations {
+            let name = &network.nodes[node].name;
+            arrays.push((name.clone(), array(node, &sent[node])?));
+            arrays.push((format!("{name}.potential"), array(node, &potentials[node])?));
+        }
+        write_npz(path, &arrays)?;
+    }
+    let fires = |node: &&usize| matches!(&network.nodes[**node].op, RealOp::Neurons(n) if n.firing.is_some());
+    let spikes: Vec<(String, usize)> = populations
+        .iter()
+        .filter(fires)
+        .map(|&node| {
+            let spikes = sent[node].iter().filter(|&&v| v != 0.0).count();
+            (network.nodes[node].name.clone(), spikes)
+        })
+        .collect();
+    if common.format == Format::Json {
+        let spikes: serde_json::Map<String, serde_json::Value> =
+            spikes.into_iter().map(|(name, n)| (name, n.into())).collect();
+        return render::json(&serde_json::json!({
+            "samples": samples.len(), "timesteps": steps, "spikes": spikes,
+        }));
+    }
+    if !common.quiet {
+        let rows: Vec<Vec<String>> =
+            spikes.into_iter().map(|(name, n)| vec![name, n.to_string()]).collect();
+        let header = ["population", "spikes"];
+        render::line(tables::table(&header, &rows, 1));
+    }
+    Ok(())
+}
+
+/// What a network takes, timestep by timestep.
+type Sample = Vec<Vec<f32>>;
+
+/// The samples, and the number of timesteps of each.
+fn samples(args: &RunArgs, network: &RealNetwork) -> Result<(Vec<Sample>, usize), Error> {
+    let place = format!("`{}`", args.input.display());
+    let fail = |reason: String, remedy: &str| Error::input(place.clone(), reason, remedy);
+    let wanted = match network.indices(|op| *op == RealOp::Input).as_slice() {
+        [one] => network.nodes[*one].shape.clone(),
+        all => {
+            let reason = format!("has {} inputs, and samples are for one", all.len());
+            return Err(Error::input("network", reason, ""));
+        }
+    };
+    let bytes = std::fs::read(&args.input)
+        .map_err(|e| fail(format!("cannot be read: {e}"), "check the path"))?;
+    let x: NpyArray = match read_array_file(bytes).map_err(|e| fail(e.to_string(), ""))? {
+        ArrayFile::Npy(x) => x,
+        ArrayFile::Npz(npz) => npz
+            .get("x")
+            .map_err(|e| fail(e.to_string(), ""))?
+            .ok_or_else(|| fail("has no array `x`".into(), "name the samples `x`"))?,
+    };
+    let rank = x.shape.len().saturating_sub(wanted.len());
+    let (count, steps) = match (rank, x.shape.as_slice()) {
+        (1, [steps, rest @ ..]) if *rest == wanted[..] => (1, *steps),
+        (2, [count, steps, rest @ ..]) if *rest == wanted[..] => (*count, *steps),
+        _ => {
+            let reason = format!("has shape {:?}, the network takes {wanted:?}", x.shape);
+            return Err(fail(reason, "give (T, ..) or (N, T, ..)"));
+        }
+    };
+    let values = x.to_f32().map_err(|e| fail(e.to_string(), ""))?;
+    let neurons = wanted.iter().product::<usize>().max(1);
+    let timesteps: Vec<Vec<f32>> = values.chunks(neurons).map(<[f32]>::to_vec).collect();
+    let mut samples: Vec<Sample> =
+        timesteps.chunks(steps.max(1)).map(<[Vec<f32>]>::to_vec).collect();
+    samples.truncate(count.min(args.data.limit.unwrap_or(count)));
+    Ok((samples, steps))
+}
+
+/// `compile`: only NIR itself takes reals.
+pub(super) fn compile(
+    args: &CompileArgs,
+    targets: &[&'static dyn Target],
+    network: &RealNetwork,
+    common: &Common,
+) -> Result<(), Error> {
+    let others = targets.iter().filter(|t| t.name() != nir::Nir.name());
+    let problems: Vec<Problem> = others
+        .map(|t| {
+            let reason = format!("is on reals, and {} takes integers", t.name());
+            Problem::new("the network", reason, "compile a quantised ONNX model, or --target nir")
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(Error::Unsupported(problems));
+    }
+    let (content, notes) = nir::write_real(network).map_err(|e| {
+        Error::Unsupported(vec![Problem::new("nir", e.to_string(), "change that node")])
+    })?;
+    if !common.quiet {
+        for note in &notes {
+            render::note(&note.node, &note.text);
+        }
+    }
+    let files = vec![File::new("network.nir", content)];
+    write_all(&args.output, &[("nir".to_owned(), files)])?;
+    let path = args.output.join("nir").join("network.nir");
+    if common.format == Format::Json {
+        let notes = notes.iter().map(|n| format!("{}: {}", n.node, n.text)).collect::<Vec<_>>();
+        return render::json(&serde_json::json!({ "file": path, "notes": notes }));
+    }
+    render::line(format_args!("written to {}", path.display()));
+    Ok(())
+}
