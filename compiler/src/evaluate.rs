@@ -1,5 +1,6 @@
 //! Running networks on data: answers, accuracy, activity, and the distance to the reference.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp, TensorOp};
 use snnc_runtime::spiking::{Activity, Network, Sample};
 use snnc_runtime::tensor::{Program, Value};
 
-use crate::certificate::{Comparison, Measured, compare_sample};
+use crate::certificate::{Comparison, Measured, Verdict, certify, compare_sample};
 use crate::data::{Dataset, Scaling};
 use crate::energy::{self, Counts, Layer, NetworkEnergy, PopulationEnergy, all_profiles};
 use crate::passes::graded;
@@ -43,10 +44,80 @@ enum Body {
 
 /// The quantised network beside the emitted one.
 struct Reference {
-    program: Program,
-    batched: Vec<usize>,
     comparisons: Vec<Comparison>,
-    values: Vec<NodeId>,
+    way: Way,
+}
+
+/// How the quantised network's codes are computed.
+enum Way {
+    /// By the quantised network itself: shape of its input, nodes whose values are compared.
+    Codes { program: Program, batched: Vec<usize>, values: Vec<NodeId> },
+    /// By its graded network in prepared form, where the certificate proves both equal for all inputs:
+    /// the node, and the code of payload 0, of each comparison.
+    Graded { network: Box<Network>, values: Vec<(NodeId, i64)> },
+}
+
+impl Reference {
+    fn new(graph: &Graph, emitted: &Graph) -> Result<Reference, Error> {
+        let conversion = graded::convert(graph)?;
+        let comparisons = Comparison::all(graph, &conversion, emitted);
+        let network = Network::new(&conversion.network).map_err(run_fault)?;
+        let proved = || certify(graph, &conversion, &conversion.network).verdict == Verdict::Proved;
+        if network.is_prepared() && proved() {
+            let value = |c: &Comparison| {
+                let same = |(_, reference): &&(NodeId, NodeId)| *reference == c.reference;
+                let (node, _) = conversion.correspondence.iter().find(same)?;
+                Some((*node, graph[c.reference].ty.quantisation.as_ref()?.zero_at(0)))
+            };
+            if let Some(values) = comparisons.iter().map(value).collect() {
+                let way = Way::Graded { network: Box::new(network), values };
+                return Ok(Reference { comparisons, way });
+            }
+        }
+        let batched = graph.inputs().first().map(|&i| graph[i].ty.shape.clone());
+        let way = Way::Codes {
+            program: Program::new(graph).map_err(run_fault)?,
+            batched: batched.unwrap_or_default(),
+            values: comparisons.iter().map(|c| c.reference).collect(),
+        };
+        Ok(Reference { comparisons, way })
+    }
+
+    /// The codes of one sample; `value` gives it as an input of that shape.
+    fn codes(
+        &self,
+        sample: &Sample,
+        value: impl Fn(&[usize]) -> Result<Value, Error>,
+    ) -> Result<HashMap<NodeId, Vec<i64>>, Error> {
+        let mut codes = HashMap::new();
+        match &self.way {
+            Way::Codes { program, batched, values } => {
+                let keep = &mut |id: NodeId, value: &Value| {
+                    if values.contains(&id)
+                        && let Some(v) = value.as_i64()
+                    {
+                        codes.insert(id, v.to_vec());
+                    }
+                };
+                program.run_with(&[value(batched)?], keep).map_err(run_fault)?;
+            }
+            Way::Graded { network, values } => {
+                let wanted: Vec<NodeId> = values.iter().map(|(id, _)| *id).collect();
+                let keep = &mut |id: NodeId, _, payloads: &[i64]| {
+                    for (c, &(node, zero)) in self.comparisons.iter().zip(values) {
+                        if node == id {
+                            let own = payloads.iter().map(|p| p + zero).collect();
+                            codes.insert(c.reference, own);
+                        }
+                    }
+                };
+                network
+                    .run_showing(std::slice::from_ref(sample), &wanted, keep)
+                    .map_err(run_fault)?;
+            }
+        }
+        Ok(codes)
+    }
 }
 
 /// What a network answers to one sample.
@@ -167,15 +238,7 @@ impl Runner {
             return Err(Error::input("network", "has no input", ""));
         };
         let reference = match quantised {
-            Some(graph) => {
-                let conversion = graded::convert(graph)?;
-                let comparisons = Comparison::all(graph, &conversion, network);
-                let values = comparisons.iter().map(|c| c.reference).collect();
-                let batched =
-                    graph.inputs().first().map(|&i| graph[i].ty.shape.clone()).unwrap_or_default();
-                let program = Program::new(graph).map_err(run_fault)?;
-                Some(Box::new(Reference { program, batched, comparisons, values }))
-            }
+            Some(graph) => Some(Box::new(Reference::new(graph, network)?)),
             None => None,
         };
         let input_shape = network[input].ty.shape.clone();
@@ -221,14 +284,25 @@ impl Runner {
         }
     }
 
-    /// Answers sample `index`, showing every value of a spiking network to `observe`.
+    /// Answers sample `index`.
     ///
     /// # Errors
     /// When the sample does not fit, or an accumulator overflows.
-    pub fn answer(
+    pub fn answer(&self, data: &Dataset, index: usize) -> Result<Answer, Error> {
+        self.answer_showing(data, index, Some(&[]), &mut |_, _, _| {})
+    }
+
+    /// Answers sample `index`, showing the values of the nodes of `wanted` of a spiking network to
+    /// `observe`, each node's in the order of its timesteps; with `None` those of all nodes, which takes
+    /// the scalar interpreter.
+    ///
+    /// # Errors
+    /// As [`Runner::answer`].
+    pub fn answer_showing(
         &self,
         data: &Dataset,
         index: usize,
+        wanted: Option<&[NodeId]>,
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
         match &self.body {
@@ -250,7 +324,8 @@ impl Runner {
                 })
             }
             Body::Spiking { network, reference, .. } => {
-                self.spiking_answer(network, reference.as_deref(), data, index, observe)
+                let reference = reference.as_deref();
+                self.spiking_answer(network, reference, data, index, wanted, observe)
             }
         }
     }
@@ -261,6 +336,7 @@ impl Runner {
         reference: Option<&Reference>,
         data: &Dataset,
         index: usize,
+        wanted: Option<&[NodeId]>,
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
         let step: usize =
@@ -275,29 +351,34 @@ impl Runner {
             Sample::Codes(data.integers(index, self.scaling))
         };
         let mut payloads: HashMap<NodeId, Vec<i64>> = HashMap::new();
-        let wanted: Vec<NodeId> =
+        let compared: Vec<NodeId> =
             reference.iter().flat_map(|r| r.comparisons.iter().map(|c| c.emitted)).collect();
-        let outcome = network
-            .run_with(&[sample], &mut |id, t, value| {
+        let samples = std::slice::from_ref(&sample);
+        let see = &mut |id: NodeId, t: usize, value: &[i64]| {
+            if wanted.is_none_or(|wanted| wanted.contains(&id)) {
                 observe(id, t, value);
-                if wanted.contains(&id) {
-                    let sum = payloads.entry(id).or_insert_with(|| vec![0; value.len()]);
-                    sum.iter_mut().zip(value).for_each(|(s, v)| *s += v);
+            }
+            if compared.contains(&id) {
+                match payloads.entry(id) {
+                    Entry::Vacant(entry) => drop(entry.insert(value.to_vec())),
+                    Entry::Occupied(mut entry) => {
+                        entry.get_mut().iter_mut().zip(value).for_each(|(s, v)| *s += v);
+                    }
                 }
-            })
-            .map_err(run_fault)?;
+            }
+        };
+        let outcome = match wanted {
+            None => network.run_with(samples, see),
+            Some(wanted) => {
+                let mut shown = compared.clone();
+                shown.extend(wanted.iter().filter(|id| !compared.contains(id)));
+                network.run_showing(samples, &shown, see)
+            }
+        };
+        let outcome = outcome.map_err(run_fault)?;
         let measured = match reference {
             Some(r) => {
-                let mut codes = HashMap::new();
-                let input = self.tensor_value(data, index, &r.batched)?;
-                let keep = &mut |id: NodeId, value: &Value| {
-                    if r.values.contains(&id)
-                        && let Some(v) = value.as_i64()
-                    {
-                        codes.insert(id, v.to_vec());
-                    }
-                };
-                r.program.run_with(&[input], keep).map_err(run_fault)?;
+                let codes = r.codes(&sample, |shape| self.tensor_value(data, index, shape))?;
                 compare_sample(&r.comparisons, &codes, &payloads)
             }
             None => Vec::new(),
@@ -335,7 +416,7 @@ impl Runner {
         tick: &(dyn Fn() + Sync),
     ) -> Result<Vec<Answer>, Error> {
         let data = &*data.fitted(&self.input_shape, path)?;
-        let answer = |i| self.answer(data, i, &mut |_, _, _| {}).inspect(|_| tick());
+        let answer = |i| self.answer(data, i).inspect(|_| tick());
         (0..data.len()).into_par_iter().map(answer).collect()
     }
 

@@ -42,9 +42,13 @@ type Sums = Vec<HashMap<String, Vec<f64>>>;
 
 fn sums(network: &Graph, data: &Dataset, (reals, scaling): (bool, Scaling)) -> Result<Sums, Error> {
     let runner = Runner::spiking(network, None, reals, scaling)?;
+    let sends = |&id: &NodeId| {
+        matches!(network[id].as_spiking(), Some(SpikingOp::Population(_) | SpikingOp::Encoder(_)))
+    };
+    let wanted: Vec<NodeId> = network.ids().filter(sends).collect();
     let sample = |index| {
         let mut sums: HashMap<String, Vec<f64>> = HashMap::new();
-        runner.answer(data, index, &mut |id, _, sent| {
+        runner.answer_showing(data, index, Some(&wanted), &mut |id, _, sent| {
             let scale = match network[id].as_spiking() {
                 Some(SpikingOp::Population(p)) => p.scale.clone(),
                 Some(SpikingOp::Encoder(e)) => vec![e.scale],

@@ -53,7 +53,8 @@ pub(super) fn report_saturation(
         return Ok(());
     }
     for i in 0..data.len() {
-        runner.answer(data, i, &mut |id, _, values| log.observe(network, id, values))?;
+        let see = &mut |id, _, values: &[i64]| log.observe(network, id, values);
+        runner.answer_showing(data, i, None, see)?;
     }
     for (id, count) in log.saturated() {
         let text = format!("{count} values saturated in {} samples", data.len());

@@ -160,14 +160,13 @@ fn traced(
     let graph = &opened.network;
     let mut sent: std::collections::BTreeMap<NodeId, Vec<i64>> = Default::default();
     let mut answers = Vec::with_capacity(data.len());
+    let traced = |&id: &NodeId| {
+        matches!(graph[id].as_spiking(), Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)))
+    };
+    let wanted: Vec<NodeId> = graph.ids().filter(traced).collect();
     for i in 0..data.len() {
-        answers.push(runner.answer(data, i, &mut |id, _, value| {
-            if matches!(
-                graph[id].as_spiking(),
-                Some(SpikingOp::Encoder(_) | SpikingOp::Population(_))
-            ) {
-                sent.entry(id).or_default().extend_from_slice(value);
-            }
+        answers.push(runner.answer_showing(data, i, Some(&wanted), &mut |id, _, value| {
+            sent.entry(id).or_default().extend_from_slice(value);
         })?);
     }
     let mut arrays = Vec::with_capacity(sent.len());

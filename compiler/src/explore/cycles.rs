@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use snnc_backends::spleat::aer::events;
 use snnc_backends::spleat::{Checksums, Kind, Layer, Manifest, cycles, read_layers};
 use snnc_backends::{FileSource, ReadError};
-use snnc_ir::Graph;
+use snnc_ir::{Graph, NodeId};
 
 use crate::Error;
 use crate::data::Dataset;
@@ -53,10 +53,15 @@ impl Clocks {
         samples: usize,
     ) -> Result<f64, Error> {
         let samples = samples.min(data.len());
+        let known = |&id: &NodeId| {
+            let name = &network[id].name;
+            self.ports.contains_key(name) || self.senders.contains_key(name)
+        };
+        let wanted: Vec<NodeId> = network.ids().filter(known).collect();
         let mut clocks = 0;
         for index in 0..samples {
             let mut spikes = vec![0u64; self.layers.len()];
-            runner.answer(data, index, &mut |id, _, payloads| {
+            runner.answer_showing(data, index, Some(&wanted), &mut |id, _, payloads| {
                 let name = &network[id].name;
                 for &(layer, port) in self.ports.get(name).into_iter().flatten() {
                     clocks += self.accumulate(layer, port, payloads);

@@ -126,11 +126,10 @@ fn expected(case: &Case<'_>, samples: usize, path: &Path) -> Result<Vec<Vec<f32>
     let (mut values, mut answers) = (Vec::new(), Vec::new());
     for index in 0..samples {
         let mut payloads = Vec::new();
-        let answer = case.runner.answer(data, index, &mut |id, _, sent| {
-            if id == input {
+        let answer =
+            case.runner.answer_showing(data, index, Some(&[input]), &mut |_, _, sent| {
                 payloads = sent.to_vec();
-            }
-        })?;
+            })?;
         let codes = (0..x * y).flat_map(|p| (0..c).map(move |channel| channel * x * y + p));
         let value =
             |i: usize| payloads.get(i).copied().unwrap_or(0) - if pixels { least } else { 0 };

@@ -148,18 +148,19 @@ fn ours(case: &Case<'_>, index: usize) -> Result<(Vec<i64>, Vec<Sent>), Error> {
         })
         .collect();
     let mut input = Vec::new();
-    case.runner.answer(
-        data,
-        index,
-        &mut |id, _, values| match order.iter().position(|&p| p == id) {
-            Some(i) if is_read_out(case.network, id) => {
-                sent[i].frames.push(values.iter().map(|&v| summed(v)).collect());
-            }
-            Some(i) => sent[i].frames.push(values.to_vec()),
-            None if case.network.inputs().contains(&id) => input = values.to_vec(),
-            None => {}
-        },
-    )?;
+    let mut wanted = order.clone();
+    wanted.extend(case.network.inputs());
+    case.runner.answer_showing(data, index, Some(&wanted), &mut |id, _, values| match order
+        .iter()
+        .position(|&p| p == id)
+    {
+        Some(i) if is_read_out(case.network, id) => {
+            sent[i].frames.push(values.iter().map(|&v| summed(v)).collect());
+        }
+        Some(i) => sent[i].frames.push(values.to_vec()),
+        None if case.network.inputs().contains(&id) => input = values.to_vec(),
+        None => {}
+    })?;
     Ok((input, sent))
 }
 

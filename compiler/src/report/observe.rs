@@ -85,10 +85,8 @@ pub fn observe(
         network.order().unwrap_or_default().into_iter().filter(|&id| sends(network, id)).collect();
     let start = std::time::Instant::now();
     let sample = |mut all: Gathered, i: usize| -> Result<Gathered, Error> {
-        let answer = runner.answer(data, i, &mut |id, _, payloads| {
-            if order.contains(&id) {
-                all.see(id, payloads);
-            }
+        let answer = runner.answer_showing(data, i, Some(&order), &mut |id, _, payloads| {
+            all.see(id, payloads);
         })?;
         all.answers.push((i, answer));
         tick();

@@ -1,12 +1,13 @@
 //! Runs spiking graphs: integers throughout, one timestep after the other.
 //!
-//! This is the specification by example of the spiking IR. It favours being obviously right; what
-//! is faster must agree with it bit for bit.
+//! The scalar interpreter (`network`, `neurons`, `projections`) is the specification by example of the
+//! spiking IR and favours being obviously right; what is faster (`prepared`) agrees with it bit for bit.
 
 mod boundary;
 mod float;
 mod network;
 mod neurons;
+mod prepared;
 mod projections;
 #[cfg(test)]
 mod tests;

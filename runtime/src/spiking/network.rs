@@ -1,6 +1,7 @@
 //! A network made ready to run, and its runs.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use snnc_ir::{
     BiasPlacement, Graph, GraphError, NodeId, Op, Population, Presentation, Schedule, SpikingOp,
@@ -9,7 +10,9 @@ use snnc_ir::{
 
 use super::boundary::{Sample, decode, encode, present};
 use super::neurons::{State, StateView};
+use super::prepared::Prepared;
 use super::projections::Synapses;
+use crate::kernels::{Isa, Kernels};
 
 /// Why a network cannot be run, or a run not be finished.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,31 +82,30 @@ pub struct Outcome {
     pub activity: Vec<(NodeId, Activity)>,
 }
 
-/// A spiking graph made ready to run on any number of samples.
+/// A spiking graph made ready to run on any number of samples, on any number of threads at once.
+///
+/// Where bytes and 32-bit sums carry a network exactly it is run in prepared form, bit for bit as the
+/// scalar interpreter would; every other network is run by that.
 #[derive(Debug)]
 pub struct Network {
     graph: Graph,
     order: Vec<NodeId>,
+    prepared: Option<Prepared>,
+    scalar: OnceLock<Result<Scalar, RunError>>,
+    unwired: Scalar,
+}
+
+/// What the scalar interpreter needs beside the graph.
+#[derive(Debug, Default)]
+struct Scalar {
     synapses: HashMap<NodeId, Synapses>,
     delays: HashMap<NodeId, usize>,
 }
 
-/// Timesteps without input after which a network that should settle is given up.
-const SETTLING_LIMIT: usize = 100_000;
-
-impl Network {
-    /// Prepares a graph.
-    ///
-    /// # Errors
-    /// When it has no order, or a node that cannot be run.
-    pub fn new(graph: &Graph) -> Result<Network, RunError> {
-        let order = graph.order()?;
-        if graph.is_float() {
-            let reason = "its neurons are in single precision, not in integers".to_owned();
-            return Err(RunError::Node { node: graph.name.clone(), reason });
-        }
+impl Scalar {
+    fn new(graph: &Graph, order: &[NodeId]) -> Result<Scalar, RunError> {
         let (mut synapses, mut delays) = (HashMap::new(), HashMap::new());
-        for &id in &order {
+        for &id in order {
             let node = &graph[id];
             for operand in graph.operands(id) {
                 let longest = delays.entry(operand.source).or_insert(0);
@@ -116,7 +118,65 @@ impl Network {
                     .insert(id, Synapses::new(&node.name, p, weights, &source, &node.ty.shape)?);
             }
         }
-        Ok(Network { graph: graph.clone(), order, synapses, delays })
+        Ok(Scalar { synapses, delays })
+    }
+}
+
+/// Timesteps without input after which a network that should settle is given up.
+const SETTLING_LIMIT: usize = 100_000;
+
+impl Network {
+    /// Prepares a graph for the kernels that [`Kernels::chosen`] names.
+    ///
+    /// # Errors
+    /// When it has no order, or a node that cannot be run.
+    pub fn new(graph: &Graph) -> Result<Network, RunError> {
+        Network::with_kernels(graph, Kernels::chosen())
+    }
+
+    /// Prepares a graph.
+    ///
+    /// # Errors
+    /// When it has no order, or a node that cannot be run.
+    pub fn with_kernels(graph: &Graph, kernels: Kernels) -> Result<Network, RunError> {
+        let order = graph.order()?;
+        if graph.is_float() {
+            let reason = "its neurons are in single precision, not in integers".to_owned();
+            return Err(RunError::Node { node: graph.name.clone(), reason });
+        }
+        let prepared = Isa::of(kernels).and_then(|isa| Prepared::new(graph, &order, isa));
+        let network = Network {
+            graph: graph.clone(),
+            order,
+            prepared,
+            scalar: OnceLock::new(),
+            unwired: Scalar::default(),
+        };
+        if network.prepared.is_none() {
+            network.scalar()?;
+        }
+        Ok(network)
+    }
+
+    /// Whether it is run in prepared form.
+    pub fn is_prepared(&self) -> bool {
+        self.prepared.is_some()
+    }
+
+    fn scalar(&self) -> Result<&Scalar, RunError> {
+        let scalar = self.scalar.get_or_init(|| Scalar::new(&self.graph, &self.order));
+        scalar.as_ref().map_err(Clone::clone)
+    }
+
+    fn check(&self, samples: &[Sample]) -> Result<(), RunError> {
+        for (i, id) in self.graph.inputs().into_iter().enumerate() {
+            let expected = self.graph[id].ty.len();
+            let found = samples.get(i).map_or(0, Sample::len);
+            if found != expected {
+                return Err(RunError::Input { node: self.graph[id].name.clone(), expected, found });
+            }
+        }
+        Ok(())
     }
 
     /// The graph.
@@ -129,10 +189,34 @@ impl Network {
     /// # Errors
     /// When the samples do not fit, or an accumulator leaves a range that it must not leave.
     pub fn run(&self, samples: &[Sample]) -> Result<Outcome, RunError> {
-        self.run_with(samples, &mut |_, _, _| {})
+        self.run_showing(samples, &[], &mut |_, _, _| {})
     }
 
-    /// Runs one sample and shows every value to `observe`.
+    /// Runs one sample and shows the values of the nodes of `wanted` to `observe`, each node's in the
+    /// order of its timesteps.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn run_showing(
+        &self,
+        samples: &[Sample],
+        wanted: &[NodeId],
+        observe: &mut Observer<'_>,
+    ) -> Result<Outcome, RunError> {
+        if let Some(prepared) = &self.prepared
+            && wanted.iter().all(|&id| prepared.shows(id))
+        {
+            self.check(samples)?;
+            return Ok(prepared.run(&self.graph, samples, wanted, observe));
+        }
+        self.run_with(samples, &mut |id, t, value| {
+            if wanted.contains(&id) {
+                observe(id, t, value);
+            }
+        })
+    }
+
+    /// Runs one sample by the scalar interpreter and shows every value to `observe`.
     ///
     /// # Errors
     /// As [`Network::run`].
@@ -144,7 +228,7 @@ impl Network {
         self.run_with_states(samples, observe, &mut |_, _, _| {})
     }
 
-    /// Runs one sample, shows every value to `observe` and the state of every population at the end
+    /// Runs one sample by the scalar interpreter, shows every value to `observe` and the state of every population at the end
     /// of each timestep to `states`; where the schedule is layer-synchronous, of the last one only.
     ///
     /// # Errors
@@ -156,14 +240,8 @@ impl Network {
         states: &mut StateObserver<'_>,
     ) -> Result<Outcome, RunError> {
         let inputs = self.graph.inputs();
-        let mut run = Run::new(self);
-        for (i, &id) in inputs.iter().enumerate() {
-            let expected = self.graph[id].ty.len();
-            let found = samples.get(i).map_or(0, Sample::len);
-            if found != expected {
-                return Err(RunError::Input { node: self.graph[id].name.clone(), expected, found });
-            }
-        }
+        self.check(samples)?;
+        let mut run = Run::new(self, self.scalar()?);
         let samples: HashMap<NodeId, &Sample> = inputs.into_iter().zip(samples).collect();
         let timesteps = self.graph.timing.timesteps;
         let mut last = timesteps;
@@ -234,12 +312,14 @@ impl Network {
                 _ => {}
             }
         }
-        Network::new(&graph)
+        Network::with_kernels(&graph, Kernels::Scalar)
     }
 
     /// Begins a run on a network made by [`Network::streaming`].
     pub fn stream(&self) -> Stream<'_> {
-        Stream { run: Run::new(self), timesteps: 0 }
+        // `streaming` has prepared the scalar interpreter, or failed.
+        let scalar = self.scalar().unwrap_or(&self.unwired);
+        Stream { run: Run::new(self, scalar), timesteps: 0 }
     }
 }
 
@@ -286,6 +366,7 @@ struct Run<'a> {
     network: &'a Network,
     /// The timestep at which the samples at hand begin.
     first: usize,
+    scalar: &'a Scalar,
     states: HashMap<NodeId, State>,
     /// Values of the last timesteps, newest first, as many as delays ask for.
     history: HashMap<NodeId, Vec<Vec<i64>>>,
@@ -298,7 +379,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(network: &'a Network) -> Self {
+    fn new(network: &'a Network, scalar: &'a Scalar) -> Self {
         let (mut states, mut arrivals) = (HashMap::new(), HashMap::new());
         for &id in &network.order {
             let node = &network.graph[id];
@@ -306,12 +387,22 @@ impl<'a> Run<'a> {
             if let Op::Spiking(SpikingOp::Population(p)) = &node.op {
                 states.insert(id, State::new(p, node.ty.len(), channels));
             }
-            if let Some(s) = network.synapses.get(&id) {
+            if let Some(s) = scalar.synapses.get(&id) {
                 arrivals.insert(id, vec![vec![0; node.ty.len()]; s.max_delay() + 1]);
             }
         }
         let (history, sums, totals) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Run { network, first: 0, states, history, arrivals, sums, totals, activity: HashMap::new() }
+        Run {
+            network,
+            scalar,
+            first: 0,
+            states,
+            history,
+            arrivals,
+            sums,
+            totals,
+            activity: HashMap::new(),
+        }
     }
 
     /// The value of an operand at this timestep (its source may have been computed already or, on a
@@ -480,7 +571,7 @@ impl<'a> Run<'a> {
     fn propagate(&mut self, id: NodeId, payloads: &[i64]) -> Result<Vec<i64>, RunError> {
         let network = self.network;
         let (Some(synapses), Some(arrivals)) =
-            (network.synapses.get(&id), self.arrivals.get_mut(&id))
+            (self.scalar.synapses.get(&id), self.arrivals.get_mut(&id))
         else {
             return Ok(Vec::new());
         };
@@ -570,7 +661,7 @@ impl<'a> Run<'a> {
     }
 
     fn remember(&mut self, id: NodeId, value: Vec<i64>) {
-        let keep = self.network.delays.get(&id).copied().unwrap_or(0) + 1;
+        let keep = self.scalar.delays.get(&id).copied().unwrap_or(0) + 1;
         let history = self.history.entry(id).or_default();
         history.insert(0, value);
         history.truncate(keep);

@@ -1,0 +1,96 @@
+//! What is done byte by byte and sum by sum: encoding, counting, pooling, products without a sum over
+//! channels.
+
+use super::multiversion;
+
+multiversion! {
+    /// Payloads other than 0 and the sum of their magnitudes; a byte stands for itself less `zero`.
+    pub fn activity(bytes: &[u8], zero: u8) -> (u64, u64) {
+        let (mut spikes, mut magnitude) = (0u64, 0u64);
+        // Counts of a chunk stay below 2^8, so that they are added byte by byte.
+        for chunk in bytes.chunks(255 * 64) {
+            let mut counts = [0u8; 64];
+            let mut sums = [0u32; 64];
+            let mut whole = chunk.chunks_exact(64);
+            for bytes in &mut whole {
+                for i in 0..64 {
+                    counts[i] += u8::from(bytes[i] != zero);
+                    sums[i] += u32::from(bytes[i].abs_diff(zero));
+                }
+            }
+            for &byte in whole.remainder() {
+                spikes += u64::from(byte != zero);
+                magnitude += u64::from(byte.abs_diff(zero));
+            }
+            spikes += counts.iter().map(|&c| u64::from(c)).sum::<u64>();
+            magnitude += sums.iter().map(|&s| u64::from(s)).sum::<u64>();
+        }
+        (spikes, magnitude)
+    }
+}
+
+multiversion! {
+    /// `a[i] = max(a[i], b[i])`.
+    pub fn maximum(a: &mut [u8], b: &[u8]) {
+        for (a, &b) in a.iter_mut().zip(b) {
+            *a = (*a).max(b);
+        }
+    }
+}
+
+multiversion! {
+    /// `code[i] = clamp(round_half_even(x[i] / scale), low, high) - low`, not a number counting as 0;
+    /// `low` and `high` are whole, at most 255 apart and of less than 24 bits.
+    pub fn quantise(x: &[f32], scale: f32, low: f32, high: f32, codes: &mut [u8]) {
+        for (code, &x) in codes.iter_mut().zip(x) {
+            let level = (x / scale).round_ties_even();
+            let level = if level.is_nan() { 0.0 } else { level };
+            let level = if level > low { level } else { low };
+            let level = if level < high { level } else { high };
+            *code = (level - low) as i32 as u8;
+        }
+    }
+}
+
+multiversion! {
+    /// Products of each channel with itself alone: `sums[r * width + c] = initial[c] + sum over taps of
+    /// x[rows[r] + taps[k] + c] * weights[k * width + c]` for `stride` channels, or added to `sums`.
+    pub fn diagonal(
+        x: &[u8],
+        rows: &[usize],
+        taps: &[usize],
+        stride: usize,
+        weights: &[i32],
+        initial: &[i32],
+        sums: &mut [i32],
+        add: bool,
+    ) {
+        let width = initial.len();
+        for (&row, sums) in rows.iter().zip(sums.chunks_exact_mut(width.max(1))) {
+            if !add {
+                sums.fill(0);
+            }
+            for (sum, &initial) in sums.iter_mut().zip(initial) {
+                *sum = sum.wrapping_add(initial);
+            }
+            for (&tap, weights) in taps.iter().zip(weights.chunks_exact(width.max(1))) {
+                let bytes = &x[row + tap..][..stride];
+                for ((sum, &byte), &w) in sums.iter_mut().zip(bytes).zip(weights) {
+                    *sum = sum.wrapping_add(i32::from(byte).wrapping_mul(w));
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// `sums[i] += gain[i % width] * terms[i]`.
+    pub fn add_scaled(terms: &[i32], gain: &[i32], sums: &mut [i32]) {
+        let width = gain.len().max(1);
+        for (sums, terms) in sums.chunks_exact_mut(width).zip(terms.chunks_exact(width)) {
+            for ((sum, &term), &gain) in sums.iter_mut().zip(terms).zip(gain) {
+                *sum = sum.wrapping_add(gain.wrapping_mul(term));
+            }
+        }
+    }
+}

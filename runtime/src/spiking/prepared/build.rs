@@ -1,0 +1,298 @@
+//! From a spiking graph to a plan: maps laid out, weights packed, neurons chosen.
+
+use std::collections::HashMap;
+
+use snnc_ir::analysis::Interval;
+use snnc_ir::{
+    BiasPlacement, Graph, Neuron, NodeId, Op, Population, Presentation, Schedule, SpikingOp, Window,
+};
+
+use super::fire::{self, Facts};
+use super::map::{Map, extents};
+use super::synapses::{Geometry, Synapses};
+use super::{Action, Layer, Plan, Pool, Source, Totals};
+use crate::kernels::Isa;
+use crate::kernels::product::BLOCK;
+
+/// A run of more timesteps would need large buffers.
+const LONGEST: usize = 1 << 12;
+
+/// Potentials are kept as 32-bit integers below this size.
+const LARGEST: i64 = 1 << 30;
+
+pub(super) struct Builder<'a> {
+    graph: &'a Graph,
+    steps: usize,
+    behind_barrier: bool,
+    maps: Vec<Map>,
+    totals: Vec<Totals>,
+    sources: HashMap<NodeId, Source>,
+    actions: Vec<Action>,
+}
+
+impl<'a> Builder<'a> {
+    /// The plan of a graph, `None` if it belongs to the scalar interpreter.
+    pub(super) fn plan(graph: &'a Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
+        let behind_barrier = match graph.timing.schedule {
+            Schedule::Streaming => false,
+            Schedule::LayerSynchronous => true,
+            Schedule::UntilSettled => return None,
+        };
+        let steps = graph.timing.timesteps;
+        let delayed = |&id: &NodeId| graph.operands(id).iter().any(|o| o.delay != 0);
+        if !(1..=LONGEST).contains(&steps) || order.iter().any(delayed) {
+            return None;
+        }
+        let mut builder = Builder {
+            graph,
+            steps,
+            behind_barrier,
+            maps: Vec::new(),
+            totals: Vec::new(),
+            sources: HashMap::new(),
+            actions: Vec::new(),
+        };
+        for &id in order {
+            builder.node(id)?;
+        }
+        Some(builder.finish(isa))
+    }
+
+    fn finish(self, isa: Isa) -> Plan {
+        let layers = self.actions.iter().filter_map(|a| match a {
+            Action::Layer(layer) => Some(layer),
+            _ => None,
+        });
+        let (mut constant, mut varying, mut patches) = (0, 0, 0);
+        for layer in layers {
+            constant = constant.max(layer.block * layer.width);
+            varying = varying.max(layer.block * self.steps * layer.width);
+            for s in &layer.synapses {
+                let rows = layer.block * self.maps[s.from].steps;
+                patches = patches.max(rows * s.patch_len());
+            }
+        }
+        Plan {
+            isa,
+            steps: self.steps,
+            maps: self.maps,
+            totals: self.totals,
+            actions: self.actions,
+            sources: self.sources,
+            sums: [constant, varying],
+            patches,
+        }
+    }
+
+    fn node(&mut self, id: NodeId) -> Option<()> {
+        let graph = self.graph;
+        let Op::Spiking(op) = &graph[id].op else { return None };
+        match op {
+            SpikingOp::Encoder(e) => {
+                let (low, high) = (e.minimum - e.zero_point, e.maximum - e.zero_point);
+                let (range, constant) = match e.presentation {
+                    Presentation::EveryTimestep => (Interval::new(low, high), true),
+                    Presentation::Once => (Interval::new(low, high), self.steps == 1),
+                    Presentation::BitSerial { .. } => (Interval::new(0, 1), false),
+                    Presentation::InTime => return None,
+                };
+                let to = self.map(id, range.with_zero(), constant, true)?;
+                let input = graph.inputs().iter().position(|&i| i == id)?;
+                self.actions.push(Action::Encode { input, encoder: e.clone(), to });
+            }
+            // A projection is a part of the layer that it leads to.
+            SpikingOp::Projection(p) => {
+                let users = graph.users(id);
+                let onto =
+                    |&u: &NodeId| matches!(graph[u].as_spiking(), Some(SpikingOp::Population(_)));
+                if users.len() != 1 || !users.iter().all(onto) || !p.delays.is_empty() {
+                    return None;
+                }
+            }
+            SpikingOp::Population(p) => self.layer(id, p)?,
+            SpikingOp::MaxPool { window } => self.pool(id, window)?,
+            SpikingOp::Concatenate { axis: 0 } => self.concatenate(id)?,
+            SpikingOp::Concatenate { .. } | SpikingOp::RunningMaxPool { .. } => return None,
+            SpikingOp::Decoder(d) => {
+                let from = *self.sources.get(&graph.source(id, 0)?)?;
+                self.actions.push(Action::Decode { id, from, decoder: d.clone() });
+            }
+        }
+        Some(())
+    }
+
+    /// Adds the map of a node, with the borders that its readers need.
+    fn map(&mut self, id: NodeId, sent: Interval, constant: bool, counted: bool) -> Option<usize> {
+        let graph = self.graph;
+        let [channels, height, width] = extents(&graph[id].ty.shape)?;
+        if sent.high.checked_sub(sent.low).is_none_or(|span| span > 255) {
+            return None;
+        }
+        let mut map = Map {
+            id,
+            channels,
+            height,
+            width,
+            stride: if channels < 4 { channels } else { channels.next_multiple_of(4) },
+            steps: if constant { 1 } else { self.steps },
+            repeats: if constant { self.steps } else { 1 },
+            low: sent.low,
+            high: sent.high,
+            border: [0; 4],
+            counted,
+            projects: false,
+            fan_out: Vec::new(),
+        };
+        let mut readers = Vec::new();
+        for user in graph.users(id) {
+            if let Some(SpikingOp::Projection(p)) = graph[user].as_spiking() {
+                let geometry = Geometry::of(graph, user, p)?;
+                for (own, needed) in map.border.iter_mut().zip(geometry.border()) {
+                    *own = (*own).max(needed);
+                }
+                readers.push(geometry);
+            }
+        }
+        for reader in &readers {
+            map.projects = true;
+            map.add_fan_out(|y, x| reader.fan_out(y, x));
+        }
+        if map.fan_out.is_empty() {
+            map.add_fan_out(|_, _| 0);
+        }
+        self.maps.push(map);
+        let index = self.maps.len() - 1;
+        self.sources.insert(id, Source::Map(index));
+        Some(index)
+    }
+
+    fn source_map(&self, id: NodeId) -> Option<usize> {
+        match self.sources.get(&id)? {
+            Source::Map(index) => Some(*index),
+            Source::Totals(_) => None,
+        }
+    }
+
+    fn layer(&mut self, id: NodeId, p: &Population) -> Option<()> {
+        let graph = self.graph;
+        let [channels, height, width] = extents(&graph[id].ty.shape)?;
+        let mut arriving = vec![Interval::new(0, 0); channels];
+        let mut synapses = Vec::new();
+        for projection in graph.sources(id) {
+            let from = self.source_map(graph.source(projection, 0)?)?;
+            let (own, bounds) = Synapses::new(graph, projection, (from, &self.maps[from]))?;
+            for (sum, more) in arriving.iter_mut().zip(bounds) {
+                *sum = sum.plus(more);
+            }
+            synapses.push(own);
+        }
+        let frames = if self.behind_barrier { self.steps as i64 } else { 1 };
+        let bias = (0..channels).map(|c| small(p.bias_at(c))).collect::<Option<Vec<i32>>>()?;
+        for (sum, &bias) in arriving.iter_mut().zip(&bias) {
+            let bias = Interval::new(bias.into(), bias.into()).with_zero();
+            *sum = sum.plus(bias).times(frames);
+        }
+        let facts = Facts {
+            population: p,
+            channels,
+            timesteps: self.steps,
+            behind_barrier: self.behind_barrier,
+            arriving: &arriving,
+        };
+        let (fire, to) = if matches!(p.neuron, Neuron::Accumulate) {
+            let fire = fire::choose(&facts, Interval::new(0, 0))?;
+            self.totals.push(Totals { id, neurons: channels * height * width });
+            let to = Source::Totals(self.totals.len() - 1);
+            self.sources.insert(id, to);
+            (fire, to)
+        } else {
+            let sent = fire::range(&facts)?;
+            let fire = fire::choose(&facts, sent)?;
+            (fire, Source::Map(self.map(id, sent, false, true)?))
+        };
+        let most = synapses.iter().map(|s| self.maps[s.from].steps).max().unwrap_or(1);
+        let mut padded = bias;
+        padded.resize(channels.next_multiple_of(BLOCK), 0);
+        self.actions.push(Action::Layer(Box::new(Layer {
+            to,
+            places: match to {
+                Source::Map(index) => self.maps[index].places(),
+                Source::Totals(_) => (0..height * width).collect(),
+            },
+            channels,
+            width: padded.len(),
+            block: (ROWS / most).clamp(1, height * width),
+            bias: padded,
+            bias_at: match p.bias_placement {
+                BiasPlacement::EveryTimestep => None,
+                BiasPlacement::FirstTimestep => Some(0),
+                BiasPlacement::AfterLastTimestep => Some(self.steps - 1),
+            },
+            population: p.clone(),
+            behind_barrier: self.behind_barrier,
+            synapses,
+            fire,
+        })));
+        Some(())
+    }
+
+    fn pool(&mut self, id: NodeId, window: &Window) -> Option<()> {
+        let from = self.source_map(self.graph.source(id, 0)?)?;
+        let (low, high) = (self.maps[from].low, self.maps[from].high);
+        let constant = self.maps[from].steps == 1 && self.maps[from].repeats == self.steps;
+        let to = self.map(id, Interval::new(low, high), constant, true)?;
+        let plane = |v: &[usize], fill: usize| match *v {
+            [x] => Some([fill, x]),
+            [y, x] => Some([y, x]),
+            _ => None,
+        };
+        let (kernel, strides) = (plane(&window.kernel, 1)?, plane(&window.strides, 1)?);
+        let (dilations, before) = (plane(&window.dilations, 1)?, plane(&window.before, 0)?);
+        let (source, own) = (&self.maps[from], &self.maps[to]);
+        let mut windows = Vec::with_capacity(own.height * own.width);
+        for y in 0..own.height {
+            for x in 0..own.width {
+                let mut cells = Vec::with_capacity(kernel[0] * kernel[1]);
+                for (ky, kx) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (y, x))) {
+                    let along = |at: usize, k: usize, axis: usize| {
+                        (at * strides[axis] + k * dilations[axis]).checked_sub(before[axis])
+                    };
+                    let (sy, sx) = (along(y, ky, 0), along(x, kx, 1));
+                    if let (Some(sy), Some(sx)) = (sy, sx)
+                        && sy < source.height
+                        && sx < source.width
+                    {
+                        cells.push(source.place(sy, sx));
+                    }
+                }
+                windows.push((own.place(y, x), cells));
+            }
+        }
+        self.actions.push(Action::Pool(Pool { from, to, windows }));
+        Some(())
+    }
+
+    fn concatenate(&mut self, id: NodeId) -> Option<()> {
+        let parts = self.graph.sources(id);
+        let parts = parts.into_iter().map(|s| self.source_map(s)).collect::<Option<Vec<_>>>()?;
+        let (first, rest) = parts.split_first()?;
+        let mut sent = Interval::new(self.maps[*first].low, self.maps[*first].high);
+        for &part in rest {
+            sent = sent.union(Interval::new(self.maps[part].low, self.maps[part].high));
+            if self.maps[part].steps != self.maps[*first].steps {
+                return None;
+            }
+        }
+        let constant = self.maps[*first].steps == 1 && self.maps[*first].repeats == self.steps;
+        let to = self.map(id, sent, constant, false)?;
+        self.actions.push(Action::Concatenate { parts, to });
+        Some(())
+    }
+}
+
+/// About so many rows of sums are computed before their neurons run, so that sums stay in the cache.
+const ROWS: usize = 64;
+
+fn small(x: i64) -> Option<i32> {
+    i32::try_from(x).ok().filter(|x| i64::from(*x).abs() < LARGEST)
+}

@@ -1,0 +1,174 @@
+//! Which kernel runs the neurons of a population.
+
+use snnc_ir::analysis::{Interval, bisect_thresholds};
+use snnc_ir::{Comparison, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Population, Reset};
+
+use crate::kernels::neurons::{Binary, Line, fit};
+use crate::kernels::product::BLOCK;
+
+/// How the neurons of a layer are run.
+#[derive(Debug)]
+pub(super) enum Fire {
+    Binary(Binary),
+    Line(Line),
+    /// Never fires: the potential is read out.
+    Accumulate,
+    /// One by one, by the neuron's own definition.
+    Each,
+}
+
+/// What is known of a population before its neurons are chosen.
+pub(super) struct Facts<'a> {
+    pub(super) population: &'a Population,
+    pub(super) channels: usize,
+    pub(super) timesteps: usize,
+    pub(super) behind_barrier: bool,
+    /// What can arrive in one timestep, bias included or not, channel by channel; of the whole frame
+    /// behind a barrier.
+    pub(super) arriving: &'a [Interval],
+}
+
+/// The payloads that neurons can send, 0 among them; `None` where that is not known.
+pub(super) fn range(facts: &Facts<'_>) -> Option<Interval> {
+    let ends = |neuron: &Neuron| {
+        let answer = |c: usize, v: i64| neuron.single_shot(c, v);
+        let mut range = Interval::new(0, 0);
+        for (c, v) in facts.arriving.iter().enumerate() {
+            range = range.union(Interval::new(answer(c, v.low)?, answer(c, v.high)?));
+        }
+        Some(range)
+    };
+    match &facts.population.neuron {
+        Neuron::IntegrateAndFire(n) => Some(spikes(n)),
+        Neuron::Lookup { table, .. } => {
+            Some(Interval::new(*table.iter().min()?, *table.iter().max()?).with_zero())
+        }
+        Neuron::Accumulate | Neuron::SigmaDelta(_) | Neuron::CurrentBased(_) => None,
+        neuron => ends(neuron),
+    }
+}
+
+fn spikes(n: &IntegrateAndFire) -> Interval {
+    let low = match n.signed_limit {
+        None => 0,
+        Some(NegativeSpikes::Below(_)) => -1,
+        Some(NegativeSpikes::Retracting { .. }) => -n.maximum,
+    };
+    let levels = Interval::new(low, n.maximum.max(1));
+    match &n.decode {
+        None => levels.with_zero(),
+        Some(values) => {
+            let each = values.0.iter().flatten().map(|&value| levels.times(value));
+            each.fold(Interval::new(0, 0), Interval::union)
+        }
+    }
+}
+
+/// The kernel of a population whose payloads are in `sent`; `None` where a 32-bit potential might
+/// overflow, or the neuron belongs to the scalar interpreter.
+pub(super) fn choose(facts: &Facts<'_>, sent: Interval) -> Option<Fire> {
+    let fits = |x: i64| x.unsigned_abs() < 1 << 30;
+    if !facts.arriving.iter().all(|v| fits(v.low) && fits(v.high)) {
+        return None;
+    }
+    match &facts.population.neuron {
+        Neuron::SigmaDelta(_) | Neuron::CurrentBased(_) => None,
+        Neuron::Accumulate => Some(Fire::Accumulate),
+        Neuron::IntegrateAndFire(n) if facts.timesteps > 1 => {
+            Some(binary(facts, n, sent).map_or(Fire::Each, Fire::Binary))
+        }
+        _ => Some(line(facts, sent).map_or(Fire::Each, Fire::Line)),
+    }
+}
+
+/// Neurons of one threshold without leak.
+fn binary(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Binary> {
+    if n.maximum != 1 || n.signed_limit.is_some() || n.leak != Leak::None {
+        return None;
+    }
+    let table = |rows: &snnc_ir::TimeTable| rows.0.iter().map(Vec::len).max().unwrap_or(1);
+    let amounts = match &n.reset {
+        Reset::SoftBy(amount) => amount,
+        _ => &n.threshold,
+    };
+    let varies = table(&n.threshold).max(table(amounts)).max(n.decode.as_ref().map_or(1, table));
+    let steps = if varies > 1 { facts.timesteps } else { 1 };
+    let width = facts.channels.next_multiple_of(BLOCK);
+    let mut own = Binary {
+        silence: (-sent.low) as u8,
+        behind_barrier: facts.behind_barrier,
+        initial: vec![0; width],
+        hard: None,
+        ..Binary::default()
+    };
+    let initial = |c: usize| n.initial[if n.initial.len() == 1 { 0 } else { c }];
+    let fits = |x: i64| i32::try_from(x).ok().filter(|x| x.unsigned_abs() < 1 << 30);
+    if let Reset::Hard(value) = n.reset {
+        own.hard = Some(fits(value)?);
+    }
+    let mut furthest = own.hard.unwrap_or(0).unsigned_abs() as u64;
+    for c in 0..facts.channels {
+        own.initial[c] = fits(initial(c))?;
+        furthest = furthest.max(own.initial[c].unsigned_abs().into());
+    }
+    for t in 0..steps {
+        for c in 0..width {
+            if c >= facts.channels {
+                own.threshold.push(i32::MAX);
+                own.amount.push(0);
+                own.spike.push(own.silence);
+                continue;
+            }
+            let above = i64::from(n.comparison == Comparison::Above);
+            let threshold = n.threshold.at(c, t);
+            let value = n.decode.as_ref().map_or(1, |d| d.at(c, t));
+            own.threshold.push(fits(threshold.saturating_add(above))?);
+            own.amount.push(fits(amounts.at(c, t))?);
+            own.spike.push(u8::try_from(value - sent.low).ok()?);
+        }
+    }
+    let arriving = facts.arriving.iter().map(|v| v.magnitude()).max().unwrap_or(0);
+    let amount = own.amount.iter().map(|a| a.unsigned_abs()).max().unwrap_or(0);
+    let each = arriving.saturating_add(amount.into());
+    let bound = each.saturating_mul(facts.timesteps as u64).saturating_add(furthest);
+    (bound < 1 << 31).then_some(own)
+}
+
+/// Neurons whose answer depends on what arrives alone, and never falls as that grows.
+fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
+    let neuron = &facts.population.neuron;
+    if let Neuron::Lookup { table, .. } = neuron
+        && !table.is_sorted()
+    {
+        return None;
+    }
+    neuron.single_shot(0, 0)?;
+    let width = facts.channels.next_multiple_of(BLOCK);
+    let silence = (-sent.low) as u8;
+    let mut own = Line {
+        slope: vec![0.0; width],
+        offset: vec![f32::from(silence); width],
+        low: 0.0,
+        high: (sent.high - sent.low) as f32,
+        silence,
+        behind_barrier: facts.behind_barrier,
+    };
+    for (c, reach) in facts.arriving.iter().enumerate() {
+        let thresholds = match neuron {
+            Neuron::Graded(n) => (sent.low + 1..=sent.high)
+                .map(|level| match level {
+                    _ if level <= n.minimum => reach.low,
+                    _ if level > n.maximum => reach.high + 1,
+                    _ => n.threshold(c, level),
+                })
+                .collect(),
+            _ => bisect_thresholds(
+                |v| neuron.single_shot(c, v).unwrap_or(sent.low),
+                (reach.low, reach.high),
+                (sent.low, sent.high),
+            ),
+        };
+        (own.slope[c], own.offset[c]) = fit(&thresholds, (reach.low, reach.high))?;
+    }
+    Some(own)
+}

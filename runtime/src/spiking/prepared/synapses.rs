@@ -1,0 +1,282 @@
+//! Projections with their weights packed for the kernels.
+
+use snnc_ir::analysis::Interval;
+use snnc_ir::{Connectivity, Graph, NodeId, Overflow, Projection, SpikingOp, saturate};
+
+use super::map::{Map, extents};
+use crate::kernels::product::{BLOCK, Product};
+
+/// One projection onto a population.
+#[derive(Debug)]
+pub(super) struct Synapses {
+    /// Map whose payloads it carries.
+    pub(super) from: usize,
+    /// Where the first tap of each target place lies in the map.
+    pub(super) bases: Vec<usize>,
+    pub(super) arithmetic: Arithmetic,
+    /// Multiplier of the sum for each channel, padded to whole blocks; none means 1.
+    pub(super) gain: Vec<i32>,
+}
+
+#[derive(Debug)]
+pub(super) enum Arithmetic {
+    /// Every channel meets every other.
+    Product { product: Product, patches: Option<Patches> },
+    /// Every channel meets itself alone.
+    Diagonal { taps: Vec<usize>, weights: Vec<i32>, initial: Vec<i32> },
+}
+
+/// Patches that are copied together, for maps of fewer than 4 channels.
+#[derive(Debug)]
+pub(super) struct Patches {
+    /// Runs of bytes: distance from the row, length.
+    pub(super) runs: Vec<(usize, usize)>,
+    /// Bytes of a patch, a multiple of 4.
+    pub(super) len: usize,
+}
+
+/// A projection over maps: `[kernel height, kernel width]` and the rest likewise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub(super) kernel: [usize; 2],
+    pub(super) strides: [usize; 2],
+    pub(super) dilations: [usize; 2],
+    pub(super) before: [usize; 2],
+    pub(super) output: [usize; 2],
+    /// Channels, height and width of the source.
+    pub(super) source: [usize; 3],
+    pub(super) targets: usize,
+    pub(super) groups: usize,
+}
+
+impl Geometry {
+    /// The geometry of projection `id`; a dense one is a convolution whose kernel is the whole map.
+    pub(super) fn of(graph: &Graph, id: NodeId, p: &Projection) -> Option<Geometry> {
+        let source = extents(&graph[graph.source(id, 0)?].ty.shape)?;
+        let [targets, height, width] = extents(&graph[id].ty.shape)?;
+        let whole = Geometry {
+            kernel: [1, 1],
+            strides: [1, 1],
+            dilations: [1, 1],
+            before: [0, 0],
+            output: [height, width],
+            source,
+            targets,
+            groups: 1,
+        };
+        match &p.connectivity {
+            Connectivity::Dense if height * width == 1 => {
+                Some(Geometry { kernel: [source[1], source[2]], ..whole })
+            }
+            Connectivity::Dense => None,
+            Connectivity::OneToOne => Some(Geometry { groups: source[0], ..whole }),
+            Connectivity::Convolution { window, groups } => {
+                let plane = |v: &[usize], fill: usize| match *v {
+                    [x] => Some([fill, x]),
+                    [y, x] => Some([y, x]),
+                    _ => None,
+                };
+                Some(Geometry {
+                    kernel: plane(&window.kernel, 1)?,
+                    strides: plane(&window.strides, 1)?,
+                    dilations: plane(&window.dilations, 1)?,
+                    before: plane(&window.before, 0)?,
+                    groups: *groups,
+                    ..whole
+                })
+            }
+        }
+    }
+
+    /// Places of silence that the map needs above, left, below and right.
+    pub(super) fn border(&self) -> [usize; 4] {
+        let after = |axis: usize| {
+            let reach = (self.output[axis] - 1) * self.strides[axis]
+                + (self.kernel[axis] - 1) * self.dilations[axis]
+                + 1;
+            reach.saturating_sub(self.before[axis] + self.source[1 + axis])
+        };
+        [self.before[0], self.before[1], after(0), after(1)]
+    }
+
+    /// Synapses of each channel of the source at a place.
+    pub(super) fn fan_out(&self, y: usize, x: usize) -> u64 {
+        let met = |axis: usize, i: usize| {
+            let meets = |k: &usize| {
+                let distance = (i + self.before[axis]).checked_sub(k * self.dilations[axis]);
+                distance.is_some_and(|d| {
+                    d % self.strides[axis] == 0 && d / self.strides[axis] < self.output[axis]
+                })
+            };
+            (0..self.kernel[axis]).filter(meets).count()
+        };
+        (met(0, y) * met(1, x) * (self.targets / self.groups)) as u64
+    }
+
+    fn taps(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let [height, width] = self.kernel;
+        let all = (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)));
+        all.map(|(y, x)| (y * self.dilations[0], x * self.dilations[1]))
+    }
+
+    fn bases(&self, map: &Map) -> Vec<usize> {
+        let [height, width] = self.output;
+        let all = (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)));
+        let at = |(y, x): (usize, usize)| {
+            map.bordered(
+                y * self.strides[0] + map.border[0] - self.before[0],
+                x * self.strides[1] + map.border[1] - self.before[1],
+            )
+        };
+        all.map(at).collect()
+    }
+}
+
+/// The weights of a projection as numbers, shifts of the payload in them, with what each channel of
+/// the target can receive.
+struct Weights {
+    values: Vec<i64>,
+    /// Weights of one target.
+    each: usize,
+    bounds: Vec<Interval>,
+}
+
+/// The integers that payloads in `sent` can become in the accumulator, if it never overflows.
+fn weights(p: &Projection, node: &snnc_ir::Node, g: &Geometry, sent: Interval) -> Option<Weights> {
+    let data = node.data.as_ref()?;
+    let mut values = data.to_i64().ok()?;
+    let taps = g.kernel[0] * g.kernel[1];
+    let sources = g.source[0] / g.groups;
+    let each = sources * taps;
+    if p.connectivity == Connectivity::OneToOne && values.len() == 1 {
+        values = vec![values[0]; g.targets];
+    }
+    if values.len() != each * g.targets || p.binary && (sent.low < 0 || sent.high > 1) {
+        return None;
+    }
+    let holds = |i: Interval| {
+        let bits = p.accumulator.bits;
+        saturate(i.low, bits) == i.low && saturate(i.high, bits) == i.high
+    };
+    if p.input_shift.len() > 1 && p.input_shift.len() != g.source[0] {
+        return None;
+    }
+    let saturates = matches!(p.accumulator.overflow, Overflow::Saturate | Overflow::SaturateEach);
+    let (mut bounds, per_group) = (Vec::with_capacity(g.targets), g.targets / g.groups);
+    for (target, row) in values.chunks_exact_mut(each).enumerate() {
+        let mut sum = Interval::new(0, 0);
+        for (i, w) in row.iter_mut().enumerate() {
+            let channel = target / per_group * sources + i / taps;
+            let shift = match p.input_shift.as_slice() {
+                _ if p.binary => 0,
+                [] => 0,
+                [shift] => *shift,
+                shifts => shifts[channel],
+            };
+            if shift > 31 || saturates && !holds(sent.times(1 << shift)) {
+                return None;
+            }
+            *w = w.checked_mul(1 << shift)?;
+            sum = sum.plus(sent.times(*w).with_zero());
+        }
+        if !holds(sum) {
+            return None;
+        }
+        bounds.push(sum.times(p.gain_at(target)));
+    }
+    Some(Weights { values, each, bounds })
+}
+
+impl Synapses {
+    /// Packs the weights of projection `id`; `None` where bytes cannot carry it exactly. With it comes
+    /// what each target channel can receive in one timestep.
+    pub(super) fn new(
+        graph: &Graph,
+        id: NodeId,
+        (from, map): (usize, &Map),
+    ) -> Option<(Synapses, Vec<Interval>)> {
+        let Some(SpikingOp::Projection(p)) = graph[id].as_spiking() else { return None };
+        let g = Geometry::of(graph, id, p)?;
+        let w = weights(p, &graph[id], &g, Interval::new(map.low, map.high))?;
+        let small = |x: i64| i32::try_from(x).ok();
+        let width = g.targets.next_multiple_of(BLOCK);
+        // A byte stands for the payload less `low`, so that sums of bytes lack `low * weights`.
+        let initial = w
+            .values
+            .chunks_exact(w.each)
+            .map(|row| small(row.iter().sum::<i64>().checked_mul(map.low)?))
+            .collect::<Option<Vec<i32>>>()?;
+        let mut gain = Vec::new();
+        if p.gain.iter().any(|&gain| gain != 1) {
+            gain = (0..g.targets).map(|c| small(p.gain_at(c))).collect::<Option<_>>()?;
+            gain.resize(width, 0);
+        }
+        let taps: Vec<usize> = g.taps().map(|(y, x)| map.bordered(y, x)).collect();
+        let arithmetic = if g.groups > 1 && g.groups == g.source[0] && g.targets == g.groups {
+            diagonal(&w, taps, initial, width)?
+        } else {
+            product(&w, &g, map, taps, &initial)?
+        };
+        Some((Synapses { from, bases: g.bases(map), arithmetic, gain }, w.bounds))
+    }
+
+    /// Bytes of patches for one row, 0 if none are copied.
+    pub(super) fn patch_len(&self) -> usize {
+        match &self.arithmetic {
+            Arithmetic::Product { patches: Some(patches), .. } => patches.len,
+            _ => 0,
+        }
+    }
+}
+
+fn diagonal(
+    w: &Weights,
+    taps: Vec<usize>,
+    mut initial: Vec<i32>,
+    width: usize,
+) -> Option<Arithmetic> {
+    let mut weights = vec![0i32; taps.len() * width];
+    for (c, row) in w.values.chunks_exact(w.each).enumerate() {
+        for (tap, &value) in row.iter().enumerate() {
+            weights[tap * width + c] = i32::try_from(value).ok()?;
+        }
+    }
+    initial.resize(width, 0);
+    Some(Arithmetic::Diagonal { taps, weights, initial })
+}
+
+fn product(
+    w: &Weights,
+    g: &Geometry,
+    map: &Map,
+    taps: Vec<usize>,
+    initial: &[i32],
+) -> Option<Arithmetic> {
+    let bytes: Vec<i8> = w.values.iter().map(|&v| i8::try_from(v).ok()).collect::<Option<_>>()?;
+    let (count, sources) = (taps.len(), g.source[0] / g.groups);
+    let per_group = g.targets / g.groups;
+    // Channels of another group have the weight 0.
+    let weight = |target: usize, tap: usize, channel: usize| match channel
+        .checked_sub(target / per_group * sources)
+    {
+        Some(within) if within < sources => bytes[target * w.each + within * count + tap],
+        _ => 0,
+    };
+    let channels = g.source[0];
+    if map.stride.is_multiple_of(4) {
+        let product = Product::new(taps, channels, initial, weight);
+        return Some(Arithmetic::Product { product, patches: None });
+    }
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &tap in &taps {
+        match runs.last_mut() {
+            Some((from, len)) if *from + *len == tap => *len += channels,
+            _ => runs.push((tap, channels)),
+        }
+    }
+    let product = Product::new(vec![0], count * channels, initial, |target, _, i| {
+        weight(target, i / channels, i % channels)
+    });
+    let len = (count * channels).next_multiple_of(4);
+    Some(Arithmetic::Product { product, patches: Some(Patches { runs, len }) })
+}

@@ -1,0 +1,360 @@
+//! The prepared form of a network against the scalar interpreter: outcome, activity and every payload,
+//! for every instruction set of this processor.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use snnc_ir::{
+    Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity, DType, Decoder,
+    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Node, NodeId,
+    Overflow, Population, Presentation, Projection, Readout, Reset, Rounding, Schedule, SpikingOp,
+    Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
+};
+use snnc_runtime::kernels::Kernels;
+use snnc_runtime::spiking::{Network, Sample};
+
+/// Numbers that look random and depend on the seed alone.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let x = self.0 ^ (self.0 >> 29);
+        x.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 20
+    }
+
+    fn range(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.roll() % (high - low + 1) as u64) as i64
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.roll().is_multiple_of(n)
+    }
+
+    fn many(&mut self, n: usize, low: i64, high: i64) -> Vec<i64> {
+        (0..n).map(|_| self.range(low, high)).collect()
+    }
+}
+
+fn integrate_and_fire(dice: &mut Dice, channels: usize, steps: usize) -> Neuron {
+    let rows = if dice.one_in(2) { channels } else { 1 };
+    let columns = if dice.one_in(3) { steps } else { 1 };
+    let mut table =
+        |low, high| TimeTable((0..rows).map(|_| dice.many(columns, low, high)).collect());
+    let (threshold, other, decode) = (table(1, 60), table(-3, 60), table(-2, 9));
+    let reset = match dice.range(0, 4) {
+        0 => Reset::Hard(dice.range(-5, 5)),
+        1 => Reset::SoftBy(other.clone()),
+        _ => Reset::Soft,
+    };
+    Neuron::IntegrateAndFire(IntegrateAndFire {
+        threshold,
+        reset,
+        initial: dice.many(if rows == 1 { 1 } else { channels }, -9, 30),
+        leak: if dice.one_in(5) { Leak::Subtracting { shift: 2 } } else { Leak::None },
+        maximum: if dice.one_in(3) { 3 } else { 1 },
+        comparison: if dice.one_in(3) { Comparison::Above } else { Comparison::AtLeast },
+        signed_limit: match dice.range(0, 7) {
+            0 => Some(NegativeSpikes::Retracting { minimum: 0, maximum: 3 }),
+            1 => Some(NegativeSpikes::Below(TimeTable::constant(-7))),
+            _ => None,
+        },
+        decode: dice.one_in(4).then_some(decode),
+    })
+}
+
+fn neuron(dice: &mut Dice, channels: usize, steps: usize) -> Neuron {
+    match dice.range(0, if steps == 1 { 4 } else { 9 }) {
+        0 => Neuron::Graded(GradedNeuron {
+            multiplier: dice.many(channels, 1, 90),
+            offset: dice.many(channels, -3000, 3000),
+            divisor: dice.many(1, 100, 9000),
+            minimum: dice.range(-20, 0),
+            maximum: dice.range(1, 200),
+        }),
+        1 => Neuron::Thresholds(ThresholdTable {
+            thresholds: (0..channels)
+                .map(|_| {
+                    let mut row = dice.many(15, -400, 900);
+                    row.sort_unstable();
+                    row
+                })
+                .collect(),
+            minimum: dice.range(-3, 0),
+        }),
+        2 => {
+            let mut table = dice.many(40, -20, 100);
+            if dice.one_in(2) {
+                table.sort_unstable();
+            }
+            Neuron::Lookup { minimum: -17, table }
+        }
+        3 => Neuron::AkidaTwo(AkidaTwoNeuron {
+            bias: dice.many(channels, -100, 100),
+            bias_shift: dice.many(1, 0, 3),
+            fused_bits: None,
+            post_bits: 20,
+            ceiling: dice.one_in(2).then(|| dice.many(1, 50, 4000)),
+            scale: dice.many(channels, 1, 127),
+            shift: dice.many(1, -9, -5),
+            output_bits: if dice.one_in(2) { 4 } else { 8 },
+        }),
+        _ => integrate_and_fire(dice, channels, steps),
+    }
+}
+
+fn projection(dice: &mut Dice, connectivity: Connectivity, channels: [usize; 2]) -> Projection {
+    let mut p = Projection::exact(connectivity);
+    if dice.one_in(4) {
+        p.gain = dice.many(channels[1], -3, 3);
+    }
+    if dice.one_in(5) {
+        p.input_shift = dice.many(channels[0], 0, 1).iter().map(|&s| s as u8).collect();
+    }
+    let overflow = [Overflow::Error, Overflow::Saturate, Overflow::SaturateEach, Overflow::Wrap];
+    p.accumulator = Accumulator { bits: 40, overflow: overflow[dice.range(0, 3) as usize] };
+    p
+}
+
+/// Adds a projection from `from` with its population and returns that.
+struct Maker {
+    graph: Graph,
+    dice: Dice,
+    count: usize,
+}
+
+impl Maker {
+    fn name(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{what}{}", self.count)
+    }
+
+    fn convolution(&mut self, from: NodeId) -> NodeId {
+        let shape = self.graph[from].ty.shape.clone();
+        let depthwise = self.dice.one_in(4);
+        let halves = !depthwise && shape[0].is_multiple_of(2) && self.dice.one_in(4);
+        let groups = if depthwise { shape[0] } else { 1 + usize::from(halves) };
+        let targets = if depthwise { shape[0] } else { groups * self.dice.range(1, 20) as usize };
+        let mut window = Window::plain(&[1, 1]);
+        let mut output = vec![targets];
+        for axis in 0..2 {
+            let extent = shape[1 + axis];
+            window.kernel[axis] = self.dice.range(1, extent.min(3) as i64) as usize;
+            window.before[axis] = self.dice.range(0, 1) as usize;
+            window.after[axis] = self.dice.range(0, 2) as usize;
+            window.strides[axis] = self.dice.range(1, 2) as usize;
+            let reach = window.kernel[axis];
+            output.push(
+                (extent + window.before[axis] + window.after[axis] - reach) / window.strides[axis]
+                    + 1,
+            );
+        }
+        let weights = [targets, shape[0] / groups, window.kernel[0], window.kernel[1]];
+        let connectivity = Connectivity::Convolution { window, groups };
+        self.project(from, connectivity, &weights, output)
+    }
+
+    fn dense(&mut self, from: NodeId, targets: usize) -> NodeId {
+        let sources = self.graph[from].ty.len();
+        self.project(from, Connectivity::Dense, &[targets, sources], vec![targets])
+    }
+
+    fn project(
+        &mut self,
+        from: NodeId,
+        connectivity: Connectivity,
+        weights: &[usize],
+        output: Vec<usize>,
+    ) -> NodeId {
+        let channels = [self.graph[from].ty.shape[0], output[0]];
+        let dense = connectivity == Connectivity::Dense;
+        let mut p = projection(&mut self.dice, connectivity, channels);
+        if dense {
+            p.input_shift.truncate(1);
+        }
+        let values = self.dice.many(weights.iter().product(), -60, 60);
+        let name = self.name("p");
+        let node = Node::spiking(name, SpikingOp::Projection(p), output)
+            .with_data(Tensor::from_i64(DType::I8, weights, &values));
+        self.graph.add(node, &[from])
+    }
+
+    fn population(&mut self, projections: &[NodeId], steps: usize) -> NodeId {
+        let shape = self.graph[projections[0]].ty.shape.clone();
+        let placements = [
+            BiasPlacement::EveryTimestep,
+            BiasPlacement::FirstTimestep,
+            BiasPlacement::AfterLastTimestep,
+        ];
+        let population = Population {
+            coding: Coding::Rate,
+            bias: if self.dice.one_in(3) { Vec::new() } else { self.dice.many(shape[0], -99, 99) },
+            bias_placement: placements[self.dice.range(0, 2) as usize],
+            neuron: neuron(&mut self.dice, shape[0], steps),
+            minimum: -128,
+            maximum: 255,
+            scale: Vec::new(),
+        };
+        let name = self.name("n");
+        self.graph.add(Node::spiking(name, SpikingOp::Population(population), shape), projections)
+    }
+
+    /// A shortcut beside the projection: one weight for each channel.
+    fn shortcut(&mut self, from: NodeId) -> NodeId {
+        let shape = self.graph[from].ty.shape.clone();
+        self.project(from, Connectivity::OneToOne, &[shape[0]], shape)
+    }
+
+    fn pool(&mut self, from: NodeId) -> NodeId {
+        let shape = self.graph[from].ty.shape.clone();
+        let mut window = Window::plain(&[2, 2]);
+        window.strides = vec![2, 2];
+        window.before = vec![1, 0];
+        window.after = vec![1, 1];
+        let out = |axis: usize| {
+            (shape[axis] + window.before[axis - 1] + window.after[axis - 1] - 2) / 2 + 1
+        };
+        let shape = vec![shape[0], out(1), out(2)];
+        let name = self.name("m");
+        self.graph.add(Node::spiking(name, SpikingOp::MaxPool { window }, shape), &[from])
+    }
+
+    fn encoder(&mut self, shape: Vec<usize>) -> NodeId {
+        let signed = self.dice.one_in(2);
+        let presentation = match self.dice.range(0, 3) {
+            0 => Presentation::Once,
+            1 => Presentation::BitSerial { bits: 3 },
+            _ => Presentation::EveryTimestep,
+        };
+        let encoder = Encoder {
+            scale: 0.037,
+            zero_point: if signed { 0 } else { 7 },
+            minimum: if signed { -128 } else { 0 },
+            maximum: if signed { 127 } else { 255 },
+            rounding: if self.dice.one_in(4) { Rounding::Floor } else { Rounding::HalfEven },
+            presentation,
+        };
+        self.graph.add(Node::spiking("x", SpikingOp::Encoder(encoder), shape), &[])
+    }
+}
+
+/// A network of a few layers, with its input's length.
+fn network(seed: u64) -> (Graph, usize) {
+    let mut m = Maker { graph: Graph::new("random", Stage::Spiking), dice: Dice(seed), count: 0 };
+    m.dice.many(9, 0, 1);
+    let steps = if m.dice.one_in(2) { 1 } else { m.dice.range(2, 6) as usize };
+    let schedule = if m.dice.one_in(3) { Schedule::LayerSynchronous } else { Schedule::Streaming };
+    m.graph.timing = Timing { timesteps: steps, schedule };
+    let shape: Vec<usize> =
+        vec![m.dice.range(1, 9) as usize, m.dice.range(1, 6) as usize, m.dice.range(1, 7) as usize];
+    let mut at = m.encoder(shape.clone());
+    for _ in 0..m.dice.range(0, 2) {
+        let p = m.convolution(at);
+        at = m.population(&[p], steps);
+        if m.dice.one_in(3) {
+            let (p, q) = (m.convolution(at), m.shortcut(at));
+            let plain = m.graph[p].ty.shape == m.graph[q].ty.shape;
+            at = if plain {
+                m.population(&[p, q], steps)
+            } else {
+                m.graph.remove(p);
+                m.population(&[q], steps)
+            };
+        }
+        if m.dice.one_in(3) && m.graph[at].ty.shape[2] > 1 {
+            at = m.pool(at);
+        }
+        if m.dice.one_in(4) {
+            let p = m.shortcut(at);
+            let other = m.population(&[p], steps);
+            let mut shape = m.graph[at].ty.shape.clone();
+            shape[0] *= 2;
+            let name = m.name("c");
+            let join = SpikingOp::Concatenate { axis: 0 };
+            at = m.graph.add(Node::spiking(name, join, shape), &[at, other]);
+        }
+    }
+    let targets = m.dice.range(1, 40) as usize;
+    let p = m.dense(at, targets);
+    let read_out = Population {
+        coding: Coding::Rate,
+        bias: m.dice.many(targets, -50, 50),
+        bias_placement: BiasPlacement::EveryTimestep,
+        neuron: Neuron::Accumulate,
+        minimum: i64::from(i32::MIN),
+        maximum: i64::from(i32::MAX),
+        scale: Vec::new(),
+    };
+    let out = Node::spiking("y", SpikingOp::Population(read_out), vec![targets]);
+    at = m.graph.add(out, &[p]);
+    let readout = if m.dice.one_in(3) { Readout::Sum } else { Readout::Last };
+    let decoder = Decoder { readout, scale: vec![0.5], zero: Vec::new() };
+    let mut node = Node::spiking("o", SpikingOp::Decoder(decoder), vec![targets]);
+    node.ty = TensorType::new(DType::F32, vec![targets]);
+    m.graph.add(node, &[at]);
+    (m.graph, shape.iter().product())
+}
+
+type Sent = HashMap<(NodeId, usize), Vec<i64>>;
+
+fn compare(seed: u64) -> Result<bool, TestCaseError> {
+    let (graph, inputs) = network(seed);
+    let mut dice = Dice(seed ^ 77);
+    let reals: Vec<f32> = (0..inputs).map(|_| dice.range(-5000, 9000) as f32 / 1000.0).collect();
+    let samples = [Sample::Real(reals), Sample::Codes(dice.many(inputs, -140, 270))];
+    let twin = Network::with_kernels(&graph, Kernels::Scalar).unwrap();
+    let mut prepared = false;
+    for kernels in &Kernels::ALL[1..] {
+        let fast = Network::with_kernels(&graph, *kernels).unwrap();
+        prepared = fast.is_prepared();
+        let wanted: Vec<NodeId> = graph
+            .ids()
+            .filter(|&id| {
+                !matches!(
+                    graph[id].as_spiking(),
+                    Some(SpikingOp::Projection(_) | SpikingOp::Decoder(_))
+                )
+            })
+            .collect();
+        // Twice, so that nothing of the first sample stays for the second.
+        for sample in samples.iter().chain(&samples) {
+            let sample = std::slice::from_ref(sample);
+            let (mut expected, mut found) = (Sent::new(), Sent::new());
+            let slow = twin.run_with(sample, &mut |id, t, v| {
+                expected.insert((id, t), v.to_vec());
+            });
+            let quick = fast.run_showing(sample, &wanted, &mut |id, t, v| {
+                found.insert((id, t), v.to_vec());
+            });
+            for (key, value) in &found {
+                prop_assert_eq!(
+                    value,
+                    &expected[key],
+                    "{} at {}, {:?}",
+                    graph[key.0].name,
+                    key.1,
+                    kernels
+                );
+            }
+            prop_assert_eq!(slow, quick, "{:?}", kernels);
+        }
+    }
+    Ok(prepared)
+}
+
+#[test]
+fn the_prepared_form_is_the_scalar_interpreter_bit_for_bit() {
+    let prepared = (0..400).filter(|&seed| compare(seed).unwrap_or_else(|e| panic!("{seed}: {e}")));
+    let prepared = prepared.count();
+    println!("{prepared} of 400 networks have a prepared form");
+    assert!(prepared > 300, "only {prepared} of 400 networks have a prepared form");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_network_runs_alike(seed: u64) {
+        compare(seed)?;
+    }
+}
