@@ -8,6 +8,10 @@ use snnc_backends::format::npy::{NpyArray, NpyType};
 use snnc_backends::format::{ArrayFile, read_array_file};
 
 use crate::Error;
+use crate::import::mmap;
+
+/// Files larger than so many bytes are mapped into memory.
+const MAPPED_FROM: u64 = 64 << 20;
 
 /// Integer data for a real input is fed as `x * scale + offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +32,8 @@ impl Default for Scaling {
 #[derive(Clone, Debug)]
 enum Elements {
     U8(Bytes),
+    /// Little-endian, as the file has them: turned into reals sample by sample.
+    F32(Bytes),
     Integers(Vec<i64>),
     Reals(Vec<f32>),
 }
@@ -60,7 +66,9 @@ impl Dataset {
     pub fn load(path: &Path, limit: Option<usize>) -> Result<Dataset, Error> {
         let place = format!("`{}`", path.display());
         let fail = |reason: String, remedy: &str| Error::input(place.clone(), reason, remedy);
-        let bytes = std::fs::read(path)
+        // A large file is mapped, so that only the samples at work are in memory.
+        let large = std::fs::metadata(path).is_ok_and(|m| m.len() > MAPPED_FROM);
+        let bytes = mmap::read(path, large)
             .map_err(|e| fail(format!("cannot be read: {e}"), "check the path"))?;
         let file = read_array_file(bytes)
             .map_err(|e| fail(e.to_string(), "save it with numpy.save or numpy.savez"))?;
@@ -109,9 +117,11 @@ impl Dataset {
         }
         let elements = match x.dtype {
             NpyType::U8 => Elements::U8(x.data.clone()),
-            NpyType::F16 | NpyType::F32 | NpyType::F64 => {
-                Elements::Reals(x.to_f32().map_err(|e| e.to_string())?)
+            NpyType::F32 => {
+                let whole = NpyArray::new(x.dtype, x.shape.clone(), x.data.clone());
+                Elements::F32(whole.map_err(|e| e.to_string())?.data)
             }
+            NpyType::F16 | NpyType::F64 => Elements::Reals(x.to_f32().map_err(|e| e.to_string())?),
             _ => Elements::Integers(x.to_i64().map_err(|e| e.to_string())?),
         };
         let len = count.min(limit.unwrap_or(count));
@@ -179,6 +189,7 @@ impl Dataset {
         let cells = shape.iter().product::<usize>() / channels;
         let elements = match &self.elements {
             Elements::U8(v) => Elements::U8(turned(v, cells, channels).into()),
+            Elements::F32(v) => Elements::Reals(turned(&reals(v), cells, channels)),
             Elements::Integers(v) => Elements::Integers(turned(v, cells, channels)),
             Elements::Reals(v) => Elements::Reals(turned(v, cells, channels)),
         };
@@ -191,7 +202,12 @@ impl Dataset {
         let range = index * n..(index + 1) * n;
         let scaled = |x: f64| (x * scaling.scale + scaling.offset) as f32;
         match &self.elements {
-            Elements::U8(b) => b[range].iter().map(|&x| scaled(f64::from(x))).collect(),
+            Elements::U8(b) => {
+                // Of bytes there are few, of pixels many.
+                let table: [f32; 256] = std::array::from_fn(|x| scaled(x as f64));
+                b[range].iter().map(|&x| table[usize::from(x)]).collect()
+            }
+            Elements::F32(b) => reals(&b[4 * range.start..4 * range.end]),
             Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
             Elements::Reals(v) => v[range].to_vec(),
         }
@@ -204,10 +220,18 @@ impl Dataset {
         let scaled = |x: f64| (x * scaling.scale + scaling.offset).round_ties_even() as i64;
         match &self.elements {
             Elements::U8(b) => b[range].iter().map(|&x| scaled(f64::from(x))).collect(),
+            Elements::F32(b) => {
+                let reals = reals(&b[4 * range.start..4 * range.end]);
+                reals.into_iter().map(|x| scaled(f64::from(x))).collect()
+            }
             Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
             Elements::Reals(v) => v[range].iter().map(|&x| scaled(f64::from(x))).collect(),
         }
     }
+}
+
+fn reals(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
 }
 
 #[cfg(test)]

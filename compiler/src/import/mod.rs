@@ -15,7 +15,7 @@ mod data;
 mod external;
 mod importer;
 pub mod limits;
-mod mmap;
+pub(crate) mod mmap;
 mod model;
 mod ops;
 mod registry;
