@@ -1,5 +1,6 @@
 //! Compares the populations of an emitted network with the quantised graph, channel by channel.
 
+use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
     Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SigmaDeltaRole, SpikingOp,
@@ -33,8 +34,8 @@ pub fn certify_against(
     let Ok(reachable) = intervals(&canonical.network) else {
         return Certificate::concluded(semantics, Vec::new(), Vec::new());
     };
-    let mut populations = Vec::new();
-    for &(reference, source) in &canonical.correspondence {
+    // Populations are independent, so that their order is all that threads could change.
+    let certified = |&(reference, source): &(NodeId, NodeId)| {
         let node = &canonical.network[reference];
         let statement = |verdict, method: String| PopulationCertificate {
             population: node.name.clone(),
@@ -54,24 +55,25 @@ pub fn certify_against(
                 let same = matches!(found, Some(SpikingOp::Encoder(e))
                     if (e.scale, e.zero_point, e.minimum, e.maximum, e.rounding)
                         == (own.scale, own.zero_point, own.minimum, own.maximum, own.rounding));
-                populations.push(if same {
+                Some(if same {
                     statement(Verdict::Proved, "the same codes are presented".into())
                 } else {
                     statement(Verdict::Failed, "the input is encoded otherwise".into())
-                });
+                })
             }
             Some(SpikingOp::Population(_)) => {
                 let canonical = &canonical.network;
                 let pair = Pair { quantised, source, canonical, reference, emitted, semantics };
                 let base = statement(Verdict::Failed, String::new());
-                populations.push(match emitted.find(&node.name) {
+                Some(match emitted.find(&node.name) {
                     Some(id) => pair.certify(id, reachable.potentials(reference), base),
                     None => statement(Verdict::Failed, "the population is missing".into()),
-                });
+                })
             }
-            _ => {}
+            _ => None,
         }
-    }
+    };
+    let populations = canonical.correspondence.par_iter().filter_map(certified).collect();
     Certificate::concluded(semantics, populations, obligations::check(&canonical.network, emitted))
 }
 

@@ -111,6 +111,7 @@ impl Comparison {
         let scale = self.emitted_scale.as_slice();
         if let [unit] = scale
             && f64::from(*unit) == self.scale
+            && self.maximum - self.minimum < 1 << 16
         {
             return self.in_units(codes, payloads);
         }
@@ -143,18 +144,22 @@ impl Comparison {
 impl Comparison {
     /// Compares where both sides have the same unit, so that everything is an integer.
     fn in_units(&self, codes: &[i64], payloads: &[i64]) -> Measured {
-        let (mut total, mut signal, mut noise) = (0u64, 0.0, 0.0);
+        let (mut total, mut signal, mut noise) = (0u64, 0i64, 0.0);
         let mut measured = Measured { activations: codes.len() as u64, ..Measured::default() };
         for (&code, &payload) in codes.iter().zip(payloads) {
             let expected = code - self.zero;
+            signal += expected * expected;
+            if payload == expected {
+                continue;
+            }
             let distance = ((payload + self.zero).clamp(self.minimum, self.maximum) - code).abs();
             let error = (expected - payload) as f64;
-            signal += (expected * expected) as f64;
             noise += error * error;
             measured.differing += u64::from(distance != 0);
             measured.maximum_error = measured.maximum_error.max(distance);
             total += distance as u64;
         }
+        let signal = signal as f64;
         (measured.signal, measured.noise) = (signal, noise);
         measured.mean_error =
             if codes.is_empty() { 0.0 } else { total as f64 / codes.len() as f64 };
