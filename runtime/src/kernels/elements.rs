@@ -2,6 +2,8 @@
 //! channels.
 
 use super::multiversion;
+use super::neurons::whole;
+use super::product::BLOCK;
 
 multiversion! {
     /// Payloads other than 0 and the sum of their magnitudes; a byte stands for itself less `zero`.
@@ -47,7 +49,7 @@ multiversion! {
             let level = if level.is_nan() { 0.0 } else { level };
             let level = if level > low { level } else { low };
             let level = if level < high { level } else { high };
-            *code = (level - low) as i32 as u8;
+            *code = whole(level - low);
         }
     }
 }
@@ -67,16 +69,27 @@ multiversion! {
     ) {
         let width = initial.len();
         for (&row, sums) in rows.iter().zip(sums.chunks_exact_mut(width.max(1))) {
-            if !add {
-                sums.fill(0);
-            }
-            for (sum, &initial) in sums.iter_mut().zip(initial) {
-                *sum = sum.wrapping_add(initial);
-            }
-            for (&tap, weights) in taps.iter().zip(weights.chunks_exact(width.max(1))) {
-                let bytes = &x[row + tap..][..stride];
-                for ((sum, &byte), &w) in sums.iter_mut().zip(bytes).zip(weights) {
-                    *sum = sum.wrapping_add(i32::from(byte).wrapping_mul(w));
+            for (block, sums) in sums.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+                let first = block * BLOCK;
+                let lanes = stride.saturating_sub(first).min(BLOCK);
+                let mut total = [0i32; BLOCK];
+                for (i, &tap) in taps.iter().enumerate() {
+                    let weights = &weights[i * width + first..][..BLOCK];
+                    let mut bytes = [0u8; BLOCK];
+                    if lanes == BLOCK {
+                        bytes.copy_from_slice(&x[row + tap + first..][..BLOCK]);
+                    } else {
+                        bytes[..lanes].copy_from_slice(&x[row + tap + first..][..lanes]);
+                    }
+                    for lane in 0..BLOCK {
+                        let product = i32::from(bytes[lane]).wrapping_mul(weights[lane]);
+                        total[lane] = total[lane].wrapping_add(product);
+                    }
+                }
+                let initial = &initial[first..first + BLOCK];
+                for lane in 0..BLOCK {
+                    let before = if add { sums[lane] } else { 0 };
+                    sums[lane] = before.wrapping_add(total[lane]).wrapping_add(initial[lane]);
                 }
             }
         }

@@ -8,6 +8,8 @@
 pub mod elements;
 pub mod neurons;
 pub mod product;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,10 @@
 //! Neurons, sixteen channels at a time, their membrane potentials in registers for all timesteps.
 
-use super::multiversion;
 use super::product::BLOCK;
+use super::{Isa, Kernels, multiversion};
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 /// What reaches the neurons of some places of a map.
 #[derive(Clone, Copy, Debug)]
@@ -103,15 +106,65 @@ pub struct Binary {
     pub behind_barrier: bool,
 }
 
+/// The whole part of a real clamped to 0..=255.
+#[inline(always)]
+pub(super) fn whole(level: f32) -> u8 {
+    let level = if level > 0.0 { level } else { 0.0 };
+    let level = if level < 255.0 { level } else { 255.0 };
+    // SAFETY: the level is in 0..=255, as what is not a number has become 0.
+    unsafe { level.to_int_unchecked::<i32>() as u8 }
+}
+
 #[inline(always)]
 fn row<T: Copy>(table: &[T], t: usize, width: usize, first: usize) -> &[T] {
     let from = if table.len() > width { t * width } else { 0 } + first;
     &table[from..from + BLOCK]
 }
 
+/// Refuses what kernels without bounds would read or write outside of.
+fn check(input: &Input<'_>, sent: &Sent<'_>, tables: &[usize]) {
+    let padded = sent.stride.next_multiple_of(BLOCK);
+    let places = sent.places.len();
+    let holds = |sums: &[i32], rows: usize| sums.is_empty() || sums.len() >= rows * input.width;
+    let furthest = sent.places.iter().copied().max().unwrap_or(0);
+    assert!(padded <= input.width && input.bias.len() >= input.width, "too few channels");
+    assert!(holds(input.constant, places) && holds(input.varying, places * input.steps));
+    assert!(places == 0 || furthest + input.steps * sent.stride <= sent.bytes.len());
+    let fits = |&len: &usize| len == input.width || len >= input.steps * input.width;
+    assert!(tables.iter().all(fits), "a table has too few entries");
+}
+
+/// Runs binary neurons over all timesteps.
+///
+/// # Panics
+/// When buffers or tables are too short.
+pub fn fire(isa: Isa, n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
+    check(input, sent, &[n.threshold.len(), n.amount.len(), n.spike.len(), n.initial.len()]);
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says; the arguments were checked.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::fire(n, input, sent) },
+        _ => fire_blocks(isa, n, input, sent),
+    }
+}
+
+/// Runs the neurons of a [`Line`] over all timesteps.
+///
+/// # Panics
+/// When buffers or tables are too short.
+pub fn answer(isa: Isa, n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
+    check(input, sent, &[n.slope.len(), n.offset.len()]);
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says; the arguments were checked.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::answer(n, input, sent) },
+        _ => answer_blocks(isa, n, input, sent),
+    }
+}
+
 multiversion! {
-    /// Runs binary neurons over all timesteps.
-    pub fn fire(n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
+    /// As [`fire`], for the compiler to vectorise.
+    pub fn fire_blocks(n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
         for place in 0..sent.places.len() {
             for first in (0..sent.stride).step_by(BLOCK) {
                 let mut v = block(&n.initial, first);
@@ -167,13 +220,13 @@ impl Line {
         let level = v as f32 * slope + offset;
         let level = if level > low { level } else { low };
         let level = if level < high { level } else { high };
-        level as i32 as u8
+        whole(level)
     }
 }
 
 multiversion! {
-    /// Runs the neurons of a [`Line`] over all timesteps.
-    pub fn answer(n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
+    /// As [`answer`], for the compiler to vectorise.
+    pub fn answer_blocks(n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
         for place in 0..sent.places.len() {
             for first in (0..sent.stride).step_by(BLOCK) {
                 let (slope, offset) = (&n.slope[first..][..BLOCK], &n.offset[first..][..BLOCK]);

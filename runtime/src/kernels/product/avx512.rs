@@ -4,6 +4,9 @@ use std::arch::x86_64::*;
 
 use super::{BLOCK, Product};
 
+/// Weights are asked for so many bytes before they are used.
+const AHEAD: usize = 1024;
+
 /// # Safety
 /// The processor has AVX-512F and VNNI, every row lies in `x`, and `sums` has room for all rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -103,6 +106,8 @@ unsafe fn tile<const R: usize, const B: usize>(
             for group in 0..p.groups {
                 let mut w = [_mm512_setzero_si512(); B];
                 for (b, w) in w.iter_mut().enumerate() {
+                    // Weights come from far when the layer is large; beyond the end it does nothing.
+                    _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(b * length + AHEAD));
                     *w = _mm512_loadu_si512(weights.add(b * length).cast());
                 }
                 for r in 0..R {

@@ -221,7 +221,7 @@ impl<'a> Builder<'a> {
             },
             channels,
             width: padded.len(),
-            block: (ROWS / most).clamp(1, height * width),
+            block: (rows(padded.len()) / most).clamp(1, height * width),
             bias: padded,
             bias_at: match p.bias_placement {
                 BiasPlacement::EveryTimestep => None,
@@ -290,8 +290,14 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// About so many rows of sums are computed before their neurons run, so that sums stay in the cache.
-const ROWS: usize = 64;
+/// About so many rows of sums are computed before their neurons run: many, so that weights are read
+/// seldom, but no more than the cache holds.
+fn rows(width: usize) -> usize {
+    (SUMS / width.max(1)).clamp(64, 512)
+}
+
+/// Sums that stay in the cache.
+const SUMS: usize = 1 << 16;
 
 fn small(x: i64) -> Option<i32> {
     i32::try_from(x).ok().filter(|x| i64::from(*x).abs() < LARGEST)
