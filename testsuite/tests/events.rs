@@ -39,7 +39,7 @@ fn strokes() -> Recording {
         microseconds: i * 97,
         x: (i * 7 % 34) as u16,
         y: (i * i % 34) as u16,
-        brighter: i % 3 == 0,
+        brighter: i.is_multiple_of(3),
     };
     Recording { label: None, events: (0..2000).map(event).collect() }
 }
