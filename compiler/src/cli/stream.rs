@@ -1,6 +1,7 @@
 //! `run` on recordings of event cameras.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use snnc_backends::format::events::{self, Bins, Form, Recording};
 use snnc_backends::format::npy::NpyArray;
@@ -50,21 +51,48 @@ pub(super) fn recordings(
     shape: &[usize],
     microseconds: u64,
 ) -> Result<(Vec<Recording>, Bins), Error> {
-    let place = format!("`{}`", args.input.display());
-    let bytes = std::fs::read(&args.input)
-        .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
-    let fault = |e: events::EventError| {
+    let place = |path: &Path| format!("`{}`", path.display());
+    let fault = |path: &Path, e: &dyn std::fmt::Display| {
         let help = "give 40-bit events (.bin, .bin.gz) or an .npz with t, x, y and p";
-        Error::input(&place, e.to_string(), help)
+        Error::input(place(path), e.to_string(), help)
     };
-    let mut recordings = events::read(bytes).map_err(fault)?;
+    let mut recordings = Vec::new();
+    for path in files(&args.input)? {
+        let bytes = std::fs::read(&path).map_err(|e| {
+            Error::input(place(&path), format!("cannot be read: {e}"), "check the path")
+        })?;
+        recordings.extend(events::read(bytes).map_err(|e| fault(&path, &e))?);
+    }
     recordings.truncate(args.data.limit.unwrap_or(usize::MAX));
     let form = match args.event_values {
         EventForm::Counts => Form::Counts,
         EventForm::Frames => Form::Frames,
     };
-    let bins = Bins::new(shape, microseconds, form).map_err(fault)?;
+    let bins = Bins::new(shape, microseconds, form).map_err(|e| fault(&args.input, &e))?;
     Ok((recordings, bins))
+}
+
+/// The file at `path`, or the recordings in the folder there, in the order of their names.
+fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let place = format!("`{}`", path.display());
+    let fail = |e: std::io::Error| Error::input(&place, format!("cannot be read: {e}"), "");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        let file = entry.map_err(fail)?.path();
+        let name = file.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if [".bin", ".bin.gz", ".npz"].iter().any(|ending| name.ends_with(ending)) {
+            found.push(file);
+        }
+    }
+    if found.is_empty() {
+        let help = "recordings end in .bin, .bin.gz or .npz";
+        return Err(Error::input(place, "holds no recording", help));
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn streamer(args: &RunArgs, loaded: &Loaded) -> Result<Streamer, Error> {
