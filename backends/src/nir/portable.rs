@@ -74,6 +74,10 @@ pub(super) fn portable(network: &RealNetwork) -> (RealNetwork, Vec<String>) {
     let (mut changed, mut stayed) = (network.clone(), Vec::new());
     for node in 0..network.nodes.len() {
         let source = network.sources(node).find(|(_, late)| !late).map(|(s, _)| s);
+        if let (RealOp::Output, Some(source)) = (&network.nodes[node].op, source) {
+            // Some writers add dimensions of 1, which `nir` refuses.
+            changed.nodes[node].shape.clone_from(&network.nodes[source].shape);
+        }
         if let (RealOp::Convolution { window, groups, weights, bias }, Some(source)) =
             (&network.nodes[node].op, source)
         {
