@@ -113,8 +113,9 @@ def main():
     for row, name, _ in contestants:
         if (row, name) not in best:
             continue
-        b, own = best[row, name], best[row, "snnc"]
-        ratio = b["min"] / own["min"]
+        b, own = best[row, name], best.get((row, "snnc"))
+        # Where snnc was skipped there is nothing to hold the peer against.
+        ratio = b["min"] / own["min"] if own else float("nan")
         print(f"{row:24} {name:20} {b['min']:9.4f} {b['median']:9.4f}  {ratio:9.2f}  {1 / ratio:9.2f}")
 
 
