@@ -158,7 +158,7 @@ impl Legaliser<'_> {
                 Ok(0) => {}
                 Ok(n) => self.note(link.projection, format!("{n} weights changed by one: NetX would have rounded a smallest weight of minus a power of two")),
                 Err(fault) => {
-                    self.violation(link.projection, fault.to_string(), "remove the layer, or train it");
+                    self.violation(link.projection, fault.to_string(), fault.remedy());
                     return None;
                 }
             }

@@ -298,7 +298,7 @@ impl Legaliser<'_> {
                 );
             }
             Err(fault) => {
-                self.violation(link.projection, fault.to_string(), "remove the layer, or train it");
+                self.violation(link.projection, fault.to_string(), fault.remedy());
                 return None;
             }
         }

@@ -16,6 +16,20 @@ pub(super) enum WeightFault {
     /// A minimum of -2^k among odd weights is cut to a fraction.
     #[error("NetX cuts the weight {0} to a fraction")]
     Fraction(i64),
+    /// Nothing of -1 or -2 survives the format when no weight is positive, and one step up is 0.
+    #[error("its weights are all 0, -1 or -2, which NetX cuts to nothing")]
+    Vanishing,
+}
+
+impl WeightFault {
+    /// What a user can do about it.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::AllZero => "remove the layer, or train it",
+            Self::Fraction(_) => "change that weight by one",
+            Self::Vanishing => "multiply its weights, biases and thresholds by 3, or train it",
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,23 +134,31 @@ fn spare_bits(sign: Sign, lowest: i64, highest: i64) -> i32 {
 /// weights changed, each by one.
 ///
 /// # Errors
-/// An all-zero matrix cannot be loaded whatever is done.
+/// An all-zero matrix cannot be loaded whatever is done, and one of nothing but 0, -1 and -2 has no
+/// neighbour that could be; the weights are then left as they were.
 pub(super) fn repair(weights: &mut [i64]) -> Result<usize, WeightFault> {
+    if weights.iter().all(|&w| w == 0) {
+        return Err(WeightFault::AllZero);
+    }
+    let mut repaired = weights.to_vec();
     let mut changed = 0;
     // A matrix without positive weights loses precision only where its minimum is -2^k.
     for _ in 0..8 {
-        match loaded(weights) {
-            Ok(runs) if runs == *weights => break,
-            Err(WeightFault::AllZero) => return Err(WeightFault::AllZero),
+        match loaded(&repaired) {
+            Ok(runs) if runs == repaired => {
+                weights.copy_from_slice(&repaired);
+                return Ok(changed);
+            }
+            Err(WeightFault::AllZero) => break,
             _ => {}
         }
-        let lowest = weights.iter().copied().min().unwrap_or(0);
-        for w in weights.iter_mut().filter(|w| **w == lowest) {
+        let lowest = repaired.iter().copied().min().unwrap_or(0);
+        for w in repaired.iter_mut().filter(|w| **w == lowest) {
             *w += 1;
             changed += 1;
         }
     }
-    Ok(changed)
+    Err(WeightFault::Vanishing)
 }
 
 #[cfg(test)]
@@ -180,6 +202,17 @@ mod tests {
         assert_eq!(repair(&mut [0, 0]), Err(WeightFault::AllZero));
     }
 
+    #[test]
+    fn what_only_a_zero_could_replace_is_refused_unchanged() {
+        for file in [vec![-1], vec![-1, 0], vec![-2, -1], vec![-2, 0]] {
+            let mut w = file.clone();
+            assert_ne!(loaded(&w), Ok(w.clone()));
+            assert_eq!(repair(&mut w), Err(WeightFault::Vanishing));
+            assert_eq!(w, file);
+        }
+        assert_eq!(repair(&mut [-3, -1, 0]), Ok(0));
+    }
+
     proptest! {
         #[test]
         fn fine_mixed_weights_come_through(mut w in prop::collection::vec(-127i64..=127, 2..20)) {
@@ -199,7 +232,16 @@ mod tests {
             let mut repaired = w.clone();
             match repair(&mut repaired) {
                 Ok(_) => prop_assert_eq!(loaded(&repaired).unwrap(), repaired),
-                Err(_) => prop_assert!(w.iter().all(|&w| w == 0)),
+                Err(_) => prop_assert!(w.iter().all(|w| (-2..=0).contains(w))),
+            }
+        }
+
+        #[test]
+        fn small_weights_are_repaired_or_refused(w in prop::collection::vec(-4i64..=1, 1..4)) {
+            let mut repaired = w.clone();
+            match repair(&mut repaired) {
+                Ok(_) => prop_assert_eq!(loaded(&repaired).unwrap(), repaired),
+                Err(_) => prop_assert!(w.iter().all(|w| (-2..=0).contains(w))),
             }
         }
     }
