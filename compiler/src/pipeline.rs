@@ -10,8 +10,8 @@ use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
     PopulationRow, SOURCE, Source, same_network, sha256_hex,
 };
-use crate::calibration::allocate::{self, Allocation, Cost};
-use crate::calibration::{self, QuantiseOptions, Site, Statistics};
+use crate::calibration::allocate::{self, Allocation};
+use crate::calibration::{self, Cost, QuantiseOptions, Site, Statistics};
 use crate::certificate::{Certificate, certify_against};
 use crate::codings;
 use crate::data::{Dataset, Scaling};
@@ -118,17 +118,27 @@ pub struct Calibration {
     pub options: QuantiseOptions,
     /// Choose payload bits site by site within this budget.
     pub budget: Option<Budget>,
+    /// Payload bits to choose from, ascending.
+    pub candidates: Vec<u8>,
 }
 
 /// A limit within which payload bits are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
-    /// Mean payload bits of a neuron.
-    AverageBits(f64),
-    /// Payload bits on the wire for one sample.
-    WireBits(f64),
+    /// So much of a cost.
+    Cost(Cost, f64),
     /// Percentage points of accuracy that may be lost on the calibration set.
     MaxDrop(f64),
+}
+
+impl Budget {
+    /// What is counted.
+    pub const fn cost(self) -> Cost {
+        match self {
+            Budget::Cost(cost, _) => cost,
+            Budget::MaxDrop(_) => Cost::AverageBits,
+        }
+    }
 }
 
 /// Whether a canonical network is on reals throughout.
@@ -175,7 +185,12 @@ impl Model {
                 let found = allocation(&tensor, &sites, &statistics, calibration, budget)?;
                 let each: Vec<String> =
                     found.bits.iter().map(|(site, b)| format!("{site} {b}")).collect();
-                bits = format!("payload bits {} (cost {:.3})", each.join(", "), found.cost);
+                bits = format!(
+                    "payload bits {} (at {:.6} {})",
+                    each.join(", "),
+                    found.cost,
+                    budget.cost().unit()
+                );
                 chosen.site_bits = found.bits;
             }
             let samples = samples(calibration)?;
@@ -234,15 +249,11 @@ fn allocation(
         ));
     };
     let data = Dataset::load(path, None)?;
-    let cost =
-        if matches!(budget, Budget::WireBits(_)) { Cost::WireBits } else { Cost::AverageBits };
-    let spread = (SENSITIVITY_SAMPLES, [1, 2, 3, 4, 5, 6, 7, 8].as_slice(), cost);
+    let spread = (SENSITIVITY_SAMPLES, calibration.candidates.as_slice(), budget.cost());
     let rows =
         allocate::measure(tensor, sites, statistics, &calibration.options, (&data, path), spread)?;
     let most = match budget {
-        Budget::AverageBits(limit) | Budget::WireBits(limit) => {
-            return allocate::allocate(&rows, limit);
-        }
+        Budget::Cost(_, limit) => return allocate::allocate(&rows, limit),
         Budget::MaxDrop(points) => points,
     };
     let few = Dataset::load(path, Some(ACCURACY_SAMPLES))?;

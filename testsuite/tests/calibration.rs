@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use comfy_table::{CellAlignment, Table, presets};
-use snnc::calibration::{QuantiseOptions, Statistics, ThresholdMethod, sites};
+use snnc::calibration::{Cost, QuantiseOptions, Statistics, ThresholdMethod, sites};
 use snnc::codings::{self, Initial};
 use snnc::data::{Dataset, Scaling};
 use snnc::evaluate::Runner;
@@ -187,7 +187,8 @@ fn model_of(shared: &Path, network: &Network, way: &Way) -> Model {
         data: Some(shared.join("data").join(network.calibration)),
         statistics: Some(statistics(shared, network)),
         options: way.options.clone(),
-        budget: way.budget.map(Budget::AverageBits),
+        budget: way.budget.map(|bits| Budget::Cost(Cost::AverageBits, bits)),
+        candidates: (1..=8).collect(),
     };
     let path = shared.join("models").join(network.model);
     let mut context = Context::default();

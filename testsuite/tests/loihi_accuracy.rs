@@ -68,6 +68,7 @@ impl Case {
             statistics: None,
             options: QuantiseOptions::default(),
             budget: None,
+            candidates: (1..=8).collect(),
         };
         let (import, mut context) = (ImportOptions::default(), Context::default());
         let model = Model::load_calibrated(&self.model, &import, Some(&calibration), &mut context)

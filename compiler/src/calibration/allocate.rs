@@ -14,6 +14,7 @@ use serde::Serialize;
 use snnc_ir::Graph;
 use snnc_runtime::tensor::{Program, Value};
 
+use super::cost::{Cost, Prices};
 use super::insert::{QuantiseOptions, quantise_site};
 use super::{Site, Statistics};
 use crate::Error;
@@ -39,15 +40,6 @@ pub struct SiteChoices {
     pub neurons: usize,
     /// Choices, by bits ascending.
     pub choices: Vec<Choice>,
-}
-
-/// What is paid for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cost {
-    /// Payload bits, mean over neurons.
-    AverageBits,
-    /// Expected payload bits on the wire: bits times neurons that fire, for one sample.
-    WireBits,
 }
 
 /// A choice of bits for every site.
@@ -113,7 +105,7 @@ pub fn measure(
     let samples = samples.min(data.len());
     let wanted = probabilities(graph, data, samples, &shape, options.scaling)?;
     let hidden: Vec<&Site> = sites.iter().filter(|s| !s.input).collect();
-    let total: usize = hidden.iter().map(|s| graph[s.node].ty.len()).sum();
+    let prices = Prices::new(graph, sites, options.weight_bits, cost);
     let mut rows = Vec::with_capacity(hidden.len());
     for site in hidden {
         let neurons = graph[site.node].ty.len();
@@ -128,10 +120,9 @@ pub fn measure(
             let found = probabilities(&changed, data, samples, &shape, options.scaling)?;
             let divergence: f64 =
                 wanted.iter().zip(&found).map(|(p, q)| symmetric_divergence(p, q)).sum();
-            let cost = match cost {
-                Cost::AverageBits => f64::from(b) * neurons as f64 / total as f64,
-                Cost::WireBits => f64::from(b) * neurons as f64 * fires,
-            };
+            // What is paid whatever is chosen goes with the first site.
+            let fixed = if rows.is_empty() { prices.fixed() } else { 0.0 };
+            let cost = fixed + prices.of(site, b, fires);
             choices.push(Choice { bits: b, cost, sensitivity: divergence / samples.max(1) as f64 });
         }
         rows.push(SiteChoices { site: site.name.clone(), neurons, choices });

@@ -8,6 +8,7 @@
 
 pub mod allocate;
 mod correct;
+mod cost;
 mod equalise;
 mod errors;
 pub(crate) mod hard_reset;
@@ -18,6 +19,7 @@ mod statistics;
 mod threshold;
 mod weights;
 
+pub use cost::Cost;
 pub use errors::{SiteErrors, site_errors};
 pub use histogram::{Distribution, Histogram};
 pub use insert::{QuantiseOptions, quantise};

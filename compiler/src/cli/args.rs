@@ -156,7 +156,9 @@ pub(super) struct QuantiseArgs {
     /// Bits of payloads of one population of a float model, by the name that tables give it
     #[arg(long = "site-bits", value_name = "NAME=BITS", value_parser = key_value)]
     pub(super) site_bits: Vec<(String, String)>,
-    /// Limit for `--payload-bits auto`: avg-bits=B, wire-bits=B, or max-drop=POINTS
+    /// Limit for `--payload-bits auto`: avg-bits=B, wire-bits=B, spikes=N, synaptic-operations=N,
+    /// energy=NJ (by the profile `hardware`; energy:PROFILE=NJ by another) for one sample of one
+    /// timestep, or max-drop=POINTS
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) budget: Vec<(String, String)>,
     /// Bits of weights of a float model [default: 8; 4 for Akida 1], or where the target leaves a choice

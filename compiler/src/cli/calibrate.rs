@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use super::args::{CalibrateArgs, Common, Format, Granularity, QuantiseArgs};
 use super::commands::write_file;
 use super::config::{import_options, scaling};
+use super::eval::profile;
 use super::{progress, render, tables};
-use crate::calibration::allocate::{self, Cost, SiteChoices};
+use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
-    QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
+    Cost, QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
 };
 use crate::data::{Dataset, Scaling};
 use crate::passes::{self, Context};
@@ -64,7 +65,13 @@ pub(super) fn calibration(
         scaling,
     };
     let data = args.calibration.clone().or(data);
-    Ok(Calibration { data, statistics: args.statistics.clone(), options, budget })
+    // Akida's activations have 1, 2 or 4 bits, those of its second generation 8 too.
+    let candidates = match target {
+        "akida1" => vec![1, 2, 4],
+        "akida2" => vec![1, 2, 4, 8],
+        _ => (1..=8).collect(),
+    };
+    Ok(Calibration { data, statistics: args.statistics.clone(), options, budget, candidates })
 }
 
 /// `NAME=BITS` of a population.
@@ -75,6 +82,9 @@ fn site_bits((name, bits): &(String, String)) -> Result<(String, u8), Error> {
         Error::usage("--site-bits", reason, "write a number of bits from 1 to 16")
     })
 }
+
+/// The profile by which `--budget energy=` counts.
+const USUAL_PROFILE: &str = "hardware";
 
 /// The budget of `--payload-bits auto`.
 fn budget(args: &QuantiseArgs) -> Result<Option<Budget>, Error> {
@@ -108,15 +118,24 @@ fn budget(args: &QuantiseArgs) -> Result<Option<Budget>, Error> {
                 "write --budget avg-bits=2.25",
             )
         })?;
-    match key.as_str() {
-        "avg-bits" => Ok(Some(Budget::AverageBits(number))),
-        "wire-bits" => Ok(Some(Budget::WireBits(number))),
-        "max-drop" => Ok(Some(Budget::MaxDrop(number))),
-        _ => {
-            let reason = format!("there is no budget `{key}`");
-            Err(Error::usage("--budget", reason, "there are avg-bits, wire-bits and max-drop"))
-        }
-    }
+    let cost = match key.as_str() {
+        "avg-bits" => Cost::AverageBits,
+        "wire-bits" => Cost::WireBits,
+        "spikes" => Cost::Spikes,
+        "synaptic-operations" => Cost::SynapticOperations,
+        "max-drop" => return Ok(Some(Budget::MaxDrop(number))),
+        "energy" => Cost::Energy(profile(USUAL_PROFILE)?),
+        _ => match key.strip_prefix("energy:") {
+            Some(name) => Cost::Energy(profile(name)?),
+            None => {
+                let reason = format!("there is no budget `{key}`");
+                let remedy = "there are avg-bits, wire-bits, spikes, synaptic-operations, energy, \
+                              energy:PROFILE and max-drop";
+                return Err(Error::usage("--budget", reason, remedy));
+            }
+        },
+    };
+    Ok(Some(Budget::Cost(cost, number)))
 }
 
 /// Payload bits for which errors are shown.

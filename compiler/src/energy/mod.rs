@@ -16,7 +16,9 @@ mod tally;
 use serde::Serialize;
 
 pub use layer::{Input, Kind, Layer, Memories, Neurons, Payload, Widths};
-pub use network::{Counts, formal_layers, lay_out, layers, layers_of, tensor_layers};
+pub use network::{
+    Counts, formal_layers, lay_out, layers, layers_of, tensor_layers, tensor_layers_of,
+};
 pub use profile::{Arithmetic, Counting, Memory, Operation, Profile, Sram};
 pub use tally::{Access, Tally, Term};
 

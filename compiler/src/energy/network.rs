@@ -299,8 +299,13 @@ fn kind(connectivity: &Connectivity, source: &[usize]) -> Kind {
 /// The layers of a network of a tensor stage: convolutions, dense layers and additions of two maps,
 /// formal. Everything else is free, as in the metric.
 pub fn tensor_layers(graph: &Graph) -> Vec<Layer> {
+    tensor_layers_of(graph).into_iter().map(|(_, layer)| layer).collect()
+}
+
+/// As [`tensor_layers`], each with its node.
+pub fn tensor_layers_of(graph: &Graph) -> Vec<(NodeId, Layer)> {
     let order = graph.order().unwrap_or_default();
-    order.into_iter().filter_map(|id| tensor_layer(graph, id)).collect()
+    order.into_iter().filter_map(|id| Some((id, tensor_layer(graph, id)?))).collect()
 }
 
 fn tensor_layer(graph: &Graph, id: NodeId) -> Option<Layer> {

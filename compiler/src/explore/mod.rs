@@ -11,6 +11,7 @@ use snnc_backends::{File, MemoryFiles, Target, target};
 use snnc_ir::Coding;
 
 use crate::artefact::Manifest;
+use crate::calibration::Cost;
 use crate::calibration::{Statistics, sites};
 use crate::codings;
 use crate::data::Dataset;
@@ -243,7 +244,7 @@ fn at_bits(calibration: &Calibration, bits: Bits) -> Calibration {
         Bits::Own => {}
         Bits::Each(b) => calibration.options.payload_bits = b,
         Bits::Levels(n) => calibration.options.levels = Some(n),
-        Bits::Mean(mean) => calibration.budget = Some(Budget::AverageBits(mean)),
+        Bits::Mean(mean) => calibration.budget = Some(Budget::Cost(Cost::AverageBits, mean)),
     }
     calibration
 }
