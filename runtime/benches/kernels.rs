@@ -1,11 +1,14 @@
-//! How long the byte kernels take, for each instruction set of this processor.
+//! How long the kernels take, on bytes and on reals, for each instruction set of this processor.
 //!
 //! `cargo bench -p snnc-runtime --bench kernels` prints time and products or bytes a second.
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use snnc_ir::{Comparison, Firing, FloatNeuron, FloatReset};
 use snnc_runtime::kernels::neurons::{Binary, Input, Sent, fire};
 use snnc_runtime::kernels::product::Product;
+use snnc_runtime::kernels::reals::neurons::{Arriving, Neurons, States};
+use snnc_runtime::kernels::reals::{Lists, Rows, nonzero};
 use snnc_runtime::kernels::{Isa, Kernels, elements};
 
 fn main() {
@@ -64,4 +67,61 @@ fn activity(bencher: Bencher, kernels: Kernels) {
     let bytes: Vec<u8> = (0..1 << 16).map(|i: u32| u8::from(i.is_multiple_of(8))).collect();
     let work = BytesCount::new(bytes.len());
     bencher.counter(work).bench_local(|| elements::activity(isa, &bytes, 0));
+}
+
+/// (sources, targets, lists, sources that send of 100): a dense layer over 32 timesteps, one over 1, and
+/// convolutions over 4.
+const SUMS: [(usize, usize, usize, usize); 4] =
+    [(512, 256, 32, 12), (784, 512, 1, 19), (576, 64, 256, 14), (4608, 512, 16, 8)];
+
+#[divan::bench(args = isas().into_iter().flat_map(|k| SUMS.map(|s| (k, s))))]
+fn sums_of_rows(bencher: Bencher, (kernels, size): (Kernels, (usize, usize, usize, usize))) {
+    let Some(isa) = Isa::of(kernels) else { return };
+    let (sources, targets, lists, share) = size;
+    let rows = Rows::new(sources, targets, |t, s| (t * 31 + s * 7) as f32);
+    let each = sources * share / 100;
+    let indices: Vec<u32> =
+        (0..lists * each).map(|i| ((i % each * 100 / share + i / each) % sources) as u32).collect();
+    let counts = vec![each as u32; lists];
+    let lists = Lists { indices: &indices, values: &[], counts: &counts, stride: each };
+    let mut sums = vec![0.0; counts.len() * 64];
+    bencher.counter(ItemsCount::new(counts.len() * each * targets)).bench_local(|| {
+        rows.blocks().iter().for_each(|block| block.sums(isa, lists, &mut sums));
+    });
+}
+
+#[divan::bench(args = isas())]
+fn lists_of_spikes(bencher: Bencher, kernels: Kernels) {
+    let Some(isa) = Isa::of(kernels) else { return };
+    let values: Vec<f32> = (0..1 << 14).map(|i| f32::from(u8::from(i * 7 % 50 < 6))).collect();
+    let mut indices = vec![0; values.len()];
+    let work = ItemsCount::new(values.len());
+    bencher.counter(work).bench_local(|| nonzero(isa, &values, &mut indices));
+}
+
+#[divan::bench(args = isas())]
+fn real_neurons(bencher: Bencher, kernels: Kernels) {
+    let Some(isa) = Isa::of(kernels) else { return };
+    let (neurons, steps) = (512, 32);
+    let own = FloatNeuron {
+        decay: vec![0.9],
+        gain: Vec::new(),
+        input_bias: (0..neurons).map(|i| (i % 7) as f32 / 50.0).collect(),
+        drive: Vec::new(),
+        current: None,
+        initial: Vec::new(),
+        firing: Some(Firing {
+            threshold: vec![1.0],
+            comparison: Comparison::AtLeast,
+            reset: FloatReset::Soft(vec![1.0]),
+        }),
+    };
+    let Some(own) = Neurons::new(&own, neurons) else { return };
+    let x: Vec<f32> = (0..neurons * steps).map(|i| (i % 13) as f32 / 20.0).collect();
+    let (mut states, mut sent) = (States::default(), vec![0.0; neurons * steps]);
+    let arriving = [Arriving { values: &x, stride: neurons }];
+    bencher.counter(ItemsCount::new(sent.len())).bench_local(|| {
+        own.rest(&mut states);
+        own.fire(isa, &mut states, &arriving, &mut sent);
+    });
 }

@@ -12,8 +12,9 @@ scaled by bisection until its firing rate meets its target. The ANN has the same
 
 FOLDER/X.npz holds images `x`, and for each layer i `kind_i` (0 dense, 1 convolution 3x3, 2 average
 pool, 3 max pool), weights `w_i` and `b_i` in f32, and what bytes make of them: `q_i`, `qb_i` and the
-integer threshold `t_i` (0 for what does not fire). FOLDER/X.snn is the network of bytes, FOLDER/X.f32
-its samples, FOLDER/X.onnx the ANN, FOLDER/X-int8.onnx its static quantisation by ONNX Runtime.
+integer threshold `t_i` (0 for what does not fire); and what the network does in f32: the sums of its
+last layer `y` and the firing rates `rates` over all images. FOLDER/X.snn is the network of bytes,
+FOLDER/X-f32.snn that of reals, FOLDER/X.f32 their samples, FOLDER/X.onnx the ANN, FOLDER/X-int8.onnx its static quantisation by ONNX Runtime.
 """
 
 import json
@@ -138,6 +139,30 @@ def build(name, steps, seed):
     return arrays, ann
 
 
+def reference(arrays, steps):
+    """Sums of the last layer and firing rates in f32, some images at a time."""
+    sums, spikes = [], []
+    for first in range(0, len(arrays["x"]), 8):
+        signals, fired, i = arrays["x"][None, first : first + 8], [], 0
+        while f"kind_{i}" in arrays:
+            kind = ["dense", "conv", "average", "max"][int(arrays[f"kind_{i}"][0])]
+            if kind in ("average", "max"):
+                signals = np.stack([pool(kind, s) for s in signals])
+            else:
+                b = arrays[f"b_{i}"]
+                b = b if kind == "dense" else b[:, None, None]
+                signals = np.stack([current(kind, s, arrays[f"w_{i}"]) + b for s in signals])
+                if arrays[f"t_{i}"][0]:
+                    # The image is the same in each timestep, and so is what the first layer makes of it.
+                    signals = np.repeat(signals, steps // len(signals), 0)
+                    signals = fire(signals, steps)
+                    fired.append(signals.mean())
+            i += 1
+        sums.append(signals.sum(0))
+        spikes.append(fired)
+    return np.concatenate(sums).astype(np.float32), np.mean(spikes, 0)
+
+
 def export(path, ann, x):
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -217,24 +242,26 @@ def tensor(dtype, shape, data=b""):
 class Wire:
     """The wire form of a spiking network (`ir/src/wire.rs`)."""
 
+    KINDS = {"i8": "i1", "f32": "<f4"}
+
     def __init__(self, steps):
         timing = json.dumps({"timesteps": steps, "schedule": "streaming"})
         self.head = b"snnc.ir\x01" + field(1, "bench") + field(2, "spiking") + field(3, timing)
         self.nodes = []
 
-    def add(self, op, parameters, sources, shape, weights=None, dtype="i64"):
+    def add(self, op, parameters, sources, shape, weights=None, dtype="i64", kind="i8"):
         node = field(1, f"{op}{len(self.nodes)}") + field(2, op) + field(3, json.dumps(parameters))
         for source in sources:
             node += field(4, field(1, source))
         node += field(5, tensor(dtype, shape))
         if weights is not None:
-            node += field(7, tensor("i8", weights.shape, weights.astype(np.int8).tobytes()))
+            node += field(7, tensor(kind, weights.shape, weights.astype(np.dtype(self.KINDS[kind])).tobytes()))
         self.nodes.append(field(4, node))
         return len(self.nodes) - 1
 
-    def layer(self, at, connectivity, weights, shape, neuron, bias, largest):
+    def layer(self, at, connectivity, weights, shape, neuron, bias, largest, kind="i8"):
         parameters = {"connectivity": connectivity, "accumulator": {"bits": 64, "overflow": "error"}}
-        at = self.add("projection", parameters, [at], shape, weights)
+        at = self.add("projection", parameters, [at], shape, weights, kind=kind)
         parameters = {"coding": "rate", "bias": bias, "neuron": neuron, "minimum": 0, "maximum": largest}
         return self.add("population", parameters, [at], shape)
 
@@ -278,18 +305,52 @@ def network(arrays, steps):
     return wire.head + b"".join(wire.nodes)
 
 
+def network_of_reals(arrays, steps):
+    """The same network in f32; the bias is in the neurons, an average is a layer that does not fire."""
+    wire, i = Wire(steps), 0
+    shape = list(arrays["x"].shape[1:])
+    encoder = {"scale": 1.0, "zero_point": 0, "minimum": 0, "maximum": 255}
+    at = wire.add("encoder", {**encoder, "presentation": "every-timestep"}, [], shape)
+    while f"kind_{i}" in arrays:
+        kind = int(arrays[f"kind_{i}"][0])
+        if kind >= 2:
+            shape = [shape[0], shape[1] // 2, shape[2] // 2]
+        if kind == 2:
+            quarter = np.full((shape[0], 1, 2, 2), 0.25)
+            neuron = {"float": {"decay": [0.0]}}
+            at = wire.layer(at, convolution(2, 2, 0, shape[0]), quarter, shape, neuron, [], 1, "f32")
+        elif kind == 3:
+            at = wire.add("max-pool", {"window": convolution(2, 2, 0, 1)["convolution"]["window"]}, [at], shape)
+        else:
+            weights = arrays[f"w_{i}"]
+            shape = [len(weights)] + (shape[1:] if kind else [])
+            bias = np.repeat(arrays[f"b_{i}"], int(np.prod(shape[1:]))).astype(float).tolist()
+            neuron = {"decay": [0.0], "input_bias": bias}
+            if arrays[f"t_{i}"][0]:
+                neuron["decay"] = [1.0]
+                neuron["firing"] = {"threshold": [1.0], "reset": {"soft": [1.0]}}
+            connectivity = convolution(3, 1, 1, 1) if kind else "dense"
+            at = wire.layer(at, connectivity, weights, shape, {"float": neuron}, [], 1, "f32")
+        i += 1
+    wire.add("decoder", {"readout": "sum", "scale": [1.0]}, [at], shape, dtype="f32")
+    return wire.head + b"".join(wire.nodes)
+
+
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, steps, seed in [("A", 32, 1), ("B", 16, 2), ("C", 4, 3)]:
-        if (folder / f"{name}.f32").exists():
+        # Written last.
+        if (folder / f"{name}-f32.snn").exists():
             continue
         arrays, ann = build(name, steps, seed)
+        arrays["y"], arrays["rates"] = reference(arrays, steps)
         np.savez(folder / f"{name}.npz", **arrays)
         (folder / f"{name}.snn").write_bytes(network(arrays, steps))
         export(folder / f"{name}.onnx", ann, arrays["x"])
         quantise(folder / f"{name}.onnx", arrays["x"])
         arrays["x"].tofile(folder / f"{name}.f32")
+        (folder / f"{name}-f32.snn").write_bytes(network_of_reals(arrays, steps))
 
 
 if __name__ == "__main__":

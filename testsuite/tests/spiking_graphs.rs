@@ -8,6 +8,7 @@ use snnc::import::{ImportOptions, from_bytes, load, spiking};
 use snnc::spiking_float;
 use snnc_backends::format::npz::Npz;
 use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp};
+use snnc_runtime::kernels::Kernels;
 use snnc_runtime::spiking::FloatNetwork;
 use snnc_testsuite::repository;
 
@@ -40,7 +41,8 @@ fn rows(npz: &Npz, name: &str) -> Vec<Vec<f32>> {
     values.chunks(values.len() / array.shape[0]).map(<[f32]>::to_vec).collect()
 }
 
-/// Spikes at which the network and the recording differ, and how many there are in the recording.
+/// Spikes at which the network and the recording differ, by the scalar interpreter and in prepared form
+/// on every instruction set of this processor, and how many there are in the recording.
 fn compared(name: &str) -> Result<(usize, usize), String> {
     let graph =
         recognised(&folder().join(format!("{name}.onnx"))).map_err(|e| format!("{name}: {e}"))?;
@@ -49,17 +51,23 @@ fn compared(name: &str) -> Result<(usize, usize), String> {
     assert!(x.len() >= 20, "{name}: {} timesteps", x.len());
     let shown = graph.outputs().into_iter().next().unwrap();
     let population: NodeId = graph.source(shown, 0).unwrap();
-    let mut seen = Vec::new();
-    let observe = &mut |id, _, value: &[f32]| {
-        if id == population {
-            seen.push(value.to_vec());
-        }
-    };
-    FloatNetwork::new(&graph).unwrap().run(&x, observe).unwrap();
     let differ = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).filter(|(a, b)| a != b).count();
-    assert_eq!(seen.len(), expected.len(), "{name}");
+    let mut differing = 0;
+    for kernels in Kernels::ALL {
+        let mut seen = Vec::new();
+        let observe = &mut |id, _, value: &[f32]| {
+            if id == population {
+                seen.push(value.to_vec());
+            }
+        };
+        let network = FloatNetwork::with_kernels(&graph, kernels).unwrap();
+        assert_eq!(network.is_prepared(), kernels != Kernels::Scalar, "{name}");
+        network.run(&x, observe).unwrap();
+        assert_eq!(seen.len(), expected.len(), "{name}");
+        differing += seen.iter().zip(&expected).map(differ).sum::<usize>();
+    }
     let spikes = expected.iter().flatten().filter(|&&z| z != 0.0).count();
-    Ok((seen.iter().zip(&expected).map(differ).sum(), spikes))
+    Ok((differing, spikes))
 }
 
 #[test]

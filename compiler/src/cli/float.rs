@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use snnc_backends::format::events;
 use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
-use snnc_runtime::spiking::FloatNetwork;
+use snnc_runtime::spiking::{FloatNetwork, FloatObserver, RunError};
 
 use super::args::{Common, Format, RunArgs};
 use super::run::{Arrays, integers, reals, write_npz};
@@ -15,16 +15,16 @@ use crate::evaluate::prediction;
 
 /// Runs the samples or recordings of `--input`.
 pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), Error> {
-    let fault = |e: snnc_runtime::spiking::RunError| Error::input("network", e.to_string(), "");
+    let fault = |e: RunError| Error::input("network", e.to_string(), "");
     let network = FloatNetwork::new(graph).map_err(fault)?;
     let samples = match args.bin_us {
         Some(microseconds) => recordings(args, graph, microseconds)?,
-        None => samples(args, &network)?,
+        None => samples(args, graph)?,
     };
     let (mut outputs, mut trace) = (Vec::with_capacity(samples.len()), Arrays::new());
-    for (i, rows) in samples.iter().enumerate() {
+    for (i, sample) in samples.iter().enumerate() {
         let mut sent: BTreeMap<NodeId, Vec<f32>> = BTreeMap::new();
-        let output = network.run(rows, &mut |id, _, value| {
+        let output = sample.run(&network, &mut |id, _, value| {
             let op = graph[id].as_spiking();
             let kept = matches!(op, Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)));
             if args.trace.is_some() && kept {
@@ -34,7 +34,7 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
         outputs.push(output.map_err(fault)?.into_iter().next().unwrap_or_default());
         let prefix = if samples.len() == 1 { String::new() } else { format!("{i}/") };
         for (id, values) in sent {
-            let shape = [&[rows.len()], graph[id].ty.shape.as_slice()].concat();
+            let shape = [&[sample.timesteps(graph)], graph[id].ty.shape.as_slice()].concat();
             let name = format!("{prefix}{}", graph[id].name);
             trace.push((name, reals(&shape, values.into_iter())?));
         }
@@ -52,7 +52,7 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
         write_npz(path, &arrays)?;
     }
     if common.format == Format::Json {
-        let timesteps: Vec<usize> = samples.iter().map(Vec::len).collect();
+        let timesteps: Vec<usize> = samples.iter().map(|s| s.timesteps(graph)).collect();
         return render::json(&serde_json::json!({
             "samples": samples.len(),
             "timesteps": timesteps,
@@ -69,9 +69,36 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
 
 type Rows = Vec<Vec<f32>>;
 
+/// What the network is shown.
+enum Shown {
+    /// A row for each timestep.
+    InTime(Rows),
+    /// One picture for all timesteps.
+    Picture(Vec<f32>),
+}
+
+impl Shown {
+    fn timesteps(&self, graph: &Graph) -> usize {
+        match self {
+            Shown::InTime(rows) => rows.len(),
+            Shown::Picture(_) => graph.timing.timesteps,
+        }
+    }
+
+    fn run(
+        &self,
+        network: &FloatNetwork,
+        observe: &mut FloatObserver<'_>,
+    ) -> Result<Vec<Vec<f32>>, RunError> {
+        match self {
+            Shown::InTime(rows) => network.run(rows, observe),
+            Shown::Picture(sample) => network.run_sample(sample, observe),
+        }
+    }
+}
+
 /// Samples shaped (N, T, input..), or (N, input..) where the network is shown one picture.
-fn samples(args: &RunArgs, network: &FloatNetwork) -> Result<Vec<Rows>, Error> {
-    let graph = network.graph();
+fn samples(args: &RunArgs, graph: &Graph) -> Result<Vec<Shown>, Error> {
     let data = Dataset::load(&args.input, args.data.limit)?;
     let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
     let input = graph.inputs().first().copied();
@@ -91,22 +118,23 @@ fn samples(args: &RunArgs, network: &FloatNetwork) -> Result<Vec<Rows>, Error> {
     let rows = |i: usize| {
         let sample = data.reals(i, scaling);
         if in_time {
-            sample.chunks(neurons).map(<[f32]>::to_vec).collect()
+            Shown::InTime(sample.chunks(neurons).map(<[f32]>::to_vec).collect())
         } else {
-            network.presented(&sample)
+            Shown::Picture(sample)
         }
     };
     Ok((0..data.len()).map(rows).collect())
 }
 
-fn recordings(args: &RunArgs, graph: &Graph, microseconds: u64) -> Result<Vec<Rows>, Error> {
+fn recordings(args: &RunArgs, graph: &Graph, microseconds: u64) -> Result<Vec<Shown>, Error> {
     let shape = graph.inputs().first().map(|&id| graph[id].ty.shape.clone()).unwrap_or_default();
     let (recordings, bins) = stream::recordings(args, &shape, microseconds)?;
     let place = format!("`{}`", args.input.display());
-    let rows = |r: &events::Recording| -> Result<Rows, events::EventError> {
+    let rows = |r: &events::Recording| -> Result<Shown, events::EventError> {
         let rows = bins.rows(r, 0, bins.count(r)?)?;
-        Ok(rows.into_iter().map(|row| row.into_iter().map(|v| v as f32).collect()).collect())
+        let reals = |row: Vec<i64>| row.into_iter().map(|v| v as f32).collect();
+        Ok(Shown::InTime(rows.into_iter().map(reals).collect()))
     };
-    let all: Result<Vec<Rows>, events::EventError> = recordings.iter().map(rows).collect();
+    let all: Result<Vec<Shown>, events::EventError> = recordings.iter().map(rows).collect();
     all.map_err(|e| Error::input(place, e.to_string(), ""))
 }

@@ -8,6 +8,7 @@
 pub mod elements;
 pub mod neurons;
 pub mod product;
+pub mod reals;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::neurons::{Line, fit};
 use super::product::Product;
+use super::reals::{Lists, Rows, nonzero};
 use super::{Isa, Kernels, elements};
 
 fn every() -> impl Iterator<Item = Isa> {
@@ -100,4 +101,56 @@ fn uneven_thresholds_have_no_line() {
     assert!(fit(&[1, 2, 30, 31], (-10, 100)).is_none());
     assert!(fit(&[], (-10, 10)).is_some());
     assert!(fit(&[-20, -11], (-10, 10)).is_some_and(|(_, offset)| offset >= 2.0));
+}
+
+proptest! {
+    #[test]
+    fn rows_of_reals_are_summed_in_order(
+        (sources, targets) in (1usize..60, 1usize..150),
+        lists in prop::collection::vec(prop::collection::vec(any::<u16>(), 0..40), 0..9),
+        weights in prop::collection::vec(-1.0f32..1.0, 977),
+        valued: bool,
+    ) {
+        let weight = |t: usize, s: usize| weights[(t * 31 + s * 7) % 977];
+        let rows = Rows::new(sources, targets, weight);
+        let (mut indices, mut values) = (vec![0; lists.len() * 40], vec![0.0; lists.len() * 40]);
+        let counts: Vec<u32> = lists.iter().map(|list| list.len() as u32).collect();
+        for (i, list) in lists.iter().enumerate() {
+            for (k, &entry) in list.iter().enumerate() {
+                indices[i * 40 + k] = u32::from(entry) % sources as u32;
+                values[i * 40 + k] = if valued { weights[usize::from(entry) % 977] } else { 1.0 };
+            }
+        }
+        let given: &[f32] = if valued { &values } else { &[] };
+        let given = Lists { indices: &indices, values: given, counts: &counts, stride: 40 };
+        for isa in every() {
+            for block in rows.blocks() {
+                let mut sums = vec![9.0; lists.len() * block.width()];
+                block.sums(isa, given, &mut sums);
+                for (i, list) in lists.iter().enumerate() {
+                    for t in 0..block.targets() {
+                        let entry = |sum: f32, k: usize| {
+                            let source = indices[i * 40 + k] as usize;
+                            sum + weight(block.first() + t, source) * values[i * 40 + k]
+                        };
+                        let sum = (0..list.len()).fold(0.0, entry);
+                        prop_assert_eq!(sums[i * block.width() + t].to_bits(), sum.to_bits());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_zero_is_listed(
+        values in prop::collection::vec(prop_oneof![Just(0.0f32), Just(-0.0), Just(1.0), Just(-3.0), Just(f32::NAN)], 0..100),
+    ) {
+        let expected: Vec<u32> =
+            (0..).zip(&values).filter(|(_, x)| **x != 0.0).map(|(i, _)| i).collect();
+        for isa in every() {
+            let mut indices = vec![0; values.len().next_multiple_of(16)];
+            let count = nonzero(isa, &values, &mut indices);
+            prop_assert_eq!(&indices[..count], &expected);
+        }
+    }
 }

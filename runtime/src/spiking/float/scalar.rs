@@ -1,115 +1,19 @@
-//! Runs networks that spike in single precision, as frameworks train them: f32 throughout, one
-//! timestep after the other, as slow and plain as a specification should be.
+//! The scalar interpreter of networks of real neurons: one timestep after the other, as slow and plain as
+//! a specification should be.
 
 use std::collections::HashMap;
 
 use snnc_ir::{
-    Connectivity, FloatNeuron, FloatState, Graph, Neuron, NodeId, Op, Presentation, Readout,
-    SpikingOp, Window,
+    Connectivity, FloatNeuron, FloatState, Neuron, NodeId, Op, Readout, SpikingOp, Window,
 };
 
-use super::RunError;
-
-/// A network of real neurons made ready to run.
-#[derive(Debug)]
-pub struct FloatNetwork {
-    graph: Graph,
-    order: Vec<NodeId>,
-    weights: HashMap<NodeId, Vec<f32>>,
-    longest: HashMap<NodeId, usize>,
-}
-
-/// Is told of every value: node, timestep, what it sends (sums for projections).
-pub type FloatObserver<'a> = dyn FnMut(NodeId, usize, &[f32]) + 'a;
-
-impl FloatNetwork {
-    /// Prepares a graph whose populations are all of real neurons.
-    ///
-    /// # Errors
-    /// When it has no order, or a node that cannot be run.
-    pub fn new(graph: &Graph) -> Result<FloatNetwork, RunError> {
-        let order = graph.order()?;
-        let (mut weights, mut longest) = (HashMap::new(), HashMap::new());
-        for &id in &order {
-            let node = &graph[id];
-            for operand in graph.operands(id) {
-                let most = longest.entry(operand.source).or_insert(0);
-                *most = (*most).max(operand.delay as usize);
-            }
-            let reason = match &node.op {
-                Op::Spiking(SpikingOp::Projection(p)) => {
-                    let values = node.data.as_ref().map(|d| d.to_f32()).unwrap_or_default();
-                    weights.insert(id, values);
-                    match &p.connectivity {
-                        Connectivity::Convolution { window, .. } if window.rank() > 2 => {
-                            Some("convolutions over more than 2 dimensions are not run")
-                        }
-                        _ => None,
-                    }
-                }
-                Op::Spiking(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Float(_)) => {
-                    Some("its neurons are not real")
-                }
-                Op::Spiking(SpikingOp::RunningMaxPool { .. }) => Some("is not run on reals"),
-                Op::Tensor(_) => Some("is no part of a spiking network"),
-                _ => None,
-            };
-            if let Some(reason) = reason {
-                return Err(RunError::Node { node: node.name.clone(), reason: reason.into() });
-            }
-        }
-        Ok(FloatNetwork { graph: graph.clone(), order, weights, longest })
-    }
-
-    /// The graph.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// Begins a run.
-    pub fn stream(&self) -> FloatStream<'_> {
-        let mut states = HashMap::new();
-        for &id in &self.order {
-            if let Op::Spiking(SpikingOp::Population(p)) = &self.graph[id].op
-                && let Neuron::Float(n) = &p.neuron
-            {
-                states.insert(id, (0..self.graph[id].ty.len()).map(|i| n.rest(i)).collect());
-            }
-        }
-        let (history, sums) = (HashMap::new(), HashMap::new());
-        FloatStream { network: self, states, history, sums, timesteps: 0 }
-    }
-
-    /// Runs `rows`, one for each timestep of the first input, and returns what each output shows.
-    ///
-    /// # Errors
-    /// When a row does not fit the input.
-    pub fn run(
-        &self,
-        rows: &[Vec<f32>],
-        observe: &mut FloatObserver<'_>,
-    ) -> Result<Vec<Vec<f32>>, RunError> {
-        let mut stream = self.stream();
-        for row in rows {
-            stream.step(row, observe)?;
-        }
-        Ok(stream.finish())
-    }
-
-    /// The rows that a sample without time becomes, as the input's encoder presents it.
-    pub fn presented(&self, sample: &[f32]) -> Vec<Vec<f32>> {
-        let encoder = self.graph.inputs().first().and_then(|&id| self.graph[id].as_spiking());
-        let once =
-            matches!(encoder, Some(SpikingOp::Encoder(e)) if e.presentation == Presentation::Once);
-        let silence = vec![0.0; sample.len()];
-        let row = |t| if once && t > 0 { silence.clone() } else { sample.to_vec() };
-        (0..self.graph.timing.timesteps).map(row).collect()
-    }
-}
+use super::super::RunError;
+use super::{FloatNetwork, FloatObserver};
 
 /// A run of a network of real neurons, its state kept from one timestep to the next.
 pub struct FloatStream<'a> {
     network: &'a FloatNetwork,
+    weights: &'a HashMap<NodeId, Vec<f32>>,
     states: HashMap<NodeId, Vec<FloatState>>,
     /// Values of the last timesteps, newest first.
     history: HashMap<NodeId, Vec<Vec<f32>>>,
@@ -117,7 +21,21 @@ pub struct FloatStream<'a> {
     timesteps: usize,
 }
 
-impl FloatStream<'_> {
+impl<'a> FloatStream<'a> {
+    /// Every neuron at rest.
+    pub(super) fn new(network: &'a FloatNetwork, weights: &'a HashMap<NodeId, Vec<f32>>) -> Self {
+        let mut states = HashMap::new();
+        for &id in &network.order {
+            if let Op::Spiking(SpikingOp::Population(p)) = &network.graph[id].op
+                && let Neuron::Float(n) = &p.neuron
+            {
+                states.insert(id, (0..network.graph[id].ty.len()).map(|i| n.rest(i)).collect());
+            }
+        }
+        let (history, sums) = (HashMap::new(), HashMap::new());
+        FloatStream { network, weights, states, history, sums, timesteps: 0 }
+    }
+
     /// Runs one timestep with `row` at the first input; other inputs are silent.
     ///
     /// # Errors
@@ -126,15 +44,7 @@ impl FloatStream<'_> {
         let network = self.network;
         let graph = &network.graph;
         let inputs = graph.inputs();
-        if let Some(&first) = inputs.first()
-            && graph[first].ty.len() != row.len()
-        {
-            return Err(RunError::Input {
-                node: graph[first].name.clone(),
-                expected: graph[first].ty.len(),
-                found: row.len(),
-            });
-        }
+        network.check(row)?;
         let mut now: HashMap<NodeId, Vec<f32>> = HashMap::with_capacity(network.order.len());
         for &id in &network.order {
             let Op::Spiking(op) = &graph[id].op else { continue };
@@ -147,7 +57,7 @@ impl FloatStream<'_> {
                 }
                 SpikingOp::Encoder(_) => vec![0.0; graph[id].ty.len()],
                 SpikingOp::Projection(p) => {
-                    let weights = network.weights.get(&id).map_or(&[][..], Vec::as_slice);
+                    let weights = self.weights.get(&id).map_or(&[][..], Vec::as_slice);
                     let Some(x) = operands.first() else { continue };
                     sums(&p.connectivity, weights, (x, shape(0)), &graph[id].ty.shape)
                 }
@@ -241,7 +151,7 @@ fn sums(
 }
 
 /// `[rows, columns]` of a plane; a line has one row.
-fn plane(dims: &[usize], fill: usize) -> [usize; 2] {
+pub(super) fn plane(dims: &[usize], fill: usize) -> [usize; 2] {
     match *dims {
         [x] => [fill, x],
         [y, x] => [y, x],
@@ -250,7 +160,13 @@ fn plane(dims: &[usize], fill: usize) -> [usize; 2] {
 }
 
 /// The position along one axis that tap `k` of the window at `i` meets.
-fn met(window: &Window, axis: usize, i: usize, k: usize, extent: usize) -> Option<usize> {
+pub(super) fn met(
+    window: &Window,
+    axis: usize,
+    i: usize,
+    k: usize,
+    extent: usize,
+) -> Option<usize> {
     let (strides, dilations) = (plane(&window.strides, 1), plane(&window.dilations, 1));
     let along = i * strides[axis] + k * dilations[axis];
     along.checked_sub(plane(&window.before, 0)[axis]).filter(|&p| p < extent)

@@ -1,0 +1,172 @@
+//! Arithmetic on single precision that keeps the order of every sum.
+//!
+//! A sum of floats depends on the order of its terms, and a spike hangs on the last bit of a sum. So
+//! nothing here sums along a register: each lane is one target neuron, and a target adds its terms one
+//! after the other in the order of the sources, product and sum rounded each by itself, as the scalar
+//! interpreter does. Sources that send 0 are left out, which changes no sum of finite terms but, where
+//! all terms are 0, its sign. So results are *equal* (`==`) to those of the scalar interpreter on every
+//! instruction set, and no spike differs.
+
+pub mod neurons;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use super::{Isa, Kernels, multiversion};
+
+/// Most targets that are summed at once.
+pub const WIDEST: usize = 64;
+
+/// Sources beyond which blocks are narrower, so that one stays in a second-level cache of 1 MiB.
+const MANY: usize = 3072;
+
+/// The weights of a projection, packed by source: what one spike adds to many targets lies together.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    blocks: Vec<Block>,
+}
+
+/// The weights onto neighbouring targets.
+#[derive(Clone, Debug)]
+pub struct Block {
+    first: usize,
+    targets: usize,
+    width: usize,
+    weights: Vec<f32>,
+}
+
+impl Rows {
+    /// Packs `weight(target, source)`.
+    pub fn new(sources: usize, targets: usize, weight: impl Fn(usize, usize) -> f32) -> Rows {
+        let (mut blocks, mut first) = (Vec::new(), 0);
+        let widths = if sources > MANY { &[32, 16][..] } else { &[WIDEST, 32, 16] };
+        while first < targets {
+            let left = targets - first;
+            let width = widths.iter().copied().find(|w| *w <= left).unwrap_or(16);
+            let mut weights = vec![0.0; sources * width];
+            for (source, row) in weights.chunks_exact_mut(width).enumerate() {
+                for (i, w) in row.iter_mut().enumerate().take(left) {
+                    *w = weight(first + i, source);
+                }
+            }
+            blocks.push(Block { first, targets: left.min(width), width, weights });
+            first += width;
+        }
+        Rows { blocks }
+    }
+
+    /// Blocks of targets.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+}
+
+impl Block {
+    /// The first target.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Number of targets, at most [`Block::width`].
+    pub fn targets(&self) -> usize {
+        self.targets
+    }
+
+    /// Sums that [`Block::sums`] writes for one list: 16, 32 or 64.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// `sums[i * width + k] = sum over entries e of list i, in their order, of value(e) * weight(first + k, index(e))`.
+    ///
+    /// # Panics
+    /// When an index is not below the number of sources, or a list or `sums` is too short.
+    pub fn sums(&self, isa: Isa, lists: Lists<'_>, sums: &mut [f32]) {
+        let needed = lists.counts.len() * self.width;
+        let sums = &mut sums[..needed];
+        match isa.kernels() {
+            // SAFETY: an `Isa` of AVX-512 exists only where the processor has it.
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => unsafe { avx512::sums(&self.weights, self.width, lists, sums) },
+            // SAFETY: an `Isa` of AVX2 exists only where the processor has it.
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => unsafe { avx2::sums(&self.weights, self.width, lists, sums) },
+            _ => portable(&self.weights, self.width, lists, sums),
+        }
+    }
+}
+
+/// Lists of sources that send something, list `i` in the first `counts[i]` entries from `i * stride` on.
+#[derive(Clone, Copy, Debug)]
+pub struct Lists<'a> {
+    /// Index of each source, in the order of summation.
+    pub indices: &'a [u32],
+    /// What each sends; empty where all send 1.
+    pub values: &'a [f32],
+    /// Lengths.
+    pub counts: &'a [u32],
+    /// Distance of the lists.
+    pub stride: usize,
+}
+
+impl<'a> Lists<'a> {
+    #[inline(always)]
+    fn list(&self, i: usize) -> (&'a [u32], &'a [f32]) {
+        let (from, count) = (i * self.stride, self.counts[i] as usize);
+        let values = if self.values.is_empty() { &[] } else { &self.values[from..from + count] };
+        (&self.indices[from..from + count], values)
+    }
+}
+
+fn portable(weights: &[f32], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
+    for (i, sums) in sums.chunks_exact_mut(width).enumerate() {
+        sums.fill(0.0);
+        let (indices, values) = lists.list(i);
+        for (e, &index) in indices.iter().enumerate() {
+            let row = &weights[index as usize * width..][..width];
+            match values.get(e) {
+                None => sums.iter_mut().zip(row).for_each(|(s, w)| *s += w),
+                Some(x) => sums.iter_mut().zip(row).for_each(|(s, w)| *s += w * x),
+            }
+        }
+    }
+}
+
+/// Writes the indices of the values that are not 0 to the front of `indices` and returns their number.
+/// What lies behind them is left undetermined.
+///
+/// # Panics
+/// When `indices` is shorter than `values` rounded up to a whole 16.
+pub fn nonzero(isa: Isa, values: &[f32], indices: &mut [u32]) -> usize {
+    let indices = &mut indices[..values.len().next_multiple_of(16)];
+    match isa.kernels() {
+        // SAFETY: an `Isa` of AVX-512 exists only where the processor has it.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::nonzero(values, indices) },
+        _ => {
+            let mut count = 0;
+            for (i, &x) in values.iter().enumerate() {
+                // Without a branch, as spikes come at random.
+                indices[count] = i as u32;
+                count += usize::from(x != 0.0);
+            }
+            count
+        }
+    }
+}
+
+multiversion! {
+    /// Turns `[row][column]` of rows `width` long into `[column][row]` of columns `stride` apart: of the
+    /// first `columns` columns, as many rows as there are in `rows`.
+    pub fn transpose(rows: &[f32], width: usize, columns: usize, stride: usize, out: &mut [f32]) {
+        let count = rows.len() / width;
+        for column in 0..columns {
+            let out = &mut out[column * stride..][..count];
+            for (out, row) in out.iter_mut().zip(rows.chunks_exact(width)) {
+                *out = row[column];
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! From a graph of real neurons to a plan: weights packed, places met, lists bounded.
+
+use std::collections::HashMap;
+
+use snnc_ir::{Connectivity, Graph, Neuron, Node, NodeId, Projection, SpikingOp, Window};
+
+use super::prepared::{Action, Meetings, Operand, Plan, Step};
+use super::scalar::{met, plane};
+use crate::kernels::Isa;
+use crate::kernels::reals::Rows;
+use crate::kernels::reals::neurons::Neurons;
+
+/// Timesteps that are run at once, at most.
+const CHUNK: usize = 32;
+
+/// Entries of the lists of a convolution, unless one timestep needs more.
+const LISTED: usize = 1 << 20;
+
+/// Entries of the lists of one timestep beyond which a network is left to the scalar interpreter.
+const MOST_LISTED: usize = 1 << 26;
+
+/// Numbers in the buffers of one node.
+const LARGEST: usize = 1 << 28;
+
+/// The plan of a graph, `None` if it belongs to the scalar interpreter.
+pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
+    let places: HashMap<NodeId, usize> = order.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+    let chunk = chunk(graph, order, &places);
+    let mut plan = Plan {
+        isa,
+        chunk,
+        steps: Vec::with_capacity(order.len()),
+        outputs: Vec::new(),
+        populations: 0,
+        lists: [0; 2],
+        valued: false,
+    };
+    for &id in order {
+        let len = graph[id].ty.len();
+        let operands: Option<Vec<Operand>> = graph
+            .operands(id)
+            .iter()
+            .map(|o| Some(Operand { from: *places.get(&o.source)?, delay: o.delay as usize }))
+            .collect();
+        let users = graph.users(id);
+        let delays = users.iter().flat_map(|&u| graph.operands(u));
+        let history = delays.filter(|o| o.source == id).map(|o| o.delay as usize).max();
+        let mut step = Step {
+            id,
+            len,
+            history: history.unwrap_or(0),
+            listed: users.iter().any(|&u| sums(graph, u)),
+            binary: false,
+            constant: false,
+            operands: operands?,
+            action: Action::Silence,
+        };
+        // A node that reads itself would be lent while it is written.
+        let alone = step.operands.iter().any(|o| o.from == plan.steps.len());
+        if alone || len == 0 || step.history.checked_add(chunk)?.checked_mul(len)? > LARGEST {
+            return None;
+        }
+        action(graph, &mut plan, &mut step)?;
+        let constant = match &step.action {
+            Action::Encode { .. } => true,
+            Action::Fire { .. } | Action::Decode { .. } => false,
+            _ => step.operands.iter().all(|o| plan.steps.get(o.from).is_some_and(|s| s.constant)),
+        };
+        // What is read late is 0 before it is what it stays.
+        step.constant = constant && step.history == 0;
+        plan.steps.push(step);
+    }
+    Some(plan)
+}
+
+/// As many timesteps as a cycle takes, at most [`CHUNK`].
+fn chunk(graph: &Graph, order: &[NodeId], places: &HashMap<NodeId, usize>) -> usize {
+    let mut chunk = graph.timing.timesteps.clamp(1, CHUNK);
+    for (place, &id) in order.iter().enumerate() {
+        for o in graph.operands(id) {
+            if places.get(&o.source).is_none_or(|&source| source >= place) {
+                chunk = chunk.min((o.delay as usize).max(1));
+            }
+        }
+    }
+    chunk
+}
+
+/// Whether a node adds up what its sources send one by one.
+fn sums(graph: &Graph, id: NodeId) -> bool {
+    matches!(graph[id].as_spiking(), Some(SpikingOp::Projection(p)) if p.connectivity != Connectivity::OneToOne)
+}
+
+fn action(graph: &Graph, plan: &mut Plan, step: &mut Step) -> Option<()> {
+    let node = &graph[step.id];
+    let first = graph.inputs().first() == Some(&step.id);
+    let sources: Vec<&Node> = graph.sources(step.id).into_iter().map(|s| &graph[s]).collect();
+    let operand = |port: usize| sources.get(port).copied();
+    // Of what is computed later it is not known yet.
+    let binary = |o: &Operand| plan.steps.get(o.from).is_some_and(|s| s.binary);
+    step.action = match node.as_spiking()? {
+        SpikingOp::Encoder(e) if first => Action::Encode { scale: e.scale },
+        SpikingOp::Encoder(_) => Action::Silence,
+        SpikingOp::Projection(p) => {
+            let source = operand(0)?;
+            let binary = step.operands.first().is_some_and(binary);
+            projection(node, p, source, plan, binary)?
+        }
+        SpikingOp::Population(p) => {
+            let Neuron::Float(neuron) = &p.neuron else { return None };
+            if sources.iter().any(|s| s.ty.len() != step.len) {
+                return None;
+            }
+            let neurons = Neurons::new(neuron, step.len)?;
+            step.binary = neurons.is_binary();
+            plan.populations += 1;
+            Action::Fire { neurons: Box::new(neurons), state: plan.populations - 1 }
+        }
+        SpikingOp::MaxPool { window } => {
+            step.binary = step.operands.first().is_some_and(binary);
+            let (cells, width) = pool(window, &operand(0)?.ty.shape, &node.ty.shape)?;
+            Action::Pool { cells, width }
+        }
+        SpikingOp::RunningMaxPool { .. } => return None,
+        SpikingOp::Concatenate { axis } => {
+            step.binary = step.operands.iter().all(binary);
+            let shapes: Vec<&[usize]> = sources.iter().map(|s| s.ty.shape.as_slice()).collect();
+            Action::Concatenate { runs: runs(*axis, &shapes, step.len)? }
+        }
+        SpikingOp::Decoder(d) => {
+            if operand(0)?.ty.len() != step.len {
+                return None;
+            }
+            let output = graph.outputs().iter().position(|&o| o == step.id)?;
+            plan.outputs.resize(plan.outputs.len().max(output + 1), 0);
+            plan.outputs[output] = step.len;
+            Action::Decode { readout: d.readout, output }
+        }
+    };
+    Some(())
+}
+
+fn projection(
+    node: &Node,
+    p: &Projection,
+    source: &Node,
+    plan: &mut Plan,
+    binary: bool,
+) -> Option<Action> {
+    let weights = node.data.as_ref()?.to_f32();
+    let (sources, targets) = (source.ty.len(), node.ty.len());
+    // Nothing times infinity is not a number, whether or not it is left out.
+    if weights.iter().any(|w| !w.is_finite()) || u32::try_from(sources).is_err() {
+        return None;
+    }
+    match &p.connectivity {
+        Connectivity::Dense => {
+            if weights.len() != sources.checked_mul(targets)? {
+                return None;
+            }
+            Some(Action::Dense {
+                rows: Rows::new(sources, targets, |t, s| weights[t * sources + s]),
+            })
+        }
+        Connectivity::OneToOne => {
+            let channels = source.ty.shape.first().copied().unwrap_or(1).max(1);
+            let plane = (sources / channels).max(1);
+            if targets != sources || weights.is_empty() {
+                return None;
+            }
+            let weight = |i: usize| match weights.as_slice() {
+                [w] => *w,
+                many => many.get(i / plane).copied().unwrap_or(0.0),
+            };
+            Some(Action::OneToOne { weights: (0..sources).map(weight).collect() })
+        }
+        Connectivity::Convolution { window, groups } => {
+            let (from, to) = (source.ty.shape.as_slice(), node.ty.shape.as_slice());
+            let meetings = meetings(window, from, to)?;
+            let taps = meetings.taps;
+            let (inputs, outputs) = (from[0].checked_div(*groups)?, to[0].checked_div(*groups)?);
+            if weights.len() != to[0] * inputs * taps
+                || inputs * groups != from[0]
+                || outputs * groups != to[0]
+            {
+                return None;
+            }
+            if *groups > 1 {
+                return Some(Action::Scatter { weights, meetings, inputs, outputs });
+            }
+            // A list holds at most every tap of every channel.
+            let (longest, each) = (inputs * taps, inputs * taps * meetings.planes[1]);
+            if each > MOST_LISTED || u32::try_from(longest).is_err() {
+                return None;
+            }
+            let lists = (LISTED / each.max(1)).clamp(1, plan.chunk);
+            plan.lists[0] = plan.lists[0].max(lists * each);
+            plan.lists[1] = plan.lists[1].max(lists * meetings.planes[1]);
+            plan.valued |= !binary;
+            let rows = Rows::new(longest, outputs, |t, s| weights[t * longest + s]);
+            Some(Action::Convolve { rows, meetings, lists })
+        }
+    }
+}
+
+/// Which places meet in a window, tap by tap.
+fn meetings(window: &Window, from: &[usize], to: &[usize]) -> Option<Meetings> {
+    let ([height, width], [rows, columns]) = (plane(from.get(1..)?, 1), plane(to.get(1..)?, 1));
+    let [taps_y, taps_x] = plane(&window.kernel, 1);
+    let planes = [height * width, rows * columns];
+    let mut each: Vec<Vec<(u32, u32)>> = vec![Vec::new(); planes[0]];
+    for (row, column) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+        for (ky, kx) in (0..taps_y).flat_map(|y| (0..taps_x).map(move |x| (y, x))) {
+            if let (Some(y), Some(x)) =
+                (met(window, 0, row, ky, height), met(window, 1, column, kx, width))
+            {
+                let (tap, target) = (ky * taps_x + kx, row * columns + column);
+                each.get_mut(y * width + x)?.push((tap as u32, target as u32));
+            }
+        }
+    }
+    let mut starts = vec![0];
+    for met in &each {
+        starts.push(starts.last()? + u32::try_from(met.len()).ok()?);
+    }
+    Some(Meetings { planes, taps: taps_y * taps_x, starts, met: each.concat() })
+}
+
+/// Cells of every window, all windows with the same number: where one has fewer its first is repeated,
+/// which changes no maximum. `None` where a window lies in the padding alone.
+fn pool(window: &Window, from: &[usize], to: &[usize]) -> Option<(Vec<u32>, usize)> {
+    let whole = meetings(window, from, to)?;
+    let [source, target] = whole.planes;
+    let mut windows: Vec<Vec<(u32, u32)>> = vec![Vec::new(); target];
+    for place in 0..source {
+        for &(tap, at) in whole.of(place) {
+            windows.get_mut(at as usize)?.push((tap, place as u32));
+        }
+    }
+    let width = windows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut cells = Vec::with_capacity(to[0] * target * width);
+    for channel in 0..to[0] {
+        for window in &mut windows {
+            window.sort_unstable();
+            let first = window.first()?.1;
+            let own = window.iter().map(|w| w.1).chain(std::iter::repeat(first)).take(width);
+            cells.extend(own.map(|place| (channel * source) as u32 + place));
+        }
+    }
+    let inside = |&c: &u32| (c as usize) < from.iter().product::<usize>();
+    cells.iter().all(inside).then_some((cells, width))
+}
+
+/// What is copied from where, in order of what is written.
+fn runs(axis: usize, shapes: &[&[usize]], len: usize) -> Option<Vec<(usize, usize, usize)>> {
+    let outer: usize = shapes.first()?.get(..axis)?.iter().product();
+    let mut runs = Vec::with_capacity(outer * shapes.len());
+    for i in 0..outer {
+        for (operand, shape) in shapes.iter().enumerate() {
+            let run: usize = shape.get(axis..)?.iter().product();
+            if (i + 1) * run > shape.iter().product() {
+                return None;
+            }
+            runs.push((operand, i * run, run));
+        }
+    }
+    (runs.iter().map(|r| r.2).sum::<usize>() == len).then_some(runs)
+}

@@ -1,0 +1,439 @@
+//! Runs a plan.
+
+use snnc_ir::Readout;
+
+use super::prepared::{Action, Meetings, Operand, Plan, Step};
+use super::{FloatObserver, Given};
+use crate::kernels::reals::neurons::{Arriving, Neurons, States};
+use crate::kernels::reals::{Lists, Rows, WIDEST, nonzero, transpose};
+
+/// Places of a map whose sums are transposed together.
+const PLACES: usize = 16;
+
+/// What a node has sent: rows of values, the last timesteps of the chunk before in front.
+#[derive(Debug, Default)]
+struct Sent {
+    values: Vec<f32>,
+    /// Of each row the indices of what is not 0, and their values where they are not all 1.
+    indices: Vec<u32>,
+    listed: Vec<f32>,
+    counts: Vec<u32>,
+}
+
+/// Room for one run.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    sent: Vec<Sent>,
+    states: Vec<States>,
+    shown: Vec<Vec<f32>>,
+    lists: Sent,
+    /// Sums of some lists.
+    sums: Vec<f32>,
+}
+
+/// Room for the indices of a row.
+fn room(len: usize) -> usize {
+    len.next_multiple_of(16)
+}
+
+impl Buffers {
+    pub(super) fn new(plan: &Plan) -> Buffers {
+        let sent = plan.steps.iter().map(|step| {
+            let rows = step.history + plan.chunk;
+            let listed = if step.listed { rows * room(step.len) } else { 0 };
+            Sent {
+                values: vec![0.0; rows * step.len],
+                indices: vec![0; listed],
+                listed: vec![0.0; if step.binary { 0 } else { listed }],
+                counts: vec![0; rows],
+            }
+        });
+        let [entries, lists] = plan.lists;
+        Buffers {
+            sent: sent.collect(),
+            states: vec![States::default(); plan.populations],
+            shown: plan.outputs.iter().map(|&len| vec![0.0; len]).collect(),
+            lists: Sent {
+                values: Vec::new(),
+                indices: vec![0; entries],
+                listed: vec![0.0; if plan.valued { entries } else { 0 }],
+                counts: vec![0; lists],
+            },
+            sums: vec![0.0; plan.chunk.max(PLACES) * WIDEST],
+        }
+    }
+
+    /// What each output shows after so many timesteps, nothing after none.
+    pub(super) fn shown(&self, timesteps: usize) -> Vec<Vec<f32>> {
+        let shown = |values: &Vec<f32>| if timesteps == 0 { Vec::new() } else { values.clone() };
+        self.shown.iter().map(shown).collect()
+    }
+}
+
+/// The chunk that is run.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    given: Given<'a>,
+    first: usize,
+    steps: usize,
+}
+
+/// What a node reads: rows of an operand from one row on, all alike where `constant`.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    sent: &'a Sent,
+    len: usize,
+    first: usize,
+    constant: bool,
+    binary: bool,
+}
+
+impl<'a> Read<'a> {
+    fn row(&self, t: usize) -> usize {
+        if self.constant { 0 } else { self.first + t }
+    }
+
+    fn values(&self, t: usize) -> &'a [f32] {
+        &self.sent.values[self.row(t) * self.len..][..self.len]
+    }
+
+    /// Lists of the rows of `steps` timesteps.
+    fn lists(&self, steps: usize) -> Lists<'a> {
+        let (row, stride) = (self.row(0), room(self.len));
+        let values = if self.binary { &[] } else { &self.sent.listed[row * stride..] };
+        Lists {
+            indices: &self.sent.indices[row * stride..],
+            values,
+            counts: &self.sent.counts[row..row + steps],
+            stride,
+        }
+    }
+
+    /// The sources that send something in a timestep, with what they send.
+    fn sources(&self, t: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
+        let (row, values) = (self.row(t), self.values(t));
+        let indices = &self.sent.indices[row * room(self.len)..];
+        let indices = &indices[..self.sent.counts[row] as usize];
+        indices.iter().map(|&i| (i as usize, values[i as usize]))
+    }
+}
+
+impl Plan {
+    pub(super) fn run(
+        &self,
+        given: Given<'_>,
+        buffers: &mut Buffers,
+        observe: &mut FloatObserver<'_>,
+    ) {
+        for (step, sent) in self.steps.iter().zip(&mut buffers.sent) {
+            if let Action::Fire { neurons, state } = &step.action {
+                neurons.rest(&mut buffers.states[*state]);
+            }
+            // Before the first timestep nothing was sent.
+            sent.values[..step.history * step.len].fill(0.0);
+            sent.counts[..step.history].fill(0);
+        }
+        buffers.shown.iter_mut().for_each(|shown| shown.fill(0.0));
+        let timesteps = given.timesteps();
+        let mut first = 0;
+        while first < timesteps {
+            let chunk = Chunk { given, first, steps: self.chunk.min(timesteps - first) };
+            for place in 0..self.steps.len() {
+                self.step(place, chunk, buffers);
+            }
+            for t in 0..chunk.steps {
+                for (step, sent) in self.steps.iter().zip(&buffers.sent) {
+                    let row = if self.stays(step, given) { 0 } else { step.history + t };
+                    observe(step.id, first + t, &sent.values[row * step.len..][..step.len]);
+                }
+            }
+            self.keep(chunk.steps, buffers);
+            first += chunk.steps;
+        }
+    }
+
+    /// Whether a node sends the same in every timestep of this run, kept in its first row.
+    fn stays(&self, step: &Step, given: Given<'_>) -> bool {
+        step.constant && matches!(given, Given::Always(..))
+    }
+
+    /// Moves the last timesteps in front, where delays find them.
+    fn keep(&self, steps: usize, buffers: &mut Buffers) {
+        for (step, sent) in self.steps.iter().zip(&mut buffers.sent) {
+            if step.history == 0 {
+                continue;
+            }
+            let Sent { values, indices, listed, counts } = sent;
+            let (len, room) = (step.len, room(step.len));
+            values.copy_within(steps * len..(steps + step.history) * len, 0);
+            counts.copy_within(steps..steps + step.history, 0);
+            if step.listed {
+                let rows = steps * room..(steps + step.history) * room;
+                indices.copy_within(rows.clone(), 0);
+                if !listed.is_empty() {
+                    listed.copy_within(rows, 0);
+                }
+            }
+        }
+    }
+
+    fn read<'a>(&self, o: Operand, sent: &'a [Sent], given: Given<'_>) -> Read<'a> {
+        let step = &self.steps[o.from];
+        Read {
+            sent: &sent[o.from],
+            len: step.len,
+            // No operand is later than the history that its source keeps.
+            first: step.history - o.delay,
+            constant: self.stays(step, given),
+            binary: step.binary,
+        }
+    }
+
+    /// Runs one node over the timesteps of a chunk.
+    fn step(&self, place: usize, chunk: Chunk<'_>, buffers: &mut Buffers) {
+        let step = &self.steps[place];
+        let stays = self.stays(step, chunk.given);
+        if stays && chunk.first > 0 {
+            return;
+        }
+        let steps = if stays { 1 } else { chunk.steps };
+        // A node may read itself, but only what it sent in timesteps before.
+        let mut own = std::mem::take(&mut buffers.sent[place]);
+        let from = if stays { 0 } else { step.history };
+        let rows = from..from + steps;
+        let values = &mut own.values[rows.start * step.len..rows.end * step.len];
+        self.act(step, chunk, buffers, values);
+        if step.listed {
+            let room = room(step.len);
+            for (row, values) in rows.zip(values.chunks_exact(step.len)) {
+                let indices = &mut own.indices[row * room..(row + 1) * room];
+                let count = nonzero(self.isa, values, indices);
+                own.counts[row] = count as u32;
+                if !step.binary {
+                    let listed = &mut own.listed[row * room..][..count];
+                    for (listed, &i) in listed.iter_mut().zip(&*indices) {
+                        *listed = values[i as usize];
+                    }
+                }
+            }
+        }
+        buffers.sent[place] = own;
+    }
+
+    fn act(&self, step: &Step, chunk: Chunk<'_>, buffers: &mut Buffers, out: &mut [f32]) {
+        let Buffers { sent, states, shown, lists, sums } = buffers;
+        let read = |port: usize| self.read(step.operands[port], sent, chunk.given);
+        let rows = out.chunks_exact_mut(step.len).enumerate();
+        match &step.action {
+            Action::Encode { scale } => {
+                for (t, row) in rows {
+                    chunk.given.encode(chunk.first + t, *scale, row);
+                }
+            }
+            Action::Silence => out.fill(0.0),
+            Action::Dense { rows } => self.dense(rows, read(0), step.len, sums, out),
+            Action::Convolve { rows, meetings, lists: at_once } => {
+                let plane = meetings.planes[1];
+                let convolution = Convolution { plan: self, rows, meetings, read: read(0) };
+                for (i, out) in out.chunks_mut(at_once * step.len).enumerate() {
+                    let steps = out.len() / step.len;
+                    for t in 0..steps {
+                        convolution.list(i * at_once + t, t * plane, lists);
+                    }
+                    convolution.sum(steps, lists, sums, out);
+                }
+            }
+            Action::Scatter { weights, meetings, inputs, outputs } => {
+                for (t, row) in rows {
+                    scatter(weights, meetings, [*inputs, *outputs], read(0).sources(t), row);
+                }
+            }
+            Action::OneToOne { weights } => {
+                for (t, row) in rows {
+                    for ((y, x), w) in row.iter_mut().zip(read(0).values(t)).zip(weights) {
+                        *y = w * x;
+                    }
+                }
+            }
+            Action::Fire { neurons, state } => {
+                self.fire(neurons, &mut states[*state], step, chunk, sent, out);
+            }
+            Action::Pool { cells, width } => {
+                for (t, row) in rows {
+                    pool(cells, *width, read(0).values(t), row);
+                }
+            }
+            Action::Concatenate { runs } => {
+                for (t, row) in rows {
+                    let mut at = 0;
+                    for &(port, from, len) in runs {
+                        row[at..at + len].copy_from_slice(&read(port).values(t)[from..from + len]);
+                        at += len;
+                    }
+                }
+            }
+            Action::Decode { readout, output } => {
+                for (t, row) in rows {
+                    row.copy_from_slice(read(0).values(t));
+                    for (s, v) in shown[*output].iter_mut().zip(&*row) {
+                        *s = if *readout == Readout::Sum { *s + v } else { *v };
+                    }
+                }
+            }
+        }
+    }
+
+    fn dense(
+        &self,
+        rows: &Rows,
+        read: Read<'_>,
+        targets: usize,
+        sums: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let steps = if read.constant { 1 } else { out.len() / targets };
+        for block in rows.blocks() {
+            block.sums(self.isa, read.lists(steps), sums);
+            let sums = sums[..steps * block.width()].chunks_exact(block.width()).cycle();
+            for (row, sums) in out.chunks_exact_mut(targets).zip(sums) {
+                let own = &mut row[block.first()..][..block.targets()];
+                own.copy_from_slice(&sums[..block.targets()]);
+            }
+        }
+    }
+
+    fn fire(
+        &self,
+        neurons: &Neurons,
+        states: &mut States,
+        step: &Step,
+        chunk: Chunk<'_>,
+        sent: &[Sent],
+        out: &mut [f32],
+    ) {
+        let arriving = |o: &Operand| {
+            let read = self.read(*o, sent, chunk.given);
+            let stride = if read.constant { 0 } else { read.len };
+            Arriving { values: &read.sent.values[read.row(0) * read.len..], stride }
+        };
+        // Most populations have few projections, of which nothing is allocated.
+        match step.operands.as_slice() {
+            [a] => neurons.fire(self.isa, states, &[arriving(a)], out),
+            [a, b] => neurons.fire(self.isa, states, &[arriving(a), arriving(b)], out),
+            many => {
+                let many: Vec<Arriving<'_>> = many.iter().map(arriving).collect();
+                neurons.fire(self.isa, states, &many, out);
+            }
+        }
+    }
+}
+
+/// A convolution whose every output place has a list of the weights that it adds up.
+struct Convolution<'a> {
+    plan: &'a Plan,
+    rows: &'a Rows,
+    meetings: &'a Meetings,
+    read: Read<'a>,
+}
+
+impl Convolution<'_> {
+    /// Lists what each output place meets at timestep `t`, from list `first` on. Sources come channel by
+    /// channel and row by row, so that every list is in the order of the weights.
+    fn list(&self, t: usize, first: usize, lists: &mut Sent) {
+        let [source, target] = self.meetings.planes;
+        let (taps, stride) = (self.meetings.taps as u32, self.stride());
+        let entries = first * stride..(first + target) * stride;
+        let indices = &mut lists.indices[entries.clone()];
+        let listed = if self.read.binary { &mut [] } else { &mut lists.listed[entries] };
+        // Where the next entry of each list goes.
+        let ends = &mut lists.counts[first..first + target];
+        for (end, at) in ends.iter_mut().zip((0..).step_by(stride)) {
+            *end = at;
+        }
+        let (mut channel, mut start) = (0, 0);
+        for (i, x) in self.read.sources(t) {
+            while i - start >= source {
+                start += source;
+                channel += taps;
+            }
+            for &(tap, place) in self.meetings.of(i - start) {
+                let end = &mut ends[place as usize];
+                indices[*end as usize] = channel + tap;
+                if let Some(listed) = listed.get_mut(*end as usize) {
+                    *listed = x;
+                }
+                *end += 1;
+            }
+        }
+        for (end, at) in ends.iter_mut().zip((0..).step_by(stride)) {
+            *end -= at;
+        }
+    }
+
+    fn stride(&self) -> usize {
+        self.read.len / self.meetings.planes[0] * self.meetings.taps
+    }
+
+    /// Sums the lists of so many timesteps, one block of weights after the other.
+    fn sum(&self, steps: usize, lists: &Sent, sums: &mut [f32], out: &mut [f32]) {
+        let (plane, stride) = (self.meetings.planes[1], self.stride());
+        let len = out.len() / steps;
+        for block in self.rows.blocks() {
+            for (t, out) in out.chunks_exact_mut(len).enumerate() {
+                for first in (0..plane).step_by(PLACES) {
+                    let count = PLACES.min(plane - first);
+                    let from = t * plane + first;
+                    let values: &[f32] =
+                        if self.read.binary { &[] } else { &lists.listed[from * stride..] };
+                    let some = Lists {
+                        indices: &lists.indices[from * stride..],
+                        values,
+                        counts: &lists.counts[from..from + count],
+                        stride,
+                    };
+                    block.sums(self.plan.isa, some, sums);
+                    let out = &mut out[block.first() * plane + first..];
+                    let (width, sums) = (block.width(), &sums[..count * block.width()]);
+                    transpose(self.plan.isa, sums, width, block.targets(), plane, out);
+                }
+            }
+        }
+    }
+}
+
+/// A convolution in groups: each source adds to what it meets, in the order of the sources.
+fn scatter(
+    weights: &[f32],
+    meetings: &Meetings,
+    [inputs, outputs]: [usize; 2],
+    sources: impl Iterator<Item = (usize, f32)>,
+    out: &mut [f32],
+) {
+    let ([source, target], taps) = (meetings.planes, meetings.taps);
+    out.fill(0.0);
+    // Sources come channel by channel.
+    let (mut group, mut within, mut start) = (0, 0, 0);
+    for (i, x) in sources {
+        while i - start >= source {
+            start += source;
+            within += 1;
+            if within == inputs {
+                (group, within) = (group + 1, 0);
+            }
+        }
+        for o in group * outputs..(group + 1) * outputs {
+            let weights = &weights[(o * inputs + within) * taps..][..taps];
+            let out = &mut out[o * target..(o + 1) * target];
+            for &(tap, at) in meetings.of(i - start) {
+                out[at as usize] += weights[tap as usize] * x;
+            }
+        }
+    }
+}
+
+fn pool(cells: &[u32], width: usize, x: &[f32], out: &mut [f32]) {
+    for (out, cells) in out.iter_mut().zip(cells.chunks_exact(width)) {
+        let largest = cells.iter().map(|&c| x[c as usize]).reduce(f32::max);
+        *out = largest.unwrap_or(0.0);
+    }
+}
