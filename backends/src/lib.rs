@@ -22,6 +22,7 @@ pub mod reference;
 mod registry;
 pub mod spleat;
 mod target;
+pub mod trained;
 
 pub use registry::{TARGETS, target};
 pub use target::{

@@ -24,6 +24,7 @@ pub mod reference;
 pub mod report;
 pub mod saturation;
 pub mod spiking_float;
+pub mod spiking_integers;
 pub mod stream;
 
 pub use problem::{Error, Problem};

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use snnc_backends::{File, MemoryFiles, Note, Target, TargetOptions};
+use snnc_backends::{File, Legalised, MemoryFiles, Note, Target, TargetOptions};
 use snnc_ir::{Graph, SpikingOp, Verified, verify};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
     PopulationRow, Source, same_network, sha256_hex,
 };
-use crate::certificate::{Certificate, PopulationCertificate, Verdict};
+use crate::certificate::{Certificate, Measured, PopulationCertificate, Verdict};
 use crate::evaluate::latency;
 use crate::import::{self, ImportOptions, spiking};
+use crate::spiking_integers::{self, Run};
 use crate::{Error, Problem};
 
 /// A spiking network and the file it came from.
@@ -49,32 +50,55 @@ pub fn source(path: &Path, options: &ImportOptions) -> Result<Option<SpikingSour
 
 /// Targets that hold neurons in single precision.
 const TARGETS: [&str; 2] = ["reference", "nir"];
+/// Targets that hold neurons as they are trained, on integers.
+const INTEGER_TARGETS: [&str; 2] = ["loihi", "spleat"];
 
-/// Writes the network for all targets: the files of a folder for each.
+/// What one target got.
+pub struct Written {
+    /// The files of its folder.
+    pub files: Vec<File>,
+    /// What it says.
+    pub manifest: Manifest,
+    /// How its spikes differ from the model's on the data, by population.
+    pub measured: BTreeMap<String, Measured>,
+}
+
+/// Writes the network for all targets.
 ///
 /// # Errors
 /// Every population that a target has no neurons for, all targets at once.
 pub fn compile(
     source: &SpikingSource,
-    targets: &[&'static dyn Target],
-) -> Result<Vec<(String, Vec<File>)>, Error> {
-    let mut problems = Vec::new();
-    for target in targets.iter().filter(|t| !TARGETS.contains(&t.name())) {
-        problems.extend(refused(&source.network, target.name()));
+    targets: &[(&'static dyn Target, TargetOptions)],
+    run: &Run,
+) -> Result<Vec<(String, Written)>, Error> {
+    let (bounded, notes) = spiking_integers::bounded(&source.network, run)?;
+    let (mut written, mut problems) = (Vec::new(), Vec::new());
+    for (target, options) in targets {
+        let (network, more): (&Verified, &[Note]) = match target.name() {
+            name if TARGETS.contains(&name) => (&source.network, &[]),
+            name if INTEGER_TARGETS.contains(&name) => (&bounded, &notes),
+            name => {
+                problems.extend(refused(&source.network, name));
+                continue;
+            }
+        };
+        match files(source, (network, more), (*target, options), run) {
+            Ok(found) => written.push((target.name().to_owned(), found)),
+            Err(Error::Unsupported(found)) => problems.extend(found),
+            Err(other) => return Err(other),
+        }
     }
-    if !problems.is_empty() {
-        return Err(Error::Unsupported(problems));
-    }
-    targets.iter().map(|t| Ok((t.name().to_owned(), files(source, *t)?))).collect()
+    if problems.is_empty() { Ok(written) } else { Err(Error::Unsupported(problems)) }
 }
 
-/// Why a target of integer neurons cannot hold the network.
+/// Why a target of other neurons cannot hold the network.
 fn refused(network: &Graph, target: &str) -> Vec<Problem> {
     let population = |id| match network[id].as_spiking() {
         Some(SpikingOp::Population(_)) => {
             let place = format!("{} on {target}", network[id].describe());
-            let reason = "integrates in single precision with weights that are not quantised; the target has integer neurons";
-            let remedy = "compile for reference, or train the same layers as a quantised ReLU network (QDQ), of which snnc makes spikes";
+            let reason = "integrates over time, which the target's neurons do not";
+            let remedy = "compile for loihi, spleat or reference, or train the same layers as a quantised ReLU network (QDQ)";
             Some(Problem::new(place, reason, remedy))
         }
         _ => None,
@@ -87,22 +111,30 @@ fn fault(target: &dyn Target, reason: &str) -> Error {
     Error::Unsupported(vec![Problem::new(target.name(), reason, remedy)])
 }
 
-fn files(source: &SpikingSource, target: &'static dyn Target) -> Result<Vec<File>, Error> {
-    let options = TargetOptions::default();
-    let legalised = target.legalise(&source.network, &options).map_err(|violations| {
+fn files(
+    source: &SpikingSource,
+    (network, notes): (&Verified, &[Note]),
+    (target, options): (&'static dyn Target, &TargetOptions),
+    run: &Run,
+) -> Result<Written, Error> {
+    let legalised = target.legalise(network, options).map_err(|violations| {
         let problem = |v: snnc_backends::Violation| {
             Problem::new(format!("{} on {}", v.node, target.name()), v.reason, v.remedy)
         };
         Error::Unsupported(violations.into_iter().map(problem).collect())
     })?;
-    let emitted = target.emit(&legalised, &options).map_err(|e| fault(target, &e.to_string()))?;
+    let emitted = target.emit(&legalised, options).map_err(|e| fault(target, &e.to_string()))?;
     let entry = emitted.files.first().map(|f| f.path.clone()).unwrap_or_default();
     let back = target
         .read(&MemoryFiles::from(&emitted), &entry)
         .map_err(|e| fault(target, &format!("what was written cannot be read: {e}")))?;
     same_network(&back, &legalised.network)
         .map_err(|e| fault(target, &format!("what was written is another network: {e}")))?;
-    let certificate = certificate(&back);
+    let measured = match legalised.network.is_float() {
+        true => BTreeMap::new(),
+        false => spiking_integers::compared(&source.network, &legalised.network, run)?,
+    };
+    let certificate = certificate(&legalised, &measured);
     let mut files = emitted.files;
     let json = serde_json::to_string_pretty(&certificate);
     files.push(File::new(CERTIFICATE, json.map_err(|e| fault(target, &e.to_string()))? + "\n"));
@@ -129,28 +161,38 @@ fn files(source: &SpikingSource, target: &'static dyn Target) -> Result<Vec<File
         fit: legalised.fit,
         certificate: CertificateSummary::of(&certificate),
         energy_nj: BTreeMap::new(),
-        notes: source.notes.iter().cloned().chain(legalised.notes).collect(),
+        notes: source.notes.iter().chain(notes).cloned().chain(legalised.notes).collect(),
     };
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
-    Ok(files)
+    Ok(Written { files, manifest, measured })
 }
 
-/// There are no integers to be proved equal: formulas are the model's, sums may round otherwise.
-fn certificate(network: &Graph) -> Certificate {
+/// Nothing is proved: reals have no integers to be equal to, and integers are not the reals that were
+/// trained. What was lost is said, and how far spikes differ on data.
+fn certificate(legalised: &Legalised, measured: &BTreeMap<String, Measured>) -> Certificate {
+    let network = &legalised.network;
+    let method = |describes: &str| match network.is_float() {
+        true => {
+            "the model's formula in single precision; sums may be rounded in another order".into()
+        }
+        false => {
+            let note = legalised.notes.iter().find(|n| n.node == describes);
+            note.map_or_else(|| "on integers".to_owned(), |n| n.text.clone())
+        }
+    };
     let row = |id: snnc_ir::NodeId| match network[id].as_spiking() {
         Some(SpikingOp::Population(_)) => Some(PopulationCertificate {
             population: network[id].name.clone(),
             node: network[id].describe(),
             verdict: Verdict::Approximate,
-            method: "the model's formula in single precision; sums may be rounded in another order"
-                .into(),
+            method: method(&network[id].describe()),
             thresholds: 0,
             reachable: 0,
             differing: 0,
             differences: Vec::new(),
             bound: None,
-            measured: None,
+            measured: measured.get(&network[id].name).copied(),
         }),
         _ => None,
     };

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use onnx_protobuf::{Message, ModelProto};
 use snnc::import::{ImportOptions, from_bytes, load, spiking};
 use snnc::spiking_float;
+use snnc::spiking_integers::Run;
+use snnc_backends::TargetOptions;
 use snnc_backends::format::npz::Npz;
 use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp};
 use snnc_runtime::kernels::Kernels;
@@ -149,21 +151,22 @@ fn timesteps_that_are_no_copies_are_told() {
 }
 
 #[test]
-fn integer_targets_refuse_and_the_reference_keeps_every_spike() {
+fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
     let path = folder().join("spikingjelly_mlp_lif_hard.onnx");
     let source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
-    let [loihi, spleat, reference] =
-        ["loihi", "spleat", "reference"].map(|t| snnc_backends::target(t).unwrap());
-    let error = spiking_float::compile(&source, &[loihi, spleat]).err().unwrap();
+    let [one, two, reference] = ["akida1", "akida2", "reference"]
+        .map(|t| (snnc_backends::target(t).unwrap(), TargetOptions::default()));
+    let run = Run::default();
+    let error = spiking_float::compile(&source, &[one, two], &run).err().unwrap();
     let text = error.to_string();
     assert_eq!((error.exit_code(), error.problems().len()), (3, 4), "{text}");
-    assert!(text.contains("GreaterOrEqual") && text.contains("on loihi"), "{text}");
-    assert!(text.contains("integrates in single precision"), "{text}");
-    assert!(text.contains("help: compile for reference"), "{text}");
+    assert!(text.contains("GreaterOrEqual") && text.contains("on akida1"), "{text}");
+    assert!(text.contains("integrates over time"), "{text}");
+    assert!(text.contains("help: compile for loihi"), "{text}");
 
-    let folders = spiking_float::compile(&source, &[reference]).unwrap();
+    let folders = spiking_float::compile(&source, &[reference], &run).unwrap();
     let place = tempfile::tempdir().unwrap();
-    for file in &folders[0].1 {
+    for file in &folders[0].1.files {
         std::fs::write(place.path().join(&file.path), &file.content).unwrap();
     }
     let opened = snnc::artefact::open(place.path()).unwrap().unwrap();

@@ -19,6 +19,7 @@ mod sigma_delta;
 mod slope;
 #[cfg(test)]
 mod tests;
+mod trained;
 mod units;
 mod weights;
 
@@ -135,7 +136,8 @@ impl Target for Loihi {
             }]
         })?;
         let settings = Settings::of(options)?;
-        let rate = rate::is_rate(network);
+        let trained = network.is_float();
+        let rate = trained || rate::is_rate(network);
         if !rate && !device.payloads.value {
             return Err(vec![Violation {
                 node: "--device".into(),
@@ -146,7 +148,9 @@ impl Target for Loihi {
                 remedy: "use --code rate, or --device loihi2".into(),
             }]);
         }
-        let mut legalised = if rate {
+        let mut legalised = if trained {
+            trained::legalise(network)?
+        } else if rate {
             rate::legalise(network, &settings)?
         } else {
             let (carried, notes) = residual::carried(network);

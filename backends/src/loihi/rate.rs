@@ -72,13 +72,13 @@ pub(super) fn legalise(
 }
 
 /// Synapses and neurons of one layer in units of the threshold, or of the read-out's sum.
-struct Real {
+pub(super) struct Real {
     /// (targets, sources), with the gain of each target.
-    weights: Vec<f64>,
+    pub weights: Vec<f64>,
     /// One for each target.
-    bias: Vec<f64>,
+    pub bias: Vec<f64>,
     /// Whether there is a threshold, and `vDecay`.
-    fires: Option<i64>,
+    pub fires: Option<i64>,
 }
 
 /// The same in integers.
@@ -382,7 +382,7 @@ fn current_based(decay: i64, threshold: i64, bias: Vec<i64>) -> Neuron {
 
 /// The largest threshold, or unit of a read-out, with which weights and biases fit; `None` if all
 /// weights are 0.
-fn top(real: &Real) -> Option<f64> {
+pub(super) fn top(real: &Real) -> Option<f64> {
     let largest = |values: &[f64]| values.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
     let weight = largest(&real.weights);
     let by_bias = BIASES.1 as f64 / largest(&real.bias).max(f64::MIN_POSITIVE);
@@ -391,7 +391,7 @@ fn top(real: &Real) -> Option<f64> {
 }
 
 /// The unit between a half of `top` and `top` that weights and biases lose least by.
-fn best_unit(top: f64, real: &Real) -> f64 {
+pub(super) fn best_unit(top: f64, real: &Real) -> f64 {
     let fires = real.fires.is_some();
     let whole = |unit: f64| if fires { unit.floor().max(1.0) } else { unit };
     let error = |unit: f64| {
@@ -411,6 +411,6 @@ fn best_unit(top: f64, real: &Real) -> f64 {
 }
 
 /// A node of the same shape and origins.
-fn like(node: &Node, op: SpikingOp) -> Node {
+pub(super) fn like(node: &Node, op: SpikingOp) -> Node {
     Node::spiking("", op, node.ty.shape.clone()).with_origins(&node.origins)
 }

@@ -60,10 +60,12 @@ fn averaging(start: Interval, drive: &ChannelDrive, shift: u8, kept: i64, steps:
     for _ in 0..steps.min(4096) {
         let during = held.with_zero().plus(within).plus(Interval::new(bias.min(0), bias.max(0)));
         let u = held.plus(net);
-        // A reset only brings the potential nearer to 0, or to where it was.
+        // A reset brings the potential nearer to 0, to where it was, or as far as its table says.
         let u = Interval::new(u.low >> shift, u.high >> shift)
             .union(Interval::new(hard, hard))
             .with_zero();
+        let high = u.high.saturating_add(drive.resets.high);
+        let u = u.union(Interval::new(drive.resets.low, high));
         let next = held.union(u.times(kept.max(1))).union(u);
         seen = seen.union(during).union(next);
         if next == held {
@@ -83,12 +85,17 @@ mod tests {
         #[test]
         fn no_run_leaves_the_bound(
             steps in prop::collection::vec(prop::collection::vec(-20i64..20, 1..5), 1..7),
-            bias in -15i64..15, initial in -9i64..9, threshold in 1i64..30, most in 1i64..5, kind in 0..3, hard in prop::option::of(-5i64..5),
+            bias in -15i64..15, initial in -9i64..9, threshold in 1i64..30, most in 1i64..5, kind in 0..3, hard in prop::option::of(-5i64..5), table in prop::option::of(-9i64..60),
         ) {
             let kind = [Kind::IntegrateAndFire, Kind::LeakyAveraging { shift: 2, kept: 3 }, Kind::LeakySubtracting { shift: 1 }][kind as usize];
             let sums = |sign: i64| steps.iter().map(|s| s.iter().map(|&x| (x * sign).max(0)).sum::<i64>()).max().unwrap_or(0);
             let synapses = Interval::new(-sums(-1), sums(1));
-            let drive = ChannelDrive { synapses, bias, initial, hard_reset: hard, resets: Interval::new(0, 0) };
+            let amount = table.unwrap_or(threshold);
+            let resets = match hard {
+                Some(_) => Interval::new(0, 0),
+                None => Interval::new(((threshold - amount) * most).min(0), (-amount * most).max(0)),
+            };
+            let drive = ChannelDrive { synapses, bias, initial, hard_reset: hard, resets };
             let bound = membrane(kind, &drive, steps.len(), false);
             let inside = |v: i64| bound.low <= v && v <= bound.high;
             let mut v = initial;
@@ -101,7 +108,7 @@ mod tests {
                 prop_assert!(inside(u), "{} {:?}", u, bound);
                 if let Kind::LeakyAveraging { shift, .. } = kind { u >>= shift; }
                 let z = u.div_euclid(threshold).clamp(0, most);
-                u = match hard { Some(r) if z > 0 => r, _ => u - z * threshold };
+                u = match hard { Some(r) if z > 0 => r, _ => u - z * amount };
                 v = match kind {
                     Kind::LeakyAveraging { kept, .. } => kept * u,
                     Kind::LeakySubtracting { shift } => u - (u >> shift),

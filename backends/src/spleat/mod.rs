@@ -58,6 +58,7 @@ pub use legalise::layers;
 pub use manifest::{FileEntry, Manifest};
 pub use read::{Checksums, read, read_layers};
 
+use crate::trained;
 use crate::{
     Artefact, EmitError, File, FileSource, LayerMemories, Legalised, MemoryFiles, ReadError,
     Target, TargetOptions, Violation,
@@ -126,7 +127,12 @@ impl Target for Spleat {
             let remedy = "write some of mem, mif, coe, ihex, qhex, separated by commas".to_owned();
             vec![Violation { node: "option `formats`".into(), reason, remedy }]
         })?;
-        let legalised = legalise::legalise(network, &hardware, options.force)?;
+        let (on_integers, losses) = match network.is_float() {
+            true => trained::integrating(network, hardware.numbers.weight_bits.min(16))?,
+            false => (network.clone(), Vec::new()),
+        };
+        let mut legalised = legalise::legalise(&on_integers, &hardware, options.force)?;
+        legalised.notes.splice(0..0, losses);
         if bundles(options) {
             let outside = |reason: String| {
                 let remedy = "leave the option out: the image holds the network".to_owned();

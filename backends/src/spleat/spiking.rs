@@ -61,10 +61,6 @@ impl Work<'_> {
         } else {
             n.threshold = TimeTable(threshold);
         }
-        if n.leak != Leak::None && !matches!(n.reset, Reset::Soft | Reset::Hard(_)) {
-            let remedy = "let a spike subtract the threshold";
-            return Err(self.violation("both leaks and resets by a table", remedy));
-        }
         if let Reset::SoftBy(taken) = &n.reset {
             n.reset = Reset::SoftBy(TimeTable(table(taken, channels, steps)));
         }

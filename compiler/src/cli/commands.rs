@@ -155,10 +155,11 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
     }
     let import = import_options(&args.import)?;
     if let Some(source) = spiking_float::source(&args.model, &import)? {
-        let folders = spiking_float::compile(&source, &targets)?;
-        write_all(&args.output, &folders)?;
-        render::line(format_args!("written to {}", args.output.display()));
-        return Ok(());
+        let config = Config::load(args.config.as_deref())?;
+        let options =
+            |t: &&'static dyn Target| Ok((*t, compile_options(args, &config, *t)?.target));
+        let targets = targets.iter().map(options).collect::<Result<Vec<_>, Error>>()?;
+        return super::float::compile(args, &config, &source, &targets, common);
     }
     let config = Config::load(args.config.as_deref())?;
     let options: Vec<CompileOptions> =

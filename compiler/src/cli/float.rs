@@ -1,17 +1,22 @@
-//! `run` on networks that spike in single precision.
+//! `run` and `compile` of networks that spike in single precision.
 
 use std::collections::BTreeMap;
 
 use snnc_backends::format::events;
+use snnc_backends::{Target, TargetOptions};
 use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
 use snnc_runtime::spiking::{FloatNetwork, FloatObserver, RunError};
 
-use super::args::{Common, Format, RunArgs};
+use super::args::{Common, CompileArgs, Format, RunArgs};
+use super::config::Config;
 use super::run::{Arrays, integers, reals, write_npz};
-use super::{config, render, stream};
+use super::{config, render, stream, tables};
 use crate::Error;
+use crate::artefact::write_all;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::prediction;
+use crate::spiking_float::{self, SpikingSource, Written};
+use crate::spiking_integers;
 
 /// Runs the samples or recordings of `--input`.
 pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), Error> {
@@ -65,6 +70,67 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// `compile` of a network that was trained as a spiking one.
+pub(super) fn compile(
+    args: &CompileArgs,
+    config: &Config,
+    source: &SpikingSource,
+    targets: &[(&'static dyn Target, TargetOptions)],
+    common: &Common,
+) -> Result<(), Error> {
+    let data = match &args.data {
+        Some(path) => Some((Dataset::load(path, None)?, path.clone())),
+        None => None,
+    };
+    let scaling = Scaling {
+        scale: config.input.scale.unwrap_or(1.0),
+        offset: config.input.offset.unwrap_or(0.0),
+    };
+    let run = spiking_integers::Run { data, scaling: Some(scaling), timesteps: args.timesteps };
+    let mut written = spiking_float::compile(source, targets, &run)?;
+    let folders: Vec<_> =
+        written.iter_mut().map(|(name, w)| (name.clone(), std::mem::take(&mut w.files))).collect();
+    write_all(&args.output, &folders)?;
+    if common.format == Format::Json {
+        let row = |(name, w): &(String, Written)| {
+            let folder = args.output.join(name).display().to_string();
+            serde_json::json!({
+                "target": name, "folder": folder, "manifest": w.manifest, "measured": w.measured,
+            })
+        };
+        return render::json(&written.iter().map(row).collect::<Vec<_>>());
+    }
+    if !common.quiet {
+        for (name, w) in &written {
+            for note in &w.manifest.notes {
+                render::note(&format!("{} on {name}", note.node), &note.text);
+            }
+        }
+    }
+    let rows: Vec<Vec<String>> =
+        written.iter().flat_map(|(name, w)| differences(name, w)).collect();
+    if !rows.is_empty() {
+        let header = ["target", "population", "spikes of the model", "compared", "other spikes"];
+        render::line(tables::table(&header, &rows, 2));
+    }
+    render::line(format_args!("written to {}", args.output.display()));
+    Ok(())
+}
+
+/// How far each population's spikes are from the model's.
+fn differences(target: &str, written: &Written) -> Vec<Vec<String>> {
+    let row = |(name, m): (&String, &crate::certificate::Measured)| {
+        vec![
+            target.to_owned(),
+            name.clone(),
+            format!("{:.0}", m.signal),
+            m.activations.to_string(),
+            m.differing.to_string(),
+        ]
+    };
+    written.measured.iter().map(row).collect()
 }
 
 type Rows = Vec<Vec<f32>>;

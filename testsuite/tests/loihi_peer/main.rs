@@ -12,7 +12,10 @@ use snnc::data::{Dataset, Scaling};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
 use snnc::pipeline::{CompileOptions, Model, compile};
-use snnc_ir::{Coding, SpikingOp};
+use snnc::spiking_float;
+use snnc::spiking_integers::Run;
+use snnc_backends::TargetOptions;
+use snnc_ir::{Coding, FloatReset, Graph, Neuron, Op, SpikingOp};
 use snnc_testsuite::digits;
 
 use netx::{Case, compare, lava_python};
@@ -88,6 +91,49 @@ fn emitted(name: &str, coding: Coding, timesteps: Option<usize>) -> Case {
         steps: compiled.network.timing.timesteps,
         reset: None,
     }
+}
+
+/// A network that was trained as a spiking one, as the target writes it; resets become those of NetX.
+fn trained(name: &str) -> Case {
+    let path = snnc_testsuite::repository().join(format!("testsuite/cases/spiking/{name}.onnx"));
+    let mut source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
+    let mut graph: Graph = (*source.network).clone();
+    for id in graph.ids().collect::<Vec<_>>() {
+        if let Op::Spiking(SpikingOp::Population(p)) = &mut graph[id].op
+            && let Neuron::Float(n) = &mut p.neuron
+        {
+            n.firing.as_mut().unwrap().reset = FloatReset::Hard(vec![0.0]);
+        }
+    }
+    source.network = snnc_ir::verify(graph).unwrap();
+    let target = (snnc_backends::target("loihi").unwrap(), TargetOptions::default());
+    let run = Run { timesteps: Some(100), ..Run::default() };
+    let written = spiking_float::compile(&source, &[target], &run).unwrap().remove(0).1;
+    let file = written.files.iter().find(|f| f.path == "network.net").unwrap();
+    let shape = source.network[source.network.inputs()[0]].ty.shape.clone();
+    let neurons: usize = shape.iter().product();
+    let spike = |t: usize, i: usize| i64::from((t * 5 + i * i * 3 + i).is_multiple_of(4));
+    Case {
+        content: file.content.clone(),
+        kind: "spikes",
+        frames: (0..104).map(|t| (0..neurons).map(|i| spike(t, i)).collect()).collect(),
+        shape,
+        steps: 104,
+        reset: None,
+    }
+}
+
+#[test]
+fn networks_trained_as_spiking_ones_run_as_in_netx() {
+    let Some(python) = lava_python() else { return };
+    let names = [
+        "spikingjelly_mlp_lif_hard",
+        "spikingjelly_conv_lif_hard",
+        "snntorch_step_zero_ts",
+        "snntorch_synaptic_step_ts",
+        "snntorch_recurrent_step_ts",
+    ];
+    compare(&python, names.iter().map(|n| ((*n).to_owned(), trained(n))).collect());
 }
 
 #[test]

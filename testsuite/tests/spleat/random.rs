@@ -304,11 +304,11 @@ impl Builder {
         };
         let reset = match numbers.next() % 4 {
             0 => Reset::Hard(numbers.within(-3, 3)),
-            1 if leak == Leak::None => Reset::SoftBy(taken),
+            1 => Reset::SoftBy(taken),
             _ => Reset::Soft,
         };
         let maximum = numbers.within(1, 7);
-        let strict = maximum == 1 && leak == Leak::None && numbers.chance(20);
+        let strict = maximum == 1 && numbers.chance(20);
         Neuron::IntegrateAndFire(IntegrateAndFire {
             threshold,
             reset,

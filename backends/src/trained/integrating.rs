@@ -1,0 +1,243 @@
+//! Integrate-and-fire neurons on integers for a network that was trained in single precision.
+//!
+//! Weights of each channel are scaled so that the largest fills its bits; threshold, reset, bias and
+//! initial potential take the same scale. A decay of `1 - 2^-k` is one subtraction, any other `kept / 2^s`:
+//! `u = v >> s; v = kept * u`, with the `s` that errs least between a decay that is too coarse and a
+//! potential of too few levels. Half of `2^s` is added in each timestep, so that the shift rounds to the
+//! nearest.
+
+use snnc_ir::{
+    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, Neuron, Node, Op, Population,
+    Projection, Reset as IntegerReset, SpikingOp, Tensor, TimeTable, Verified, verify,
+};
+
+use super::{Layer, Reset, layers};
+use crate::{Note, Violation};
+
+/// Fractional bits that a decay may have.
+const DECAY_BITS: std::ops::RangeInclusive<u8> = 1..=12;
+/// How near a decay must be to `1 - 2^-k` to be taken as that.
+const SAME: f64 = 1e-6;
+
+/// The network with weights of `weight_bits` bits, sign included, and what that loses.
+///
+/// # Errors
+/// Every neuron that does not integrate and fire, all at once.
+pub fn integrating(
+    network: &Verified,
+    weight_bits: u8,
+) -> Result<(Verified, Vec<Note>), Vec<Violation>> {
+    let layers = layers(network)?;
+    let currents = layers.iter().filter(|l| l.current_decay > 0.0);
+    let refused: Vec<Violation> = currents
+        .map(|l| {
+            let reason =
+                "has a synaptic current that decays by itself, for which there is no memory";
+            let remedy = "compile for loihi, or train neurons without (alpha = 0)";
+            Violation::new(&network[l.population], reason, remedy)
+        })
+        .collect();
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    let mut graph: Graph = (**network).clone();
+    let mut notes = Vec::new();
+    for layer in &layers {
+        let quantised = Quantised::of(layer, weight_bits);
+        notes.push(Note {
+            node: network[layer.population].describe(),
+            text: quantised.loss(layer, weight_bits),
+        });
+        quantised.install(&mut graph, layer);
+    }
+    match verify(graph) {
+        Ok(graph) => Ok((graph, notes)),
+        Err(errors) => Err(errors
+            .iter()
+            .map(|e| Violation {
+                node: "the network on integers".into(),
+                reason: e.to_string(),
+                remedy: "train smaller weights against the threshold".into(),
+            })
+            .collect()),
+    }
+}
+
+/// The numbers of one layer.
+struct Quantised {
+    /// Integers to one of the model's units, for each channel: of sums, and of compared potentials.
+    sums: Vec<f64>,
+    potentials: Vec<f64>,
+    leak: Leak,
+}
+
+impl Quantised {
+    fn of(layer: &Layer, weight_bits: u8) -> Quantised {
+        let channels = layer.threshold.len();
+        let most = ((1i64 << (weight_bits - 1)) - 1) as f64;
+        let mut largest = vec![0.0f64; channels];
+        for (_, weights) in &layer.projections {
+            let width = (weights.len() / channels).max(1);
+            for (i, w) in weights.iter().enumerate() {
+                match weights.len() {
+                    1 => largest.iter_mut().for_each(|m| *m = m.max(w.abs())),
+                    _ => largest[i / width] = largest[i / width].max(w.abs()),
+                }
+            }
+        }
+        // A channel that nothing reaches is driven by its bias alone. Thresholds are kept within 30
+        // bits, which a weight that is nothing beside its threshold would pass.
+        let sum = |c: usize| {
+            let by_weight = if largest[c] > 0.0 { most / largest[c] } else { most };
+            by_weight.min(f64::from(1 << 30) / layer.threshold[c])
+        };
+        let mut sums: Vec<f64> = (0..channels).map(sum).collect();
+        // What all channels have in common needs one scale.
+        let shared = layer.projections.iter().any(|(_, weights)| weights.len() == 1);
+        if shared || matches!(layer.reset, Reset::Hard(value) if value != 0.0) {
+            let least = sums.iter().copied().fold(f64::INFINITY, f64::min);
+            sums.fill(least);
+        }
+        let levels = (0..channels).map(|c| sums[c] * layer.threshold[c]);
+        let leak = leak(layer.decay, levels.fold(f64::INFINITY, f64::min));
+        let shift = match leak {
+            Leak::Averaging { shift, .. } => shift,
+            _ => 0,
+        };
+        let potentials = sums.iter().map(|s| s / f64::from(1u32 << shift)).collect();
+        Quantised { sums, potentials, leak }
+    }
+
+    /// What is not as it was trained.
+    fn loss(&self, layer: &Layer, weight_bits: u8) -> String {
+        let (mut noise, mut signal) = (0.0, 0.0);
+        for (_, weights) in &layer.projections {
+            let width = (weights.len() / self.sums.len()).max(1);
+            for (i, w) in weights.iter().enumerate() {
+                let scale = self.sums[(i / width).min(self.sums.len() - 1)];
+                let error = (w * scale).round() / scale - w;
+                noise += error * error;
+                signal += w * w;
+            }
+        }
+        let relative = if signal > 0.0 { (noise / signal).sqrt() } else { 0.0 };
+        let decay = match self.leak {
+            Leak::None => String::new(),
+            Leak::Subtracting { shift } => format!(", decay {} as 1 - 2^-{shift}", layer.decay),
+            Leak::Averaging { shift, kept } => {
+                format!(", decay {} as {kept}/{}", layer.decay, 1u32 << shift)
+            }
+        };
+        let levels = self.potentials.iter().zip(&layer.threshold).map(|(s, t)| s * t);
+        format!(
+            "approximate: weights of {weight_bits} bits (RMS error {:.1e} of them){decay}, thresholds \
+             at {:.0} units of the potential or more",
+            relative,
+            levels.fold(f64::INFINITY, f64::min)
+        )
+    }
+
+    fn install(&self, graph: &mut Graph, layer: &Layer) {
+        for (id, weights) in &layer.projections {
+            let width = (weights.len() / self.sums.len()).max(1);
+            let whole = |(i, w): (usize, &f64)| {
+                (w * self.sums[(i / width).min(self.sums.len() - 1)]).round() as i64
+            };
+            let weights: Vec<i64> = weights.iter().enumerate().map(whole).collect();
+            let node: &mut Node = &mut graph[*id];
+            let shape = node.data.as_ref().map(|d| d.shape().to_vec()).unwrap_or_default();
+            node.data = Some(Tensor::from_integers(&shape, &weights));
+            if let Op::Spiking(SpikingOp::Projection(p)) = &mut node.op {
+                *p = Projection {
+                    delays: p.delays.clone(),
+                    ..Projection::exact(p.connectivity.clone())
+                };
+            }
+        }
+        let population = self.population(layer);
+        if let Op::Spiking(SpikingOp::Population(p)) = &mut graph[layer.population].op {
+            *p = Population { coding: p.coding, ..population };
+        }
+    }
+
+    fn population(&self, layer: &Layer) -> Population {
+        let channels = 0..self.sums.len();
+        let at = |scale: &[f64], values: &[f64], c: usize| (values[c] * scale[c]).round() as i64;
+        let (half, kept) = match self.leak {
+            Leak::Averaging { shift, kept } => (1i64 << (shift - 1), kept),
+            _ => (0, 1),
+        };
+        let threshold = |c: usize| {
+            let exact = layer.threshold[c] * self.potentials[c];
+            let least = match layer.comparison {
+                Comparison::AtLeast => exact.ceil(),
+                Comparison::Above => exact.floor() + 1.0,
+            };
+            (least as i64).max(1)
+        };
+        let reset = match &layer.reset {
+            Reset::None => IntegerReset::SoftBy(TimeTable::constant(0)),
+            Reset::Soft(amount) => IntegerReset::SoftBy(TimeTable::per_channel(
+                channels.clone().map(|c| at(&self.potentials, amount, c)),
+            )),
+            Reset::Hard(value) => {
+                IntegerReset::Hard((value * self.potentials.first().unwrap_or(&1.0)).round() as i64)
+            }
+        };
+        let bias: Vec<i64> =
+            channels.clone().map(|c| at(&self.sums, &layer.drive, c) + half).collect();
+        Population {
+            coding: snnc_ir::Coding::Rate,
+            bias: if bias.iter().all(|&b| b == 0) { Vec::new() } else { bias },
+            bias_placement: BiasPlacement::EveryTimestep,
+            neuron: Neuron::IntegrateAndFire(IntegrateAndFire {
+                threshold: TimeTable::per_channel(channels.clone().map(threshold)),
+                initial: channels.map(|c| kept * at(&self.potentials, &layer.initial, c)).collect(),
+                leak: self.leak,
+                reset,
+                maximum: 1,
+                comparison: Comparison::AtLeast,
+                signed_limit: None,
+                decode: None,
+            }),
+            minimum: 0,
+            maximum: 1,
+            scale: vec![1.0],
+        }
+    }
+}
+
+/// The leak for a decay, where a threshold is `levels` units of the sums.
+fn leak(decay: f64, levels: f64) -> Leak {
+    if decay == 1.0 {
+        return Leak::None;
+    }
+    let halvings = (-(1.0 - decay).log2()).round().clamp(1.0, 30.0);
+    if (1.0 - (-halvings).exp2() - decay).abs() < SAME {
+        return Leak::Subtracting { shift: halvings as u8 };
+    }
+    let kept = |shift: u8| (decay * f64::from(1u32 << shift)).round();
+    let error = |shift: u8| {
+        let parts = f64::from(1u32 << shift);
+        (decay - kept(shift) / parts).abs() + 0.5 * parts / levels
+    };
+    let best = DECAY_BITS.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(1);
+    Leak::Averaging { shift: best, kept: kept(best) as i64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decays_take_the_form_that_errs_least() {
+        assert_eq!(leak(1.0, 1e4), Leak::None);
+        assert_eq!(leak(0.5, 1e4), Leak::Subtracting { shift: 1 });
+        assert_eq!(leak(0.9375, 1e4), Leak::Subtracting { shift: 4 });
+        let Leak::Averaging { shift, kept } = leak(0.9, 1e6) else { panic!() };
+        assert!((kept as f64 / f64::from(1u32 << shift) - 0.9).abs() < 1e-3, "{kept} >> {shift}");
+        // With few levels of potential a coarse decay loses less than a coarse potential.
+        let Leak::Averaging { shift: coarse, .. } = leak(0.9, 100.0) else { panic!() };
+        assert!(coarse < shift, "{coarse} and {shift}");
+    }
+}
