@@ -180,3 +180,29 @@ fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
     };
     assert_eq!(spikes(&opened.network), spikes(&source.network));
 }
+
+#[test]
+fn inspection_rates_every_target_and_names_what_is_missing() {
+    let rated = |name: &str| {
+        let imported =
+            load(&folder().join(format!("{name}.onnx")), &ImportOptions::default()).unwrap();
+        snnc::inspect::inspect(&imported).unwrap()
+    };
+    let grades = |report: &snnc::inspect::Inspection| -> Vec<(String, String)> {
+        report.targets.iter().map(|t| (t.target.clone(), t.rating.to_string())).collect()
+    };
+    let grade = |target: &str, rating: &str| (target.to_owned(), rating.to_owned());
+    let hard = rated("spikingjelly_mlp_lif_hard");
+    assert!(hard.obstacles.is_empty(), "{:?}", hard.obstacles);
+    assert!(hard.nodes.iter().any(|n| n.operator == "population"));
+    for target in ["loihi", "spleat", "reference"] {
+        assert!(grades(&hard).contains(&grade(target, "approximate")), "{:?}", grades(&hard));
+    }
+    assert!(grades(&hard).contains(&grade("akida2", "cannot")));
+    let soft = rated("snntorch_step_subtract_ts");
+    assert!(grades(&soft).contains(&grade("loihi", "cannot")));
+    assert!(grades(&soft).contains(&grade("spleat", "approximate")));
+    let dropped = rated("spikingjelly_state_dropped");
+    assert!(!dropped.obstacles.is_empty());
+    assert!(dropped.targets.iter().all(|t| t.rating.to_string() == "cannot"));
+}

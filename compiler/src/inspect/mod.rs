@@ -1,5 +1,7 @@
 //! What a model is made of, and what stands in the way of its conversion.
 
+mod spiking;
+
 use serde::Serialize;
 use snnc_backends::{TARGETS, Target, TargetOptions, Violation};
 use snnc_ir::{Connectivity, Graph, NodeId, Op, Quantisation, SpikingOp, TensorOp, TensorType};
@@ -165,6 +167,9 @@ impl From<&Problem> for Obstacle {
 /// # Errors
 /// What canonicalisation refuses.
 pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
+    if crate::import::spiking::seems_spiking(&imported.graph) {
+        return spiking::inspect(imported);
+    }
     let mut context = Context { notes: imported.notes.clone(), ..Context::default() };
     let canonical = passes::canonicalise(imported.graph.clone(), &mut context)?;
     let lowered = passes::quantised(canonical.clone(), &mut context);
