@@ -48,7 +48,7 @@ pub fn source(path: &Path, options: &ImportOptions) -> Result<Option<SpikingSour
     Ok(Some(SpikingSource { source, network, notes }))
 }
 
-/// Targets that hold neurons in single precision.
+/// Targets that get neurons in single precision.
 const TARGETS: [&str; 2] = ["reference", "nir"];
 /// Targets that hold neurons as they are trained, on integers.
 const INTEGER_TARGETS: [&str; 2] = ["loihi", "spleat"];

@@ -27,3 +27,23 @@ pub fn shared() -> Option<PathBuf> {
     let _ = writeln!(std::io::stderr(), "skipped: ../shared not found");
     None
 }
+
+/// Networks that frameworks exported as spiking ones, with the spikes that they recorded.
+pub fn spiking_cases() -> PathBuf {
+    repository().join("testsuite/cases/spiking")
+}
+
+/// Names of all [`spiking_cases`] that have recorded spikes, in alphabetical order.
+///
+/// # Panics
+/// When the folder cannot be read.
+pub fn recorded_spiking_cases() -> Vec<String> {
+    let files = std::fs::read_dir(spiking_cases()).expect("the cases are in the repository");
+    let mut names: Vec<String> = files
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "npz"))
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}

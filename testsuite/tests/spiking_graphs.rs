@@ -1,7 +1,7 @@
 //! Networks that spike already, as snnTorch and SpikingJelly export them: recognised, run in single
 //! precision, and held against the spikes that the frameworks themselves recorded.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use onnx_protobuf::{Message, ModelProto};
 use snnc::import::{ImportOptions, from_bytes, load, spiking};
@@ -12,23 +12,7 @@ use snnc_backends::format::npz::Npz;
 use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp};
 use snnc_runtime::kernels::Kernels;
 use snnc_runtime::spiking::FloatNetwork;
-use snnc_testsuite::repository;
-
-fn folder() -> PathBuf {
-    repository().join("testsuite/cases/spiking")
-}
-
-/// Names of all networks that have recorded spikes.
-fn recorded() -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .filter(|p| p.extension().is_some_and(|e| e == "npz"))
-        .map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
+use snnc_testsuite::{recorded_spiking_cases, spiking_cases};
 
 fn recognised(path: &Path) -> Result<Graph, snnc::Error> {
     let imported = load(path, &ImportOptions::default())?;
@@ -46,9 +30,10 @@ fn rows(npz: &Npz, name: &str) -> Vec<Vec<f32>> {
 /// Spikes at which the network and the recording differ, by the scalar interpreter and in prepared form
 /// on every instruction set of this processor, and how many there are in the recording.
 fn compared(name: &str) -> Result<(usize, usize), String> {
-    let graph =
-        recognised(&folder().join(format!("{name}.onnx"))).map_err(|e| format!("{name}: {e}"))?;
-    let npz = Npz::open(std::fs::read(folder().join(format!("{name}.npz"))).unwrap()).unwrap();
+    let graph = recognised(&spiking_cases().join(format!("{name}.onnx")))
+        .map_err(|e| format!("{name}: {e}"))?;
+    let npz =
+        Npz::open(std::fs::read(spiking_cases().join(format!("{name}.npz"))).unwrap()).unwrap();
     let (x, expected) = (rows(&npz, "x"), rows(&npz, "spikes"));
     assert!(x.len() >= 20, "{name}: {} timesteps", x.len());
     let shown = graph.outputs().into_iter().next().unwrap();
@@ -74,7 +59,7 @@ fn compared(name: &str) -> Result<(usize, usize), String> {
 
 #[test]
 fn no_spike_differs_from_the_frameworks_own() {
-    let names = recorded();
+    let names = recorded_spiking_cases();
     assert!(names.len() >= 36, "{} networks", names.len());
     let mut wrong = Vec::new();
     for name in names {
@@ -93,7 +78,7 @@ fn no_spike_differs_from_the_frameworks_own() {
 fn the_same_network_is_found_however_it_is_exported() {
     // Each file has weights of its own; all else is one.
     let text = |name: &str| {
-        let mut graph = recognised(&folder().join(format!("{name}.onnx"))).unwrap();
+        let mut graph = recognised(&spiking_cases().join(format!("{name}.onnx"))).unwrap();
         let ids = graph.order().unwrap();
         let mut of = |id: NodeId| {
             if let Op::Spiking(SpikingOp::Population(p)) = &mut graph[id].op
@@ -109,7 +94,7 @@ fn the_same_network_is_found_however_it_is_exported() {
         let [old, new] = ["ts", "dynamo"].map(|e| text(&format!("snntorch_{kind}_{e}")));
         assert_eq!(old, new, "{kind}");
     }
-    let unrolled = recognised(&folder().join("snntorch_unrolled_zero_ts.onnx")).unwrap();
+    let unrolled = recognised(&spiking_cases().join("snntorch_unrolled_zero_ts.onnx")).unwrap();
     assert_eq!((unrolled.timing.timesteps, unrolled.timing.schedule), (24, Schedule::Streaming));
     assert_eq!(unrolled.inputs().len(), 1);
 }
@@ -117,7 +102,7 @@ fn the_same_network_is_found_however_it_is_exported() {
 #[test]
 fn a_state_that_the_exporter_left_out_is_told() {
     for name in ["spikingjelly_state_dropped", "spikingjelly_loop_state_dropped"] {
-        let error = recognised(&folder().join(format!("{name}.onnx"))).unwrap_err();
+        let error = recognised(&spiking_cases().join(format!("{name}.onnx"))).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.exit_code(), 3, "{text}");
         assert!(text.contains("the exporter has left the state out"), "{name}: {text}");
@@ -128,7 +113,7 @@ fn a_state_that_the_exporter_left_out_is_told() {
 
 /// An unrolled network in which the first layer of one timestep has another weight.
 fn with_an_odd_timestep() -> Vec<u8> {
-    let bytes = std::fs::read(folder().join("snntorch_unrolled_subtract_ts.onnx")).unwrap();
+    let bytes = std::fs::read(spiking_cases().join("snntorch_unrolled_subtract_ts.onnx")).unwrap();
     let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
     let graph = model.graph.as_mut().unwrap();
     let mut odd = graph.initializer.iter().find(|i| i.name == "fc1.weight").unwrap().clone();
@@ -152,7 +137,7 @@ fn timesteps_that_are_no_copies_are_told() {
 
 #[test]
 fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
-    let path = folder().join("spikingjelly_mlp_lif_hard.onnx");
+    let path = spiking_cases().join("spikingjelly_mlp_lif_hard.onnx");
     let source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
     let [one, two, reference] = ["akida1", "akida2", "reference"]
         .map(|t| (snnc_backends::target(t).unwrap(), TargetOptions::default()));
@@ -185,7 +170,7 @@ fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
 fn inspection_rates_every_target_and_names_what_is_missing() {
     let rated = |name: &str| {
         let imported =
-            load(&folder().join(format!("{name}.onnx")), &ImportOptions::default()).unwrap();
+            load(&spiking_cases().join(format!("{name}.onnx")), &ImportOptions::default()).unwrap();
         snnc::inspect::inspect(&imported).unwrap()
     };
     let grades = |report: &snnc::inspect::Inspection| -> Vec<(String, String)> {
@@ -199,6 +184,8 @@ fn inspection_rates_every_target_and_names_what_is_missing() {
         assert!(grades(&hard).contains(&grade(target, "approximate")), "{:?}", grades(&hard));
     }
     assert!(grades(&hard).contains(&grade("akida2", "cannot")));
+    let nir = hard.targets.iter().find(|t| t.target == "nir").unwrap();
+    assert!(nir.reasons[0].reason.contains("single precision"), "{:?}", nir.reasons);
     let soft = rated("snntorch_step_subtract_ts");
     assert!(grades(&soft).contains(&grade("loihi", "cannot")));
     assert!(grades(&soft).contains(&grade("spleat", "approximate")));

@@ -3,7 +3,6 @@
 #![allow(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use snnc::data::Dataset;
 use snnc::import::ImportOptions;
@@ -14,25 +13,10 @@ use snnc_backends::TargetOptions;
 use snnc_backends::format::npy::{NpyArray, NpyType};
 use snnc_backends::format::npz::Npz;
 use snnc_ir::{Connectivity, FloatReset, Graph, Neuron, Op, SpikingOp, Tensor, verify};
-use snnc_testsuite::repository;
-
-fn folder() -> PathBuf {
-    repository().join("testsuite/cases/spiking")
-}
-
-fn recorded() -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .filter(|p| p.extension().is_some_and(|e| e == "npz"))
-        .map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
+use snnc_testsuite::{recorded_spiking_cases, spiking_cases};
 
 fn source(name: &str) -> SpikingSource {
-    let path = folder().join(format!("{name}.onnx"));
+    let path = spiking_cases().join(format!("{name}.onnx"));
     spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap()
 }
 
@@ -44,7 +28,8 @@ fn dataset(shape: &[usize], values: &[f32]) -> Dataset {
 
 /// The input that was recorded with the network.
 fn recording(name: &str) -> Run {
-    let npz = Npz::open(std::fs::read(folder().join(format!("{name}.npz"))).unwrap()).unwrap();
+    let npz =
+        Npz::open(std::fs::read(spiking_cases().join(format!("{name}.npz"))).unwrap()).unwrap();
     let x = npz.get("x").unwrap().unwrap();
     let data = dataset(&[&[1], x.shape.as_slice()].concat(), &x.to_f32().unwrap());
     Run { data: Some((data, "x".into())), ..Run::default() }
@@ -81,7 +66,7 @@ fn others(written: &Written) -> (f64, f64) {
 #[test]
 fn images_hold_every_recorded_network_but_those_with_a_current() {
     let (mut rows, mut refused) = (BTreeMap::new(), 0);
-    for name in recorded() {
+    for name in recorded_spiking_cases() {
         match compile(&source(&name), "spleat", &recording(&name)) {
             Ok(written) => {
                 let (share, signal) = others(&written);
@@ -122,7 +107,7 @@ fn resets_to_zero(network: &Graph) -> bool {
 #[test]
 fn loihi_holds_what_is_reset_to_zero_and_refuses_the_rest() {
     let (mut rows, mut refused) = (BTreeMap::new(), 0);
-    for name in recorded() {
+    for name in recorded_spiking_cases() {
         let source = source(&name);
         let run = spikes(&source.network, 24);
         match compile(&source, "loihi", &run) {

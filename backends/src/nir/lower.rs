@@ -282,6 +282,13 @@ impl Lowering<'_> {
                 self.integrate_and_fire(id, n, &spread, &mut metadata)?
             }
             Neuron::CurrentBased(n) => self.current_based(id, n, plane, channels)?,
+            Neuron::Float(_) => {
+                let reason = "is in single precision, and this target writes networks on integers";
+                let remedy = "let the framework that trained it write NIR (snntorch.export_to_nir), or \
+                              compile for reference, spleat or loihi";
+                self.refuse(id, reason, remedy);
+                return None;
+            }
             _ => {
                 let remedy = "compile it with --code rate or multi-level";
                 self.refuse(id, "has neurons that NIR has no primitive for", remedy);
