@@ -1,5 +1,7 @@
 //! Arrays whose bytes may be borrowed from a mapped file.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{DType, TensorType};
@@ -125,10 +127,21 @@ impl Tensor {
     /// # Errors
     /// When the elements are reals. `U64` above the range of `i64` wraps.
     pub fn to_i64(&self) -> Result<Vec<i64>, TensorError> {
+        self.part_to_i64(0..self.len())
+    }
+
+    /// The elements of a range as integers, in C order; what lies beyond the last is left out.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_i64`].
+    pub fn part_to_i64(&self, range: Range<usize>) -> Result<Vec<i64>, TensorError> {
+        let end = range.end.min(self.len());
+        let range = range.start.min(end)..end;
         let b = &self.bytes;
         let narrow = |bits: usize, signed: bool| {
             let per_byte = 8 / bits;
-            (0..self.len())
+            range
+                .clone()
                 .map(|i| {
                     let raw = (b[i / per_byte] >> (bits * (i % per_byte))) & ((1 << bits) - 1);
                     let shift = 8 - bits as u32;
@@ -138,7 +151,8 @@ impl Tensor {
         };
         macro_rules! whole {
             ($t:ty) => {
-                b.chunks_exact(size_of::<$t>())
+                b[range.start * size_of::<$t>()..range.end * size_of::<$t>()]
+                    .chunks_exact(size_of::<$t>())
                     .map(|c| <$t>::from_le_bytes(c.try_into().unwrap_or_default()) as i64)
                     .collect()
             };
@@ -207,6 +221,21 @@ mod tests {
         let two =
             Tensor::new(DType::U2, vec![5], Bytes::from_static(&[0b11_10_01_00, 0b10])).unwrap();
         assert_eq!(two.to_i64().unwrap(), [0, 1, 2, 3, 2]);
+    }
+
+    #[test]
+    fn a_part_is_that_of_the_whole() {
+        let tensors = [
+            Tensor::new(DType::I4, vec![5], Bytes::from_static(&[0x8f, 0x07, 0x02])).unwrap(),
+            Tensor::from_i64(DType::I16, &[5], &[1, -2, 300, 4, 5]),
+        ];
+        for tensor in tensors {
+            let whole = tensor.to_i64().unwrap();
+            for (from, to) in [(0, 5), (1, 4), (3, 3), (2, 9), (7, 9)] {
+                let part = whole.get(from..to.min(5)).unwrap_or_default();
+                assert_eq!(tensor.part_to_i64(from..to).unwrap(), part);
+            }
+        }
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl Graph {
         };
         let mut out = Vec::with_capacity(MAGIC.len() + graph.encoded_len());
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&graph.encode_to_vec());
+        // A vector grows, so that there is always room.
+        let _ = graph.encode(&mut out);
         out
     }
 

@@ -215,13 +215,30 @@ pub fn sum_interval<'a>(row: impl Iterator<Item = (i64, &'a Interval)>) -> Inter
     row.fold(Interval::new(0, 0), |sum, (w, x)| sum.plus(x.with_zero().times(w)))
 }
 
+/// [`sum_interval`] where each interval is that of `run` weights one behind the other: the sum of the
+/// positive and that of the negative ones of a run are all that counts.
+pub fn sum_of_runs(row: &[i64], sources: &[Interval], run: usize) -> Interval {
+    row.chunks(run.max(1)).zip(sources).fold(Interval::new(0, 0), |sum, (weights, x)| {
+        let (mut positive, mut negative) = (0i64, 0i64);
+        for &w in weights {
+            positive = positive.saturating_add(w.max(0));
+            negative = negative.saturating_add(w.min(0));
+        }
+        let x = x.with_zero();
+        sum.plus(x.times(positive)).plus(x.times(negative))
+    })
+}
+
 fn projected(
     p: &Projection,
     weights: &Tensor,
     sources: &[Interval],
     channels: usize,
 ) -> Vec<Interval> {
-    let values = weights.to_i64().unwrap_or_default();
+    // Row by row: all integers of a large layer are many times its bytes.
+    let row = |from: usize, length: usize| {
+        weights.part_to_i64(from * length..(from + 1) * length).unwrap_or_default()
+    };
     let source = |i: usize| {
         let shift = match p.input_shift.as_slice() {
             [] => 0,
@@ -235,44 +252,59 @@ fn projected(
             x.times(1 << shift)
         }
     };
-    (0..channels)
-        .map(|channel| {
-            let sum = match &p.connectivity {
-                Connectivity::Dense => {
-                    // Targets may be shaped as a map, several targets to a channel.
-                    let (targets, inputs) = (weights.shape()[0], weights.shape()[1]);
-                    let each = targets / channels.max(1);
-                    (channel * each..(channel + 1) * each)
-                        .map(|target| {
-                            let row = &values[target * inputs..(target + 1) * inputs];
-                            let xs: Vec<Interval> = (0..inputs).map(source).collect();
-                            sum_interval(row.iter().copied().zip(&xs))
-                        })
-                        .reduce(Interval::union)
-                        .unwrap_or(Interval::new(0, 0))
-                }
-                Connectivity::Convolution { groups, .. } => {
-                    let per_group = weights.shape()[1];
-                    let each = values.len() / weights.shape()[0].max(1);
-                    let kernel = each / per_group.max(1);
+    let xs = || (0..sources.len()).map(source).collect::<Vec<_>>();
+    let sums: Vec<Interval> = match &p.connectivity {
+        Connectivity::Dense => {
+            // Targets may be shaped as a map, several targets to a channel.
+            let (targets, inputs) = (weights.shape()[0], weights.shape()[1]);
+            let each = targets / channels.max(1);
+            let xs = xs();
+            let target = |target: usize| sum_of_runs(&row(target, inputs), &xs, 1);
+            (0..channels)
+                .map(|channel| {
+                    let own = (channel * each..(channel + 1) * each).map(target);
+                    own.reduce(Interval::union).unwrap_or(Interval::new(0, 0))
+                })
+                .collect()
+        }
+        Connectivity::Convolution { groups, .. } => {
+            let per_group = weights.shape()[1];
+            let each = weights.len() / weights.shape()[0].max(1);
+            let kernel = each / per_group.max(1);
+            let xs = xs();
+            (0..channels)
+                .map(|channel| {
                     let first = channel / (weights.shape()[0] / groups).max(1) * per_group;
-                    let row = &values[channel * each..(channel + 1) * each];
-                    let xs: Vec<Interval> =
-                        (0..each).map(|i| source(first + i / kernel.max(1))).collect();
-                    sum_interval(row.iter().copied().zip(&xs))
-                }
-                Connectivity::OneToOne => source(channel)
-                    .times(values[if values.len() == 1 { 0 } else { channel }])
-                    .with_zero(),
-            };
-            sum.times(p.gain_at(channel))
-        })
-        .collect()
+                    sum_of_runs(&row(channel, each), xs.get(first..).unwrap_or_default(), kernel)
+                })
+                .collect()
+        }
+        Connectivity::OneToOne => (0..channels)
+            .map(|channel| {
+                let weight = row(if weights.len() == 1 { 0 } else { channel }, 1);
+                let weight = weight.first().copied().unwrap_or(0);
+                source(channel).times(weight).with_zero()
+            })
+            .collect(),
+    };
+    sums.into_iter().enumerate().map(|(channel, sum)| sum.times(p.gain_at(channel))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn runs_are_summed_as_their_weights(
+            row in proptest::collection::vec(-300i64..300, 0..40), run in 1usize..6,
+            ends in proptest::collection::vec((-50i64..50, 0i64..90), 40),
+        ) {
+            let sources: Vec<Interval> = ends.iter().map(|&(low, n)| Interval::new(low, low + n)).collect();
+            let each = sum_interval(row.iter().enumerate().map(|(i, &w)| (w, &sources[i / run])));
+            proptest::prop_assert_eq!(sum_of_runs(&row, &sources, run), each);
+        }
+    }
 
     #[test]
     fn bounds_are_reached_and_not_passed() {

@@ -4,6 +4,6 @@ mod interval;
 mod saturation;
 mod staircase;
 
-pub use interval::{Interval, Intervals, intervals, sum_interval};
+pub use interval::{Interval, Intervals, intervals, sum_interval, sum_of_runs};
 pub use saturation::{Saturation, outside, saturations};
 pub use staircase::{Fraction, StraightLine, bisect_thresholds};

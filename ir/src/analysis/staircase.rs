@@ -5,27 +5,81 @@
 
 /// For each level `minimum + 1 ..= maximum` the smallest `v` in `low..=high` with
 /// `answer(v) >= level`, or `high + 1` where none is. `answer` must not fall as `v` grows.
+///
+/// Thresholds of quantised neurons lie nearly evenly, so each is first looked for where the last gap
+/// puts it; a staircase of any other form costs a bisection for each level.
 pub fn bisect_thresholds(
     answer: impl Fn(i64) -> i64,
     (low, high): (i64, i64),
     (minimum, maximum): (i64, i64),
 ) -> Vec<i64> {
-    let mut from = low;
+    let (mut from, mut gap) = (low, None);
+    let end = high.saturating_add(1);
     (minimum + 1..=maximum)
         .map(|level| {
-            let (mut below, mut beyond) = (from, high + 1);
-            while below < beyond {
-                let middle = below + (beyond - below) / 2;
-                if answer(middle) >= level {
-                    beyond = middle;
-                } else {
-                    below = middle + 1;
-                }
-            }
-            from = below;
-            below
+            let reached = |v: i64| answer(v) >= level;
+            let span = match gap {
+                Some(gap) => bracketed(&reached, (from, end), gap),
+                None => (from, end),
+            };
+            let found = bisected(&reached, span);
+            // The first threshold may lie at `low` for want of smaller potentials.
+            gap = (from > low || found == low).then(|| found.saturating_sub(from));
+            from = found;
+            found
         })
         .collect()
+}
+
+/// The first of `below..beyond` that is reached, or `beyond`.
+fn bisected(reached: &impl Fn(i64) -> bool, (mut below, mut beyond): (i64, i64)) -> i64 {
+    while below < beyond {
+        let middle = below + (beyond - below) / 2;
+        if reached(middle) {
+            beyond = middle;
+        } else {
+            below = middle + 1;
+        }
+    }
+    below
+}
+
+/// A part of `below..beyond` in which the first that is reached lies, found by steps that double from
+/// `below + gap` on.
+fn bracketed(
+    reached: &impl Fn(i64) -> bool,
+    (mut below, mut beyond): (i64, i64),
+    gap: i64,
+) -> (i64, i64) {
+    let start = below.saturating_add(gap);
+    let mut step = 1i64;
+    if start >= beyond {
+        return (below, beyond);
+    }
+    if reached(start) {
+        beyond = start;
+        while below < beyond {
+            let probe = start.saturating_sub(step).max(below);
+            if !reached(probe) {
+                below = probe + 1;
+                break;
+            }
+            beyond = probe;
+            step = step.saturating_mul(2);
+        }
+    } else {
+        below = start + 1;
+        while below < beyond {
+            let probe = start.saturating_add(step).min(beyond - 1);
+            if reached(probe) {
+                beyond = probe;
+                break;
+            }
+            below = probe + 1;
+            step = step.saturating_mul(2);
+        }
+    }
+    (below, beyond)
 }
 
 /// A rational number, numerator and positive denominator.
@@ -79,26 +133,29 @@ impl StraightLine {
     /// The open interval of slopes `multiplier / divisor` that serve, as two fractions; the upper
     /// end is `None` if every steeper line serves too. `None` if no line serves.
     pub fn slopes(&self) -> Option<(Fraction, Option<Fraction>)> {
-        let mut low = (0i128, 1i128);
-        let mut high: Option<Fraction> = None;
-        let less = |a: Fraction, b: Fraction| a.0 * b.1 < b.0 * a.1;
-        for &(v, k) in &self.at_least {
-            for &(u, j) in &self.below {
-                // a * v + b >= k and a * u + b < j give a * (u - v) < j - k.
-                let (run, rise) = (i128::from(u) - i128::from(v), i128::from(j) - i128::from(k));
-                if run > 0 {
-                    if high.is_none_or(|h| less((rise, run), h)) {
-                        high = Some((rise, run));
-                    }
-                } else if run < 0 {
-                    if less(low, (-rise, -run)) {
-                        low = (-rise, -run);
-                    }
-                } else if rise <= 0 {
-                    return None;
-                }
-            }
+        // Of conditions at one potential the strictest counts.
+        let (mut at_least, mut below) = (self.at_least.clone(), self.below.clone());
+        at_least.sort_unstable_by_key(|&(v, k)| (v, std::cmp::Reverse(k)));
+        below.sort_unstable();
+        at_least.dedup_by_key(|point| point.0);
+        below.dedup_by_key(|point| point.0);
+        let limit = |&(v, k): &(i64, i64)| {
+            let at = below.binary_search_by_key(&v, |point| point.0);
+            at.is_ok_and(|index| below[index].1 <= k)
+        };
+        if at_least.iter().any(limit) {
+            return None;
         }
+        // a * v + b >= k and a * u + b < j: a < (j - k) / (u - v) where u > v, and where u < v
+        // a > (k - j) / (v - u), which is the first in a mirror.
+        let high = least_slope(&at_least, &below);
+        let mirrored = |points: &[(i64, i64)]| -> Vec<(i64, i64)> {
+            points.iter().rev().map(|&(v, k)| (v.saturating_neg(), k)).collect()
+        };
+        let low = match least_slope(&mirrored(&at_least), &mirrored(&below)) {
+            Some((rise, run)) if rise < 0 => (-rise, run),
+            _ => (0, 1),
+        };
         match high {
             Some(h) if !less(low, h) => None,
             _ => Some((low, high)),
@@ -182,6 +239,52 @@ impl StraightLine {
     }
 }
 
+/// Whether one fraction is less than another.
+fn less(a: Fraction, b: Fraction) -> bool {
+    a.0 * b.1 < b.0 * a.1
+}
+
+/// The least slope from one of `points` to one of `ends` with a larger abscissa, as rise and run; each
+/// list in ascending order of distinct abscissas.
+///
+/// The points before an end that can give the least slope to it are those on the upper convex hull, and
+/// along that the slope falls and then rises: each end costs a bisection.
+fn least_slope(points: &[(i64, i64)], ends: &[(i64, i64)]) -> Option<Fraction> {
+    let slope = |from: (i64, i64), to: (i64, i64)| -> Fraction {
+        (i128::from(to.1) - i128::from(from.1), i128::from(to.0) - i128::from(from.0))
+    };
+    let mut hull: Vec<(i64, i64)> = Vec::with_capacity(points.len());
+    let mut rest = points.iter().copied().peekable();
+    let mut least: Option<Fraction> = None;
+    for &end in ends {
+        while let Some(point) = rest.next_if(|point| point.0 < end.0) {
+            while let [.., a, b] = hull[..]
+                && !less(slope(b, point), slope(a, b))
+            {
+                hull.pop();
+            }
+            hull.push(point);
+        }
+        // The first of the hull whose successor is not lower still as seen from the end.
+        let (mut first, mut last) = (0, hull.len().saturating_sub(1));
+        while first < last {
+            let middle = first + (last - first) / 2;
+            if less(slope(hull[middle + 1], end), slope(hull[middle], end)) {
+                first = middle + 1;
+            } else {
+                last = middle;
+            }
+        }
+        if let Some(&point) = hull.get(first) {
+            let found = slope(point, end);
+            if least.is_none_or(|l| less(found, l)) {
+                least = Some(found);
+            }
+        }
+    }
+    least
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +295,77 @@ mod tests {
         move |v| ((v as f32 * scale).round_ties_even() as i64).clamp(0, levels)
     }
 
+    /// A level at a time over the whole range: the slow twin of [`bisect_thresholds`].
+    fn one_by_one(
+        answer: impl Fn(i64) -> i64,
+        (low, high): (i64, i64),
+        levels: (i64, i64),
+    ) -> Vec<i64> {
+        let first = |level| (low..=high).find(|&v| answer(v) >= level).unwrap_or(high + 1);
+        (levels.0 + 1..=levels.1).map(first).collect()
+    }
+
+    /// Every pair of conditions: the slow twin of [`StraightLine::slopes`].
+    fn slopes_of_pairs(line: &StraightLine) -> Option<(Fraction, Option<Fraction>)> {
+        let mut low = (0i128, 1i128);
+        let mut high: Option<Fraction> = None;
+        for &(v, k) in &line.at_least {
+            for &(u, j) in &line.below {
+                let (run, rise) = (i128::from(u) - i128::from(v), i128::from(j) - i128::from(k));
+                if run > 0 {
+                    if high.is_none_or(|h| less((rise, run), h)) {
+                        high = Some((rise, run));
+                    }
+                } else if run < 0 {
+                    if less(low, (-rise, -run)) {
+                        low = (-rise, -run);
+                    }
+                } else if rise <= 0 {
+                    return None;
+                }
+            }
+        }
+        match high {
+            Some(h) if !less(low, h) => None,
+            _ => Some((low, high)),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn thresholds_are_those_found_one_by_one(
+            mut steps in proptest::collection::vec((-60i64..200, 0i64..4), 0..12),
+            low in -50i64..50, span in 0i64..200, minimum in -3i64..2, levels in 0i64..20,
+        ) {
+            steps.sort_unstable();
+            let answer = |v: i64| minimum + steps.iter().filter(|s| s.0 <= v).map(|s| s.1).sum::<i64>();
+            let (range, levels) = ((low, low + span), (minimum, minimum + levels));
+            prop_assert_eq!(bisect_thresholds(answer, range, levels), one_by_one(answer, range, levels));
+        }
+
+        #[test]
+        fn slopes_are_those_of_all_pairs(
+            mut thresholds in proptest::collection::vec(-40i64..90, 0..20),
+            scale in 1i64..9, even in 0i64..2, minimum in -5i64..3, slack in 0i64..3,
+        ) {
+            thresholds.sort_unstable();
+            for (i, t) in thresholds.iter_mut().enumerate() {
+                // Half of the cases are near a line.
+                *t = if even == 1 { i as i64 * scale + *t % 2 } else { *t };
+            }
+            thresholds.sort_unstable();
+            let line = StraightLine::new(&thresholds, (-30, 70), minimum).relaxed(slack);
+            let (found, wanted) = (line.slopes(), slopes_of_pairs(&line));
+            let same = |a: Fraction, b: Fraction| !less(a, b) && !less(b, a);
+            match (found, wanted) {
+                (Some((a, c)), Some((b, d))) => {
+                    prop_assert!(same(a, b));
+                    prop_assert!(c.zip(d).is_none_or(|(c, d)| same(c, d)) && c.is_some() == d.is_some());
+                }
+                (found, wanted) => prop_assert_eq!(found, wanted),
+            }
+        }
+
         #[test]
         fn a_fitted_line_is_the_staircase(scale in 0.0005f32..0.9, levels in 1i64..31, low in -3000i64..0, high in 1i64..5000) {
             let answer = reference(scale, levels);
