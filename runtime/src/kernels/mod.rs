@@ -7,6 +7,7 @@
 
 pub mod elements;
 pub mod neurons;
+pub mod ordered;
 pub mod product;
 pub mod reals;
 #[cfg(test)]

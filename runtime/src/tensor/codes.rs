@@ -1,6 +1,6 @@
 //! Codes and the real numbers that they stand for.
 
-use snnc_ir::{Quantisation, TensorType};
+use snnc_ir::{Quantisation, Rounding, TensorType};
 
 use super::layout::{Channels, broadcast_strides, offsets};
 use super::{Data, RunError, Value};
@@ -29,10 +29,52 @@ pub(super) fn quantise(x: &Value, q: &Quantisation, ty: &TensorType) -> Result<V
     let mut codes = Vec::with_capacity(reals.len());
     if run > 0 {
         for (chunk, channel) in reals.chunks_exact(run).zip(channels) {
-            codes.extend(chunk.iter().map(|&real| q.code(real, channel)));
+            match Nearest::of(q, channel) {
+                Some(nearest) => codes.extend(chunk.iter().map(|&real| nearest.code(real))),
+                None => codes.extend(chunk.iter().map(|&real| q.code(real, channel))),
+            }
         }
     }
     Value::from_i64(&ty.shape, codes)
+}
+
+/// [`Quantisation::code`] of one channel for few enough levels, without a call for each element.
+struct Nearest {
+    scale: f32,
+    /// The range of codes with the zero point subtracted.
+    low: f32,
+    high: f32,
+    zero: i64,
+}
+
+impl Nearest {
+    /// Above this, and below it negated, single precision rounds every sum with it to an integer, ties
+    /// to even, as long as the other summand is smaller than a third of it.
+    const WHOLE: f32 = 12_582_912.0;
+
+    fn of(q: &Quantisation, channel: usize) -> Option<Nearest> {
+        let zero = q.zero_at(channel);
+        let (low, high) = (q.minimum.checked_sub(zero)?, q.maximum.checked_sub(zero)?);
+        let few = |end: i64| end.unsigned_abs() < 1 << 22;
+        // NaN becomes the zero point, which has to be a code itself.
+        (q.rounding == Rounding::HalfEven && few(low) && few(high) && low <= 0 && high >= 0).then(
+            || Nearest { scale: q.scale_at(channel), low: low as f32, high: high as f32, zero },
+        )
+    }
+
+    #[inline]
+    fn code(&self, real: f32) -> i64 {
+        self.level(real / self.scale)
+    }
+
+    /// The code of a real in units of the scale.
+    #[inline]
+    fn level(&self, scaled: f32) -> i64 {
+        // Both ends are integers, so that it is the same to stop at them before rounding.
+        let stopped = if scaled.is_nan() { 0.0 } else { scaled.max(self.low).min(self.high) };
+        let rounded = (stopped + Nearest::WHOLE) - Nearest::WHOLE;
+        i64::from(rounded as i32) + self.zero
+    }
 }
 
 /// ONNX DequantizeLinear.
@@ -53,6 +95,11 @@ pub(super) fn requantise(
         .as_ref()
         .ok_or(RunError::Quantisation { shape: ty.shape.clone(), reason: "the result has none" })?;
     let own = Channels::new(q, &ty.shape)?;
+    if let ([(value, operand)], Some(nearest), 1) = (operands, Nearest::of(q, 0), q.scale.len())
+        && q.zero_point.len() == 1
+    {
+        return rescaled(value, operand, q, &nearest, ty);
+    }
     let scaled: Vec<f32> = match operands {
         [(value, operand)] => {
             let s = operand.quantisation.as_ref().ok_or(RunError::NotQuantised(0))?;
@@ -78,6 +125,25 @@ pub(super) fn requantise(
         rounded.saturating_add(q.zero_at(o)).clamp(q.minimum, q.maximum)
     };
     Value::from_i64(&ty.shape, scaled.into_iter().zip(own.each()).map(code).collect())
+}
+
+/// One operand in the codes of a whole tensor's one scale, to the nearest.
+fn rescaled(
+    value: &Value,
+    operand: &TensorType,
+    q: &Quantisation,
+    nearest: &Nearest,
+    ty: &TensorType,
+) -> Result<Value, RunError> {
+    let s = operand.quantisation.as_ref().ok_or(RunError::NotQuantised(0))?;
+    let (run, channels) = Channels::new(s, value.shape())?.runs();
+    let mut codes = Vec::with_capacity(value.len());
+    for (chunk, channel) in integers(value)?.chunks_exact(run.max(1)).zip(channels) {
+        let (factor, zero) = (s.scale_at(channel) / q.scale_at(0), s.zero_at(channel));
+        let level = |&a: &i64| nearest.level(a.saturating_sub(zero) as f32 * factor);
+        codes.extend(chunk.iter().map(level));
+    }
+    Value::from_i64(&ty.shape, codes)
 }
 
 /// `f32(code - zero point) * scale` for every element of operand `port`.
@@ -112,5 +178,26 @@ pub(super) fn comparable(value: &Value, ty: &TensorType) -> Result<Value, RunErr
             Value::from_f32(value.shape(), reals_of(value, ty, 0)?)
         }
         _ => Ok(value.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nearest_codes_are_those_of_the_definition(
+            real in prop_oneof![any::<f32>(), -40f32..40.0, (-300i32..300).prop_map(|n| n as f32 * 0.25)],
+            scale in prop_oneof![Just(0.5f32), 0.001f32..3.0, Just(f32::MIN_POSITIVE), Just(f32::INFINITY)],
+            zero in -200i64..300, minimum in -300i64..1, levels in 0i64..600,
+        ) {
+            let q = Quantisation::per_tensor(scale, zero, minimum, minimum + levels);
+            if let Some(nearest) = Nearest::of(&q, 0) {
+                prop_assert_eq!(nearest.code(real), q.code(real, 0));
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ mod evaluate;
 mod half;
 mod layout;
 mod movement;
+mod packed;
 mod pool;
 mod product;
 mod program;

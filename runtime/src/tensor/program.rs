@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use snnc_ir::{Graph, NodeId, Op, TensorOp, TensorType};
 
 use super::evaluate::{apply, check};
+use super::packed::Packed;
 use super::{RunError, Value};
+use crate::kernels::{Isa, Kernels};
 
 /// A tensor graph made ready to run any number of times, on any number of threads at once.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ enum Action {
     Constant(Value),
     /// Applies this operator.
     Apply(TensorOp),
+    /// Applies this operator with its packed weights where they serve.
+    Packed(TensorOp, Box<Packed>),
 }
 
 /// What a run computed.
@@ -63,6 +67,16 @@ impl Program {
     /// When there is a cycle, an operator of the spiking family, an operand with a delay, or an
     /// operator that does not fit its operands or has no result on constants.
     pub fn new(graph: &Graph) -> Result<Self, RunError> {
+        Program::with_kernels(graph, Kernels::chosen())
+    }
+
+    /// As [`Program::new`], by given kernels; all give the same bits, and [`Kernels::Scalar`] leaves
+    /// every operator as its definition reads.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub fn with_kernels(graph: &Graph, kernels: Kernels) -> Result<Self, RunError> {
+        let isa = Isa::of(kernels);
         let order = graph.order()?;
         let positions: HashMap<NodeId, usize> =
             order.iter().enumerate().map(|(position, &id)| (id, position)).collect();
@@ -70,10 +84,14 @@ impl Program {
         let mut steps = Vec::with_capacity(order.len());
         for &id in &order {
             let step = step(graph, id, &inputs, &positions).and_then(|step| folded(step, &steps));
-            steps.push(step.map_err(|source| RunError::Node {
+            let step = step.map_err(|source| RunError::Node {
                 node: graph[id].describe(),
                 source: Box::new(source),
-            })?);
+            })?;
+            steps.push(match isa {
+                Some(isa) => packed(step, &steps, isa),
+                None => step,
+            });
         }
         let outputs: Vec<(String, usize)> = graph
             .outputs()
@@ -139,7 +157,7 @@ impl Program {
                     Err(value.misfit(&step.ty))
                 };
             }
-            Action::Apply(op) => op,
+            Action::Apply(op) | Action::Packed(op, _) => op,
         };
         let operand = |&position: &usize| {
             let value = values[position].as_ref();
@@ -147,6 +165,11 @@ impl Program {
             Ok((value, &self.steps[position].ty))
         };
         let operands = step.operands.iter().map(operand).collect::<Result<Vec<_>, RunError>>()?;
+        if let (Action::Packed(_, packed), Some((x, ty))) = (&step.action, operands.first())
+            && let Some(result) = packed.run(x, ty, &step.ty)
+        {
+            return result;
+        }
         apply(op, &operands, &step.ty)
     }
 }
@@ -206,6 +229,25 @@ fn folded(step: Step, before: &[Step]) -> Result<Step, RunError> {
             Ok(Step { action: Action::Constant(value), operands: Vec::new(), ..step })
         }
         None => Ok(step),
+    }
+}
+
+/// A step whose weights, and bias if there is one, are constants, with those packed.
+fn packed(step: Step, before: &[Step], isa: Isa) -> Step {
+    let Action::Apply(op) = &step.action else { return step };
+    let constant = |&position: &usize| match &before[position] {
+        Step { action: Action::Constant(value), ty, .. } => Some((value, ty)),
+        _ => None,
+    };
+    let found = match step.operands.as_slice() {
+        [x, w] => constant(w).map(|w| (x, w, None)),
+        [x, w, b] => constant(w).zip(constant(b)).map(|(w, b)| (x, w, Some(b))),
+        _ => None,
+    };
+    let packed = found.and_then(|(x, w, b)| Packed::new(isa, op, &before[*x].ty, w, b, &step.ty));
+    match packed {
+        Some(packed) => Step { action: Action::Packed(op.clone(), Box::new(packed)), ..step },
+        None => step,
     }
 }
 

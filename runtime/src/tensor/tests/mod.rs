@@ -4,6 +4,7 @@ mod arithmetic;
 mod codes;
 mod hostile;
 mod movement;
+mod packed;
 mod programs;
 mod windows;
 

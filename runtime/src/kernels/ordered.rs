@@ -1,0 +1,156 @@
+//! Sums of products each made in a given order, so that reals come out to the last bit as one product
+//! after another gives them: outputs lie side by side in vectors, and no sum is split.
+
+use super::{Isa, multiversion};
+
+/// Outputs are computed in blocks of so many.
+pub const BLOCK: usize = 16;
+
+/// Rows are computed so many at once, each weight being loaded once for all of them.
+const ROWS: usize = 6;
+
+/// Weights laid out as `[block of 16 outputs][tap][16]`, zeros beyond the last output.
+#[derive(Clone, Debug)]
+pub struct Ordered<T> {
+    packed: Vec<T>,
+    /// Where in a row each product's element lies, in the order of the sum.
+    taps: Vec<usize>,
+    outputs: usize,
+}
+
+impl<T: Copy + Default> Ordered<T> {
+    /// Packs `weights` of `[output][tap]`; `taps` are distances from a row's place.
+    pub fn new(taps: Vec<usize>, outputs: usize, weights: &[T]) -> Ordered<T> {
+        let count = taps.len();
+        let mut packed = vec![T::default(); outputs.div_ceil(BLOCK) * count * BLOCK];
+        for (output, row) in weights.chunks_exact(count.max(1)).take(outputs).enumerate() {
+            let block = &mut packed[output / BLOCK * count * BLOCK..];
+            for (tap, &weight) in row.iter().enumerate() {
+                block[tap * BLOCK + output % BLOCK] = weight;
+            }
+        }
+        Ordered { packed, taps, outputs }
+    }
+
+    /// The weights of each block, with its first output and the number of its outputs.
+    fn blocks(&self) -> impl Iterator<Item = (usize, usize, &[T])> {
+        let length = (self.taps.len() * BLOCK).max(1);
+        self.packed.chunks_exact(length).enumerate().map(|(i, block)| {
+            let first = i * BLOCK;
+            (first, BLOCK.min(self.outputs - first), block)
+        })
+    }
+}
+
+/// Sums of one block for so many rows.
+macro_rules! tile {
+    ($name:ident, $t:ty, $rows:expr, $plus:expr) => {
+        multiversion! {
+            /// Sums of one block of outputs, all taps, for so many rows.
+            pub fn $name(
+                x: &[$t],
+                rows: &[usize; $rows],
+                taps: &[usize],
+                block: &[$t],
+                sums: &mut [[$t; BLOCK]; $rows],
+            ) {
+                let mut own = [[<$t>::default(); BLOCK]; $rows];
+                for (&tap, weights) in taps.iter().zip(block.as_chunks::<BLOCK>().0) {
+                    for (sums, &row) in own.iter_mut().zip(rows) {
+                        let x = x[row + tap];
+                        for (sum, &w) in sums.iter_mut().zip(weights) {
+                            *sum = $plus(*sum, x, w);
+                        }
+                    }
+                }
+                *sums = own;
+            }
+        }
+    };
+}
+
+/// All rows of all blocks, by tiles of one row and of [`ROWS`].
+macro_rules! products {
+    ($one:ident, $many:ident, $t:ty, $plus:expr) => {
+        tile!($one, $t, 1, $plus);
+        tile!($many, $t, ROWS, $plus);
+
+        impl Ordered<$t> {
+            /// `y[o * rows + r] = sum(x[rows[r] + tap] * weight(o, tap))`, from 0, in the order of the
+            /// taps. Reals are rounded after each product and each addition, integers wrap.
+            ///
+            /// # Panics
+            /// When a row does not lie in `x`, or `y` has another length than outputs times rows.
+            pub fn run(&self, isa: Isa, x: &[$t], rows: &[usize], y: &mut [$t]) {
+                assert_eq!(y.len(), self.outputs * rows.len(), "there is one sum for each output");
+                y.fill(<$t>::default());
+                for (first, count, block) in self.blocks() {
+                    let mut place = |r: usize, sums: &[$t; BLOCK]| {
+                        for (lane, &sum) in sums.iter().take(count).enumerate() {
+                            y[(first + lane) * rows.len() + r] = sum;
+                        }
+                    };
+                    let (tiles, rest) = rows.as_chunks::<ROWS>();
+                    for (i, tile) in tiles.iter().enumerate() {
+                        let mut sums = [[<$t>::default(); BLOCK]; ROWS];
+                        $many(isa, x, tile, &self.taps, block, &mut sums);
+                        sums.iter().enumerate().for_each(|(r, sums)| place(i * ROWS + r, sums));
+                    }
+                    for (r, &row) in rest.iter().enumerate() {
+                        let mut sums = [[<$t>::default(); BLOCK]; 1];
+                        $one(isa, x, &[row], &self.taps, block, &mut sums);
+                        place(tiles.len() * ROWS + r, &sums[0]);
+                    }
+                }
+            }
+        }
+    };
+}
+
+products!(real_row, real_rows, f32, |sum: f32, x: f32, w: f32| sum + x * w);
+products!(integer_row, integer_rows, i32, |sum: i32, x: i32, w: i32| sum
+    .wrapping_add(x.wrapping_mul(w)));
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Kernels;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_bits_of_one_product_after_another(
+            taps in proptest::collection::vec(0usize..30, 0..40), outputs in 1usize..40,
+            rows in proptest::collection::vec(0usize..20, 0..20), seed in any::<u32>(),
+        ) {
+            let mut state = seed | 1;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state
+            };
+            let x: Vec<f32> = (0..50).map(|_| (next() >> 8) as f32 * 1e-5 - 80.0).collect();
+            let w: Vec<f32> =
+                (0..outputs * taps.len()).map(|_| (next() >> 8) as f32 * 1e-6 - 8.0).collect();
+            let (xi, wi) = (x.iter().map(|&v| v as i32).collect::<Vec<_>>(), w.iter().map(|&v| v as i32).collect::<Vec<_>>());
+            let (reals, integers) =
+                (Ordered::new(taps.clone(), outputs, &w), Ordered::new(taps.clone(), outputs, &wi));
+            for isa in Kernels::ALL.into_iter().filter_map(Isa::of) {
+                let (mut y, mut yi) = (vec![0f32; outputs * rows.len()], vec![0i32; outputs * rows.len()]);
+                reals.run(isa, &x, &rows, &mut y);
+                integers.run(isa, &xi, &rows, &mut yi);
+                for o in 0..outputs {
+                    for (r, row) in rows.iter().enumerate() {
+                        let (mut sum, mut sum_i) = (0f32, 0i32);
+                        for (t, tap) in taps.iter().enumerate() {
+                            sum += x[row + tap] * w[o * taps.len() + t];
+                            sum_i += xi[row + tap] * wi[o * taps.len() + t];
+                        }
+                        prop_assert_eq!(y[o * rows.len() + r].to_bits(), sum.to_bits());
+                        prop_assert_eq!(yi[o * rows.len() + r], sum_i);
+                    }
+                }
+            }
+        }
+    }
+}
