@@ -178,14 +178,14 @@ pub struct Artefact {
 pub struct File {
     /// Path below the artefact's folder, with `/`.
     pub path: String,
-    /// Content.
-    pub content: Vec<u8>,
+    /// Content, shared with what is read back from it.
+    pub content: Bytes,
 }
 
 impl File {
     /// A file.
     pub fn new(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
-        File { path: path.into(), content: content.into() }
+        File { path: path.into(), content: Bytes::from(content.into()) }
     }
 }
 
@@ -257,7 +257,7 @@ pub struct MemoryFiles(pub BTreeMap<String, Bytes>);
 
 impl From<&Artefact> for MemoryFiles {
     fn from(artefact: &Artefact) -> Self {
-        let entry = |f: &File| (f.path.clone(), Bytes::copy_from_slice(&f.content));
+        let entry = |f: &File| (f.path.clone(), f.content.clone());
         MemoryFiles(artefact.files.iter().map(entry).collect())
     }
 }

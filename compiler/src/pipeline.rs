@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use rayon::prelude::*;
 use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
 use snnc_ir::{Coding, Graph, Leak, Neuron, SpikingOp, TensorOp, Verified};
 
@@ -173,12 +175,29 @@ impl Model {
         context: &mut Context,
     ) -> Result<Model, Error> {
         let imported = import::load(path, options)?;
-        let (notes, sha256) = (imported.notes.clone(), imported.sha256());
-        let tensor = passes::canonicalise(imported.graph, context)?;
+        let digest = OnceLock::new();
+        let sha256 = || digest.get_or_init(|| imported.sha256());
+        // A digest takes as long as much of the rest: it is made beside.
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| {
+                sha256();
+            });
+            Model::of(path, &imported, &sha256, calibration, context)
+        })
+    }
+
+    fn of<'a>(
+        path: &Path,
+        imported: &import::Imported,
+        sha256: &dyn Fn() -> &'a String,
+        calibration: Option<&Calibration>,
+        context: &mut Context,
+    ) -> Result<Model, Error> {
+        let tensor = passes::canonicalise(imported.graph.clone(), context)?;
         let mut coded = tensor.clone();
         if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
             let sites = calibration::sites(&tensor);
-            let statistics = statistics(&tensor, &sites, &sha256, calibration)?;
+            let statistics = statistics(&tensor, &sites, sha256(), calibration)?;
             let mut chosen = calibration.options.clone();
             let mut bits = format!("{}-bit payloads", chosen.payload_bits);
             if let Some(budget) = calibration.budget {
@@ -207,8 +226,8 @@ impl Model {
         let conversion =
             Conversion { network: verified(conversion.network)?.into_inner(), ..conversion };
         let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let source = Source { file, sha256 };
-        let notes = notes.into_iter().chain(context.notes.clone());
+        let source = Source { file, sha256: sha256().clone() };
+        let notes = imported.notes.iter().chain(&context.notes).cloned();
         let notes = notes.map(|(node, text)| Note { node, text }).collect();
         Ok(Model { source, tensor, quantised, conversion, notes })
     }
@@ -407,7 +426,7 @@ pub fn compile(
         serde_json::to_string_pretty(&certificate).map_err(|e| fault(target, &e.to_string()))?;
     files.push(File::new(CERTIFICATE, json + "\n"));
     files.push(File::new(SOURCE, model.quantised.to_wire()));
-    manifest.files = files.iter().map(file_row).collect();
+    manifest.files = files.par_iter().map(file_row).collect();
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
     Ok(Compiled { target, files, manifest, certificate, network, evaluation })

@@ -168,7 +168,7 @@ fn compiled(coding: Option<Coding>) -> Vec<u8> {
     let model = Model::load(&path, &Default::default(), &mut Context::default()).unwrap();
     let options = CompileOptions { coding, ..CompileOptions::default() };
     let done = compile(&model, target("nir").unwrap(), &options).unwrap();
-    done.files.into_iter().find(|f| f.path == "network.nir").unwrap().content
+    done.files.into_iter().find(|f| f.path == "network.nir").unwrap().content.to_vec()
 }
 
 /// A Python with `nir`, named by `SNNC_NIR_PYTHON`, else the usual one.

@@ -262,7 +262,7 @@ fn emitted(target: &dyn Target, network: &Verified) -> String {
     let read = target.read(&MemoryFiles::from(&artefact), &entry.path).unwrap();
     assert_eq!(bare(&read), bare(&legal.network));
     verify(read).unwrap();
-    String::from_utf8(entry.content.clone()).unwrap()
+    String::from_utf8(entry.content.to_vec()).unwrap()
 }
 
 /// The spec, and below it the arrays.

@@ -42,7 +42,7 @@ fn legalised(text: &str) -> Legalised {
 }
 
 fn emitted(network: &Legalised) -> Vec<u8> {
-    Loihi.emit(network, &TargetOptions::default()).unwrap().files.remove(0).content
+    Loihi.emit(network, &TargetOptions::default()).unwrap().files.remove(0).content.to_vec()
 }
 
 /// The whole tree of a file as text, with types, shapes and values.
@@ -105,7 +105,7 @@ fn a_convolution_and_a_dense_layer() {
         network.notes.iter().map(|n| format!("{}: {}", n.node, n.text)).collect();
     insta::assert_snapshot!("conv-notes", notes.join("\n"));
     let artefact = Loihi.emit(&network, &TargetOptions::default()).unwrap();
-    let mapping = String::from_utf8(artefact.files[1].content.clone()).unwrap();
+    let mapping = String::from_utf8(artefact.files[1].content.to_vec()).unwrap();
     insta::assert_snapshot!("conv-mapping", mapping);
 }
 

@@ -264,7 +264,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn damaged_files_are_errors(at in any::<prop::sample::Index>(), flip in 1u8..) {
-        let mut content = emitted(&network()).files.remove(0).content;
+        let mut content = emitted(&network()).files.remove(0).content.to_vec();
         let at = at.index(content.len());
         content[at] ^= flip;
         let _ = real_network(content.clone().into(), "x");

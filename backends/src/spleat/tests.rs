@@ -132,7 +132,7 @@ fn memories_hold_the_words_that_the_documentation_says() {
     insta::assert_snapshot!("memories", annotated(&artefact));
     insta::assert_snapshot!(
         "manifest",
-        String::from_utf8(artefact.files[0].content.clone()).unwrap()
+        String::from_utf8(artefact.files[0].content.to_vec()).unwrap()
     );
 }
 
@@ -210,7 +210,7 @@ fn a_changed_word_contradicts_its_checksum() {
     let whole = MemoryFiles::from(&artefact);
     let mut count = 0;
     for file in &artefact.files[1..] {
-        let text = String::from_utf8(file.content.clone()).unwrap();
+        let text = String::from_utf8(file.content.to_vec()).unwrap();
         for (i, line) in text.lines().enumerate().skip(1) {
             let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
             let other = if line.ends_with('0') { '1' } else { '0' };
@@ -308,7 +308,7 @@ fn a_bundle_for_qualia_is_written_within_its_template() {
     let bundle: Vec<&File> =
         artefact.files.iter().filter(|f| f.path.starts_with("qualia/")).collect();
     assert_eq!(bundle[1].path, "qualia/out/learningmodel/tiny_r1.pth");
-    insta::assert_snapshot!("qualia", String::from_utf8(bundle[0].content.clone()).unwrap());
+    insta::assert_snapshot!("qualia", String::from_utf8(bundle[0].content.to_vec()).unwrap());
     let read = Spleat.read(&MemoryFiles::from(&artefact), ENTRY).unwrap();
     assert_eq!(text(&read), text(&legalised.network));
     if let Some(folder) = std::env::var_os("SNNC_KEEP_BUNDLE") {

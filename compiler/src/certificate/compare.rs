@@ -1,10 +1,12 @@
 //! Compares the populations of an emitted network with the quantised graph, channel by channel.
 
+use std::cell::OnceCell;
+
 use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
     Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SigmaDeltaRole, SpikingOp,
-    TensorOp, Window,
+    Tensor, TensorOp, Window,
 };
 
 use super::copies::without_copies;
@@ -30,7 +32,7 @@ pub fn certify_against(
     canonical: &Conversion,
     emitted: &Graph,
 ) -> Certificate {
-    let emitted = &without_copies(canonical, emitted);
+    let emitted = &*without_copies(canonical, emitted);
     let Ok(reachable) = intervals(&canonical.network) else {
         return Certificate::concluded(semantics, Vec::new(), Vec::new());
     };
@@ -111,7 +113,9 @@ struct Inputs<'a> {
 
 struct Port<'a> {
     projection: &'a Projection,
-    weights: Vec<i64>,
+    tensor: &'a Tensor,
+    /// The tensor's integers, once they are asked for.
+    weights: OnceCell<Vec<i64>>,
     /// Which populations reach the port, and through which pools.
     origin: String,
     /// How many times a payload comes in a frame.
@@ -130,18 +134,20 @@ impl<'a> Inputs<'a> {
                 id = graph.source(id, 0)?;
             }
             let Op::Spiking(SpikingOp::Projection(projection)) = &graph[id].op else { return None };
-            let weights = graph[id].data.as_ref()?.to_i64().ok()?;
+            let tensor = graph[id].data.as_ref().filter(|t| !t.dtype().is_float())?;
             let source = graph.source(id, 0)?;
             let origin = pools + &origin(graph, source)?;
             let presentations = frame::presentations(graph, source)?;
-            ports.push(Port { projection, weights, origin, presentations });
+            let weights = OnceCell::new();
+            ports.push(Port { projection, tensor, weights, origin, presentations });
         }
         Some(Inputs { ports })
     }
 
     /// What a frame's payload brings `channel` through each synapse of port `port`.
     fn row(&self, port: usize, channel: usize, channels: usize) -> Vec<i64> {
-        let Port { projection, weights, presentations, .. } = &self.ports[port];
+        let Port { projection, tensor, weights, presentations, .. } = &self.ports[port];
+        let weights = weights.get_or_init(|| tensor.to_i64().unwrap_or_default());
         let gain = projection.gain_at(channel).saturating_mul(*presentations);
         let length = weights.len() / channels.max(1);
         let row = match projection.connectivity {
@@ -152,6 +158,18 @@ impl<'a> Inputs<'a> {
             w.saturating_mul(gain).saturating_mul(1 << self.shift(port, i, row.len()))
         };
         row.iter().enumerate().map(brought).collect()
+    }
+
+    /// Whether a payload brings the same through each synapse of `other`, weight by weight.
+    fn same_as(&self, other: &Inputs<'_>) -> bool {
+        let same = |(a, b): (&Port<'_>, &Port<'_>)| {
+            let (p, q) = (a.projection, b.projection);
+            let layout = |p: &Projection| matches!(p.connectivity, Connectivity::OneToOne);
+            (a.presentations, &p.gain, &p.input_shift, layout(p))
+                == (b.presentations, &q.gain, &q.input_shift, layout(q))
+                && a.tensor == b.tensor
+        };
+        self.ports.len() == other.ports.len() && self.ports.iter().zip(&other.ports).all(same)
     }
 
     fn shift(&self, port: usize, synapse: usize, synapses: usize) -> u8 {
@@ -210,6 +228,21 @@ fn factor(row: &[i64], reference: &[i64]) -> Option<(i64, i64)> {
     Some(ratio.unwrap_or((1, 1)))
 }
 
+/// For each channel the factor by which all its synapses of `inputs` are those of `reference`.
+fn factors(
+    inputs: &Inputs<'_>,
+    reference: &Inputs<'_>,
+    channels: usize,
+) -> Option<Vec<(i64, i64)>> {
+    if inputs.same_as(reference) {
+        return Some(vec![(1, 1); channels]);
+    }
+    let rows = |inputs: &Inputs<'_>, c: usize| -> Vec<i64> {
+        (0..inputs.ports.len()).flat_map(|p| inputs.row(p, c, channels)).collect()
+    };
+    (0..channels).map(|c| factor(&rows(inputs, c), &rows(reference, c))).collect()
+}
+
 impl Pair<'_> {
     fn certify(
         &self,
@@ -265,21 +298,10 @@ impl Pair<'_> {
             return says(Verdict::Failed, "its windows have another geometry");
         }
         let channels = self.canonical[self.reference].ty.shape.first().copied().unwrap_or(1);
-        let mut factors = Vec::with_capacity(channels);
-        for c in 0..channels {
-            let rows = |inputs: &Inputs<'_>| {
-                (0..inputs.ports.len()).flat_map(|p| inputs.row(p, c, channels)).collect::<Vec<_>>()
-            };
-            match factor(&rows(&b), &rows(&a)) {
-                Some(k) => factors.push(k),
-                None => {
-                    return says(
-                        Verdict::Approximate,
-                        "its weights are not the quantised ones times a constant",
-                    );
-                }
-            }
-        }
+        let Some(factors) = factors(&b, &a, channels) else {
+            let reason = "its weights are not the quantised ones times a constant";
+            return says(Verdict::Approximate, reason);
+        };
         let accumulators: Vec<Interval> = potentials
             .iter()
             .enumerate()
@@ -314,8 +336,9 @@ impl Pair<'_> {
         };
         match &requantiser {
             Some(r) if r.operands() == 1 => {
-                let reference =
-                    |c: usize, v: i64| r.payload(c, &[v + own.bias_at(c) - r.whole_bias(c)]);
+                let own_bias: Vec<i64> =
+                    (0..channels).map(|c| own.bias_at(c) - r.whole_bias(c)).collect();
+                let reference = |c: usize, v: i64| r.payload(c, &[v + own_bias[c]]);
                 against(&reference, (r.minimum(), r.maximum())).compare(base)
             }
             // What several operands or a table make is proved of the canonical neuron.

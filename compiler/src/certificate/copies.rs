@@ -5,14 +5,16 @@
 //! the same; a network in which one of them stands for all, its outgoing weights their sum, computes
 //! the same.
 
+use std::borrow::Cow;
+
 use snnc_ir::{Connectivity, Graph, Neuron, NodeId, Op, Population, SpikingOp, Tensor};
 
 use crate::passes::graded::Conversion;
 
 /// The network with each population that repeats its channels, and is the canonical one but for
 /// that, without the copies.
-pub fn without_copies(canonical: &Conversion, emitted: &Graph) -> Graph {
-    let mut graph = emitted.clone();
+pub fn without_copies<'a>(canonical: &Conversion, emitted: &'a Graph) -> Cow<'a, Graph> {
+    let mut graph = Cow::Borrowed(emitted);
     for &(reference, _) in &canonical.correspondence {
         let own = &canonical.network[reference];
         let Some(id) = graph.find(&own.name) else { continue };
@@ -22,7 +24,7 @@ pub fn without_copies(canonical: &Conversion, emitted: &Graph) -> Graph {
         };
         if channels > 0 && all > channels && all % channels == 0 {
             // A population that is not made of copies stays, and is found to be another one.
-            let _ = merge(&mut graph, id, channels);
+            let _ = merge(graph.to_mut(), id, channels);
         }
     }
     graph

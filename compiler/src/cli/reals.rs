@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::{ArrayFile, read_array_file};
 use snnc_backends::{File, Target, nir};
@@ -13,6 +12,7 @@ use super::args::{Common, CompileArgs, Format, RealArgs, RunArgs};
 use super::run::{reals, write_npz};
 use super::{render, tables};
 use crate::artefact::write_all;
+use crate::import::mmap;
 use crate::{Error, Problem};
 
 /// The network on reals at `path`; none where it is another kind of file, or holds integers too.
@@ -23,12 +23,13 @@ pub(super) fn open(path: &Path) -> Result<Option<RealNetwork>, Error> {
     if !path.is_file() {
         return Ok(None);
     }
-    let Ok(content) = std::fs::read(path) else { return Ok(None) };
+    // Mapped: of a large model of another kind only the beginning is looked at.
+    let Ok(content) = mmap::read(path, true) else { return Ok(None) };
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     if !nir::is_nir(&content) || nir::Nir.recognises(&name, &content) {
         return Ok(None);
     }
-    let network = nir::real_network(Bytes::from(content), &name);
+    let network = nir::real_network(content, &name);
     network.map(Some).map_err(|e| Error::input("network", e.to_string(), "export it again"))
 }
 

@@ -325,7 +325,7 @@ fn figures(
 }
 
 fn in_memory(files: &[File]) -> MemoryFiles {
-    MemoryFiles(files.iter().map(|f| (f.path.clone(), f.content.clone().into())).collect())
+    MemoryFiles(files.iter().map(|f| (f.path.clone(), f.content.clone())).collect())
 }
 
 /// Marks every point that another one beats in accuracy, latency and energy by `profile`: no worse in

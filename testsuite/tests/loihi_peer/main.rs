@@ -74,7 +74,7 @@ fn emitted(name: &str, coding: Coding, timesteps: Option<usize>) -> Case {
     options.spikes.timesteps = timesteps;
     let compiled = compile(&model, snnc_backends::target("loihi").unwrap(), &options).unwrap();
     let entry = &compiled.manifest.entry;
-    let content = compiled.files.iter().find(|f| f.path == *entry).unwrap().content.clone();
+    let content = compiled.files.iter().find(|f| f.path == *entry).unwrap().content.to_vec();
     let input = compiled.network.inputs()[0];
     let Some(SpikingOp::Encoder(e)) = compiled.network[input].as_spiking() else { panic!() };
     let data = Dataset::load(&digits("digits-test-360.npz"), Some(3)).unwrap();
@@ -114,7 +114,7 @@ fn trained(name: &str) -> Case {
     let neurons: usize = shape.iter().product();
     let spike = |t: usize, i: usize| i64::from((t * 5 + i * i * 3 + i).is_multiple_of(4));
     Case {
-        content: file.content.clone(),
+        content: file.content.to_vec(),
         kind: "spikes",
         frames: (0..104).map(|t| (0..neurons).map(|i| spike(t, i)).collect()).collect(),
         shape,

@@ -154,7 +154,7 @@ fn a_changed_weight_shows_in_the_simulation() {
     let is_weight = |f: &&mut File| f.path.starts_with("l0_w") && f.path.ends_with(".mem");
     for file in image.artefact.files.iter_mut().filter(is_weight) {
         // The lowest bit of every weight, behind the comment of the first line.
-        let text = String::from_utf8(file.content.clone()).expect("text");
+        let text = String::from_utf8(file.content.to_vec()).expect("text");
         let flip = |line: &str| match line.strip_prefix("//") {
             Some(_) => format!("{line}\n"),
             None => {
@@ -162,7 +162,7 @@ fn a_changed_weight_shows_in_the_simulation() {
                 format!("{word:0width$X}\n", width = line.len())
             }
         };
-        file.content = text.lines().map(flip).collect::<String>().into_bytes();
+        file.content = text.lines().map(flip).collect::<String>().into();
     }
     let capacities = Capacities::of(&image.manifest, &image.layers);
     let folder = tempfile::tempdir().expect("a folder");

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
     Connectivity, Decoder, Encoder, Graph, Node, NodeId, PoolKind, Presentation, Quantisation,
-    Readout, SpikingOp, Stage, TensorOp, Window,
+    Readout, SpikingOp, Stage, Tensor, TensorOp, Window,
 };
 
 use crate::{Error, Problem};
@@ -84,6 +84,8 @@ struct Synapses {
     /// Real value of one unit for each channel, or one for all.
     scale: Vec<f32>,
     shape: Vec<usize>,
+    /// The weights as the quantised network holds them.
+    codes: Option<Tensor>,
 }
 
 struct Converter<'a> {
@@ -104,9 +106,15 @@ impl Converter<'_> {
         Form::Nothing
     }
 
-    fn form(&self, id: NodeId, port: usize) -> Form {
-        let source = self.quantised.source(id, port);
-        source.and_then(|s| self.values.get(&s)).cloned().unwrap_or(Form::Nothing)
+    /// What operand `port` of `id` has become. Synapses, which hold weights, are handed over to their
+    /// only reader.
+    fn form(&mut self, id: NodeId, port: usize) -> Form {
+        let Some(source) = self.quantised.source(id, port) else { return Form::Nothing };
+        let only = matches!(self.values.get(&source), Some(Form::Sum(_)))
+            && self.quantised.users(source).len() == 1;
+        let found =
+            if only { self.values.remove(&source) } else { self.values.get(&source).cloned() };
+        found.unwrap_or(Form::Nothing)
     }
 
     fn node(&mut self, id: NodeId) {
@@ -231,6 +239,7 @@ impl Converter<'_> {
             bias,
             scale: q.scale.clone(),
             shape: unbatched(&node.ty.shape),
+            codes: self.quantised[operands[1]].data.clone(),
         };
         Form::Sum(Box::new(synapses))
     }
@@ -283,6 +292,7 @@ impl Converter<'_> {
             scale: q.scale.clone(),
             shape: unbatched(&node.ty.shape),
             connectivity: Connectivity::Convolution { window, groups: channels },
+            codes: None,
             source,
         }))
     }

@@ -1,6 +1,9 @@
 //! Populations: neurons with exactly the thresholds of a requantisation, and the synapses onto them.
 
-use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_interval};
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_of_runs};
 use snnc_ir::{
     Coding, Connectivity, GradedNeuron, Neuron, Node, NodeId, Population, Projection, SpikingOp,
     Tensor, TensorOp, ThresholdTable,
@@ -23,11 +26,12 @@ impl Converter<'_> {
     ) -> Option<(NodeId, Vec<Interval>)> {
         let s = synapses;
         let own_shape = self.network[s.source.node].ty.shape.clone();
-        let mut weights = s.weights.clone();
+        let mut weights = Cow::Borrowed(&*s.weights);
         match &s.connectivity {
             Connectivity::Dense => {
                 if let Some(order) = &s.source.order {
                     let inputs = order.len();
+                    let weights = weights.to_mut();
                     for (row, old) in weights.chunks_mut(inputs).zip(s.weights.chunks(inputs)) {
                         for (place, &neuron) in order.iter().enumerate() {
                             row[neuron] = old[place];
@@ -47,7 +51,7 @@ impl Converter<'_> {
         projection.gain = gain;
         let name = self.network.fresh_name(&format!("{population}.synapses"));
         let node = Node::spiking(name, SpikingOp::Projection(projection), s.shape.clone())
-            .with_data(Tensor::from_integers(&s.weight_shape, &weights))
+            .with_data(integers(s, &weights))
             .with_origins(&self.quantised[id].origins);
         Some((self.network.add(node, &[s.source.node]), sums))
     }
@@ -156,6 +160,7 @@ impl Converter<'_> {
             bias: Vec::new(),
             scale,
             shape,
+            codes: None,
         })
     }
 
@@ -236,6 +241,12 @@ impl Converter<'_> {
     }
 }
 
+/// The weights as a tensor, the quantised network's own if it has the same bytes.
+fn integers(s: &Synapses, weights: &[i64]) -> Tensor {
+    let tensor = Tensor::from_integers(&s.weight_shape, weights);
+    s.codes.iter().find(|own| **own == tensor).cloned().unwrap_or(tensor)
+}
+
 /// Interval of each channel's sum.
 fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
     let channels = s.shape.first().copied().unwrap_or(1);
@@ -247,10 +258,7 @@ fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
         Connectivity::Dense => {
             let inputs: usize = own_shape.iter().product();
             let plane = inputs / ranges.len().max(1);
-            let row = |r: &[i64]| {
-                sum_interval(r.iter().enumerate().map(|(i, &w)| (w, &ranges[i / plane.max(1)])))
-            };
-            weights.chunks(inputs.max(1)).map(row).collect()
+            weights.chunks(inputs.max(1)).map(|row| sum_of_runs(row, ranges, plane)).collect()
         }
         Connectivity::Convolution { groups, .. } => {
             let per_group = s.weight_shape[1];
@@ -259,7 +267,7 @@ fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
             let rows = weights.chunks((per_group * taps).max(1)).enumerate();
             rows.map(|(c, row)| {
                 let first = c / outputs_per_group * per_group;
-                sum_interval(row.iter().enumerate().map(|(i, &w)| (w, &ranges[first + i / taps])))
+                sum_of_runs(row, ranges.get(first..).unwrap_or_default(), taps)
             })
             .collect()
         }
@@ -270,22 +278,17 @@ fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
 /// shift where every channel has a straight line, else a table.
 fn fitted(requantiser: &Requantiser, potentials: &[Interval]) -> Neuron {
     let (minimum, maximum) = (requantiser.minimum(), requantiser.maximum());
-    let thresholds: Vec<Vec<i64>> = potentials
-        .iter()
-        .enumerate()
-        .map(|(c, v)| {
-            bisect_thresholds(
-                |v| requantiser.payload(c, &[v - requantiser.whole_bias(c)]),
-                (v.low, v.high),
-                (minimum, maximum),
-            )
-        })
-        .collect();
-    let lines: Option<Vec<(i64, i64, u8)>> = thresholds
-        .iter()
-        .zip(potentials)
-        .map(|(t, v)| StraightLine::new(t, (v.low, v.high), minimum).fit_shift(46))
-        .collect();
+    let fit = |(c, v): (usize, &Interval)| {
+        let whole_bias = requantiser.whole_bias(c);
+        let answer = |v: i64| requantiser.payload(c, &[v - whole_bias]);
+        let thresholds = bisect_thresholds(answer, (v.low, v.high), (minimum, maximum));
+        let line = StraightLine::new(&thresholds, (v.low, v.high), minimum).fit_shift(46);
+        (thresholds, line)
+    };
+    // Channels are independent, so that their order is all that threads could change.
+    let fitted = potentials.par_iter().enumerate().map(fit);
+    let (thresholds, lines): (Vec<Vec<i64>>, Vec<Option<_>>) = fitted.unzip();
+    let lines: Option<Vec<(i64, i64, u8)>> = lines.into_iter().collect();
     match lines {
         Some(lines) => Neuron::Graded(GradedNeuron {
             multiplier: lines.iter().map(|l| l.0).collect(),
