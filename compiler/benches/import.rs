@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, black_box};
 use onnx_protobuf::{
-    Dimension, DimensionValue, GraphProto, Message, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    AttributeProto, AttributeType, Dimension, DimensionValue, GraphProto, Message, ModelProto,
+    NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue,
+    ValueInfoProto,
 };
 use snnc::import::{ImportOptions, from_bytes, load};
 
@@ -29,12 +30,17 @@ fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), r#type: Some(ty), ..Default::default() }
 }
 
-fn model(node: Vec<NodeProto>, initializer: Vec<TensorProto>, last: &str, width: i64) -> Vec<u8> {
+fn model(
+    node: Vec<NodeProto>,
+    initializer: Vec<TensorProto>,
+    input: ValueInfoProto,
+    output: ValueInfoProto,
+) -> Vec<u8> {
     let graph = GraphProto {
         node,
         initializer,
-        input: vec![value("x", &[1, width])],
-        output: vec![value(last, &[1, width])],
+        input: vec![input],
+        output: vec![output],
         ..Default::default()
     };
     let opset = OperatorSetIdProto { domain: String::new(), version: 13 };
@@ -71,24 +77,113 @@ fn heavy() -> Vec<u8> {
     };
     let from = |i: i32| if i == 0 { "x".to_owned() } else { format!("y{}", i - 1) };
     let layer = |i| node("MatMul", vec![from(i), format!("w{i}")], format!("y{i}"));
-    model(layers.clone().map(layer).collect(), layers.map(initialiser).collect(), "y24", 1024)
+    let (input, output) = (value("x", &[1, 1024]), value("y24", &[1, 1024]));
+    model(layers.clone().map(layer).collect(), layers.map(initialiser).collect(), input, output)
+}
+
+/// A network node by node.
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<NodeProto>,
+    weights: Vec<TensorProto>,
+}
+
+impl Builder {
+    fn weight(&mut self, name: String, dims: Vec<i64>) {
+        let bytes = dims.iter().product::<i64>() as usize * 4;
+        let raw_data = Bytes::from(vec![0x3c; bytes]);
+        let tensor = TensorProto { name, data_type: 1, dims, raw_data, ..Default::default() };
+        self.weights.push(tensor);
+    }
+
+    fn add(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)]) -> String {
+        let inputs = inputs.iter().map(|i| (*i).to_owned()).collect();
+        let mut node = node(op, inputs, format!("t{}", self.nodes.len()));
+        for (name, ints) in attributes {
+            let ints = ints.clone();
+            let name = (*name).to_owned();
+            let r#type = AttributeType::Ints as i32;
+            node.attribute.push(AttributeProto { name, ints, r#type, ..Default::default() });
+        }
+        let output = node.output[0].clone();
+        self.nodes.push(node);
+        output
+    }
+
+    fn convolution(&mut self, x: &str, [from, to, kernel, stride]: [i64; 4]) -> String {
+        let (w, b) = (format!("w{}", self.nodes.len()), format!("b{}", self.nodes.len()));
+        self.weight(w.clone(), vec![to, from, kernel, kernel]);
+        self.weight(b.clone(), vec![to]);
+        let around = [("strides", vec![stride; 2]), ("pads", vec![kernel / 2; 4])];
+        self.add("Conv", &[x, &w, &b], &around)
+    }
+
+    /// 1x1, 3x3, 1x1, and what goes past them.
+    fn bottleneck(&mut self, x: &str, [from, inner, to, stride]: [i64; 4]) -> String {
+        let mut y = self.convolution(x, [from, inner, 1, 1]);
+        y = self.add("Relu", &[&y], &[]);
+        y = self.convolution(&y, [inner, inner, 3, stride]);
+        y = self.add("Relu", &[&y], &[]);
+        y = self.convolution(&y, [inner, to, 1, 1]);
+        let past =
+            if from == to { x.to_owned() } else { self.convolution(x, [from, to, 1, stride]) };
+        let sum = self.add("Add", &[&y, &past], &[]);
+        self.add("Relu", &[&sum], &[])
+    }
+}
+
+/// ResNet-50 with its batch norms folded: 122 nodes, 102 MB, no shapes but that of the input.
+fn resnet_50() -> Vec<u8> {
+    let mut net = Builder::default();
+    let mut x = net.convolution("x", [3, 64, 7, 2]);
+    x = net.add("Relu", &[&x], &[]);
+    let window = [("kernel_shape", vec![3, 3]), ("strides", vec![2, 2]), ("pads", vec![1; 4])];
+    x = net.add("MaxPool", &[&x], &window);
+    let mut from = 64;
+    for (stage, (inner, blocks)) in [(64, 3), (128, 4), (256, 6), (512, 3)].into_iter().enumerate()
+    {
+        for block in 0..blocks {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            x = net.bottleneck(&x, [from, inner, 4 * inner, stride]);
+            from = 4 * inner;
+        }
+    }
+    x = net.add("GlobalAveragePool", &[&x], &[]);
+    x = net.add("Flatten", &[&x], &[]);
+    net.weight("w".into(), vec![2048, 1000]);
+    net.weight("b".into(), vec![1000]);
+    let scores = net.add("Gemm", &[&x, "w", "b"], &[]);
+    let (input, output) = (value("x", &[1, 3, 224, 224]), value(&scores, &[1, 1000]));
+    model(net.nodes, net.weights, input, output)
 }
 
 fn long() -> Vec<u8> {
     let from = |i: usize| if i == 0 { "x".to_owned() } else { format!("y{}", i - 1) };
     let nodes = (0..50_000).map(|i| node("Relu", vec![from(i)], format!("y{i}"))).collect();
-    model(nodes, Vec::new(), "y49999", 16)
+    model(nodes, Vec::new(), value("x", &[1, 16]), value("y49999", &[1, 16]))
+}
+
+/// Load, parse and shape inference of a file.
+fn file(bencher: Bencher, name: &str, bytes: &[u8]) {
+    let name = format!("snnc-bench-{name}-{}.onnx", std::process::id());
+    let path: PathBuf = std::env::temp_dir().join(name);
+    if std::fs::write(&path, bytes).is_err() {
+        return;
+    }
+    bencher.bench_local(|| {
+        load(black_box(&path), &ImportOptions::default()).unwrap_or_else(|e| panic!("{e}"))
+    });
+    let _ = std::fs::remove_file(path);
 }
 
 #[divan::bench]
 fn weights_of_100_mb(bencher: Bencher) {
-    let path: PathBuf =
-        std::env::temp_dir().join(format!("snnc-bench-{}.onnx", std::process::id()));
-    if std::fs::write(&path, heavy()).is_err() {
-        return;
-    }
-    bencher.bench_local(|| load(black_box(&path), &ImportOptions::default()));
-    let _ = std::fs::remove_file(path);
+    file(bencher, "heavy", &heavy());
+}
+
+#[divan::bench]
+fn resnet_50_of_102_mb(bencher: Bencher) {
+    file(bencher, "resnet-50", &resnet_50());
 }
 
 #[divan::bench(sample_count = 10)]
