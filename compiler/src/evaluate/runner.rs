@@ -1,0 +1,265 @@
+//! Networks made ready to answer samples.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+use std::time::Instant;
+
+use rayon::prelude::*;
+use snnc_backends::LayerMemories;
+use snnc_ir::{Graph, NodeId};
+use snnc_runtime::spiking::{Network, Sample};
+use snnc_runtime::tensor::{Program, Value};
+
+use super::reference::Reference;
+use super::{Answer, Evaluation, run_fault};
+use crate::Error;
+use crate::certificate::compare_sample;
+use crate::data::{Dataset, Scaling};
+use crate::energy::{self, Layer};
+
+/// A network made ready to answer samples.
+pub struct Runner {
+    pub(super) body: Body,
+    /// Shape of one sample.
+    pub input_shape: Vec<usize>,
+    /// Whether the input takes reals.
+    pub takes_reals: bool,
+    /// How integer data becomes the input.
+    pub scaling: Scaling,
+    batched: Vec<usize>,
+}
+
+pub(super) enum Body {
+    Spiking {
+        network: Box<Network>,
+        reference: Option<Box<Reference>>,
+        memories: Vec<LayerMemories>,
+    },
+    Tensor {
+        program: Program,
+        layers: Vec<Layer>,
+    },
+}
+
+impl Runner {
+    /// For a spiking network; with `quantised`, the network from which it came, codes are compared.
+    ///
+    /// # Errors
+    /// When one of the networks cannot be run.
+    pub fn spiking(
+        network: &Graph,
+        quantised: Option<&Graph>,
+        takes_reals: bool,
+        scaling: Scaling,
+    ) -> Result<Runner, Error> {
+        let Some(&input) = network.inputs().first() else {
+            return Err(Error::input("network", "has no input", ""));
+        };
+        let reference = match quantised {
+            Some(graph) => Some(Box::new(Reference::new(graph, network)?)),
+            None => None,
+        };
+        let input_shape = network[input].ty.shape.clone();
+        let network = Network::new(network).map_err(run_fault)?;
+        let body = Body::Spiking { network: Box::new(network), reference, memories: Vec::new() };
+        Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
+    }
+
+    /// With the memories of a device, by which the profile `hardware` reckons energy.
+    pub fn with_memories(mut self, laid_out: Vec<LayerMemories>) -> Runner {
+        if let Body::Spiking { memories, .. } = &mut self.body {
+            *memories = laid_out;
+        }
+        self
+    }
+
+    /// For a network of a tensor stage.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn tensor(graph: &Graph, scaling: Scaling) -> Result<Runner, Error> {
+        let Some(&input) = graph.inputs().first() else {
+            return Err(Error::input("network", "has no input", ""));
+        };
+        let ty = &graph[input].ty;
+        let (batched, takes_reals) = (ty.shape.clone(), ty.dtype.is_float());
+        let input_shape = if batched.len() > 1 { batched[1..].to_vec() } else { batched.clone() };
+        let layers = energy::tensor_layers(graph);
+        let body = Body::Tensor { program: Program::new(graph).map_err(run_fault)?, layers };
+        Ok(Runner { body, input_shape, takes_reals, scaling, batched })
+    }
+
+    fn tensor_value(
+        &self,
+        data: &Dataset,
+        index: usize,
+        batched: &[usize],
+    ) -> Result<Value, Error> {
+        if self.takes_reals {
+            Value::from_f32(batched, data.reals(index, self.scaling)).map_err(run_fault)
+        } else {
+            Value::from_i64(batched, data.integers(index, self.scaling)).map_err(run_fault)
+        }
+    }
+
+    /// Answers sample `index`.
+    ///
+    /// # Errors
+    /// When the sample does not fit, or an accumulator overflows.
+    pub fn answer(&self, data: &Dataset, index: usize) -> Result<Answer, Error> {
+        self.answer_showing(data, index, Some(&[]), &mut |_, _, _| {})
+    }
+
+    /// Answers sample `index`, showing the values of the nodes of `wanted` of a spiking network to
+    /// `observe`, each node's in the order of its timesteps; with `None` those of all nodes, which takes
+    /// the scalar interpreter.
+    ///
+    /// # Errors
+    /// As [`Runner::answer`].
+    pub fn answer_showing(
+        &self,
+        data: &Dataset,
+        index: usize,
+        wanted: Option<&[NodeId]>,
+        observe: &mut dyn FnMut(NodeId, usize, &[i64]),
+    ) -> Result<Answer, Error> {
+        match &self.body {
+            Body::Tensor { program, .. } => {
+                let outcome = program
+                    .run(&[self.tensor_value(data, index, &self.batched)?])
+                    .map_err(run_fault)?;
+                let Some(value) = outcome.first() else {
+                    return Err(run_fault("there is no output"));
+                };
+                let codes = value.as_i64().map(<[i64]>::to_vec).unwrap_or_default();
+                Ok(Answer {
+                    scores: value.to_f32(),
+                    codes,
+                    shape: value.shape().to_vec(),
+                    timesteps: 1,
+                    activity: Vec::new(),
+                    measured: Vec::new(),
+                })
+            }
+            Body::Spiking { network, reference, .. } => {
+                let reference = reference.as_deref();
+                self.spiking_answer(network, reference, data, index, wanted, observe)
+            }
+        }
+    }
+
+    fn spiking_answer(
+        &self,
+        network: &Network,
+        reference: Option<&Reference>,
+        data: &Dataset,
+        index: usize,
+        wanted: Option<&[NodeId]>,
+        observe: &mut dyn FnMut(NodeId, usize, &[i64]),
+    ) -> Result<Answer, Error> {
+        let step: usize =
+            network.graph().inputs().first().map_or(0, |&input| network.graph()[input].ty.len());
+        let sample = if data.shape.iter().product::<usize>() > step {
+            // One dimension more: an input in time.
+            let steps = data.integers(index, self.scaling);
+            Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())
+        } else if self.takes_reals {
+            Sample::Real(data.reals(index, self.scaling))
+        } else {
+            Sample::Codes(data.integers(index, self.scaling))
+        };
+        let mut payloads: HashMap<NodeId, Vec<i64>> = HashMap::new();
+        let compared: Vec<NodeId> =
+            reference.iter().flat_map(|r| r.comparisons.iter().map(|c| c.emitted)).collect();
+        let samples = std::slice::from_ref(&sample);
+        let see = &mut |id: NodeId, t: usize, value: &[i64]| {
+            if wanted.is_none_or(|wanted| wanted.contains(&id)) {
+                observe(id, t, value);
+            }
+            if compared.contains(&id) {
+                match payloads.entry(id) {
+                    Entry::Vacant(entry) => drop(entry.insert(value.to_vec())),
+                    Entry::Occupied(mut entry) => {
+                        entry.get_mut().iter_mut().zip(value).for_each(|(s, v)| *s += v);
+                    }
+                }
+            }
+        };
+        let outcome = match wanted {
+            None => network.run_with(samples, see),
+            Some(wanted) => {
+                let mut shown = compared.clone();
+                shown.extend(wanted.iter().filter(|id| !compared.contains(id)));
+                network.run_showing(samples, &shown, see)
+            }
+        };
+        let outcome = outcome.map_err(run_fault)?;
+        let measured = match reference {
+            Some(r) => {
+                let codes = r.codes(&sample, |shape| self.tensor_value(data, index, shape))?;
+                compare_sample(&r.comparisons, &codes, &payloads)
+            }
+            None => Vec::new(),
+        };
+        let Some(output) = outcome.outputs.into_iter().next() else {
+            return Err(run_fault("there is no output"));
+        };
+        let shape = network.graph().outputs().first().map(|&o| network.graph()[o].ty.shape.clone());
+        Ok(Answer {
+            scores: output.scores,
+            codes: output.raw,
+            shape: shape.unwrap_or_default(),
+            timesteps: outcome.timesteps,
+            activity: outcome.activity,
+            measured,
+        })
+    }
+
+    /// Answers all samples, on as many threads as rayon has; the order is that of the samples.
+    ///
+    /// # Errors
+    /// The first sample's that cannot be run.
+    pub fn answers(&self, data: &Dataset, path: &Path) -> Result<Vec<Answer>, Error> {
+        self.answers_with(data, path, &|| {})
+    }
+
+    /// As [`Runner::answers`]; `tick` is called after each sample.
+    ///
+    /// # Errors
+    /// As [`Runner::answers`].
+    pub fn answers_with(
+        &self,
+        data: &Dataset,
+        path: &Path,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Answer>, Error> {
+        let data = &*data.fitted(&self.input_shape, path)?;
+        let answer = |i| self.answer(data, i).inspect(|_| tick());
+        (0..data.len()).into_par_iter().map(answer).collect()
+    }
+
+    /// Runs all samples and sums up.
+    ///
+    /// # Errors
+    /// As [`Runner::answers`].
+    pub fn evaluate(&self, data: &Dataset, path: &Path) -> Result<Evaluation, Error> {
+        self.evaluate_with(data, path, &|| {})
+    }
+
+    /// As [`Runner::evaluate`]; `tick` is called after each sample.
+    ///
+    /// # Errors
+    /// As [`Runner::answers`].
+    pub fn evaluate_with(
+        &self,
+        data: &Dataset,
+        path: &Path,
+        tick: &(dyn Fn() + Sync),
+    ) -> Result<Evaluation, Error> {
+        let start = Instant::now();
+        let answers = self.answers_with(data, path, tick)?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(self.summary(&answers, data.labels.as_deref(), seconds))
+    }
+}
