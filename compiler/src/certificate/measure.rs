@@ -142,6 +142,17 @@ impl Comparison {
 }
 
 impl Comparison {
+    /// What is measured of payloads that are the reference's own.
+    pub fn equal(&self, payloads: &[i64]) -> Measured {
+        let activations = payloads.len() as u64;
+        let signal = if self.maximum - self.minimum < 1 << 16 {
+            payloads.iter().map(|p| p * p).sum::<i64>() as f64
+        } else {
+            payloads.iter().map(|&p| p as f64 * p as f64).sum()
+        };
+        Measured { activations, signal, ..Measured::default() }
+    }
+
     /// Compares where both sides have the same unit, so that everything is an integer.
     fn in_units(&self, codes: &[i64], payloads: &[i64]) -> Measured {
         let (mut total, mut signal, mut noise) = (0u64, 0i64, 0.0);

@@ -8,8 +8,9 @@ use snnc_runtime::tensor::{Program, Value};
 
 use super::run_fault;
 use crate::Error;
-use crate::certificate::{Comparison, Verdict, certify};
-use crate::passes::graded;
+use crate::artefact::same_network;
+use crate::certificate::{Comparison, Measured, Verdict, certify, compare_sample};
+use crate::passes::graded::{self, Conversion};
 
 /// The quantised network beside the emitted one.
 pub(super) struct Reference {
@@ -24,14 +25,19 @@ enum Way {
     /// By its graded network in prepared form, where the certificate proves both equal for all inputs:
     /// the node, and the code of payload 0, of each comparison.
     Graded { network: Box<Network>, values: Vec<(NodeId, i64)> },
+    /// The emitted network is that graded network itself, which need not answer twice.
+    Same,
 }
 
 impl Reference {
     pub fn new(graph: &Graph, emitted: &Graph) -> Result<Reference, Error> {
         let conversion = graded::convert(graph)?;
         let comparisons = Comparison::all(graph, &conversion, emitted);
-        let network = Network::new(&conversion.network).map_err(run_fault)?;
         let proved = || certify(graph, &conversion, &conversion.network).verdict == Verdict::Proved;
+        if is_itself(&conversion, emitted, &comparisons) && proved() {
+            return Ok(Reference { comparisons, way: Way::Same });
+        }
+        let network = Network::new(&conversion.network).map_err(run_fault)?;
         if network.is_prepared() && proved() {
             let value = |c: &Comparison| {
                 let same = |(_, reference): &&(NodeId, NodeId)| *reference == c.reference;
@@ -43,6 +49,10 @@ impl Reference {
                 return Ok(Reference { comparisons, way });
             }
         }
+        Reference::by_codes(graph, comparisons)
+    }
+
+    fn by_codes(graph: &Graph, comparisons: Vec<Comparison>) -> Result<Reference, Error> {
         let batched = graph.inputs().first().map(|&i| graph[i].ty.shape.clone());
         let way = Way::Codes {
             program: Program::new(graph).map_err(run_fault)?,
@@ -52,14 +62,30 @@ impl Reference {
         Ok(Reference { comparisons, way })
     }
 
+    /// Compares one sample, of which `payloads` has what the emitted populations sent; `value` gives it
+    /// as an input of that shape.
+    pub fn compare(
+        &self,
+        sample: &Sample,
+        payloads: &HashMap<NodeId, Vec<i64>>,
+        value: impl Fn(&[usize]) -> Result<Value, Error>,
+    ) -> Result<Vec<Measured>, Error> {
+        if let Way::Same = self.way {
+            let sent = |c: &Comparison| payloads.get(&c.emitted).map_or(&[][..], Vec::as_slice);
+            return Ok(self.comparisons.iter().map(|c| c.equal(sent(c))).collect());
+        }
+        Ok(compare_sample(&self.comparisons, &self.codes(sample, value)?, payloads))
+    }
+
     /// The codes of one sample; `value` gives it as an input of that shape.
-    pub fn codes(
+    fn codes(
         &self,
         sample: &Sample,
         value: impl Fn(&[usize]) -> Result<Value, Error>,
     ) -> Result<HashMap<NodeId, Vec<i64>>, Error> {
         let mut codes = HashMap::new();
         match &self.way {
+            Way::Same => {}
             Way::Codes { program, batched, values } => {
                 let keep = &mut |id: NodeId, value: &Value| {
                     if values.contains(&id)
@@ -86,5 +112,72 @@ impl Reference {
             }
         }
         Ok(codes)
+    }
+}
+
+/// Whether the emitted network is the graded one, and populations that are compared stand for the
+/// same codes in both.
+fn is_itself(conversion: &Conversion, emitted: &Graph, comparisons: &[Comparison]) -> bool {
+    let (own, theirs) = (&conversion.network, emitted);
+    let (Ok(order), Ok(places)) = (own.order(), theirs.order()) else { return false };
+    let same_place = |c: &Comparison| {
+        let node = conversion.correspondence.iter().find(|(_, r)| *r == c.reference).map(|n| n.0);
+        let place = order.iter().position(|&id| Some(id) == node);
+        place.is_some() && place == places.iter().position(|&id| id == c.emitted)
+    };
+    same_network(own, theirs).is_ok() && comparisons.iter().all(same_place)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::{Dataset, Scaling};
+    use crate::passes::Context;
+    use crate::pipeline::Model;
+
+    #[test]
+    fn a_network_that_is_its_own_reference_need_not_run_twice() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits");
+        let path = examples.join("digits_cnn_w4a4_qcdq.onnx");
+        let model = Model::load(&path, &Default::default(), &mut Context::default()).unwrap();
+        let emitted = &model.conversion.network;
+        let fast = Reference::new(&model.quantised, emitted).unwrap();
+        assert!(matches!(fast.way, Way::Same));
+        let slow = Reference::by_codes(&model.quantised, fast.comparisons.clone()).unwrap();
+
+        let network = Network::new(emitted).unwrap();
+        let wanted: Vec<NodeId> = fast.comparisons.iter().map(|c| c.emitted).collect();
+        let data = Dataset::load(&examples.join("digits-test-360.npz"), Some(9)).unwrap();
+        for index in 0..data.len() {
+            let reals = data.reals(index, Scaling { scale: 1.0 / 16.0, offset: 0.0 });
+            let sample = Sample::Real(reals.clone());
+            let mut payloads = HashMap::new();
+            let keep = &mut |id: NodeId, _, sent: &[i64]| {
+                payloads.insert(id, sent.to_vec());
+            };
+            network.run_showing(std::slice::from_ref(&sample), &wanted, keep).unwrap();
+            let value = |shape: &[usize]| Value::from_f32(shape, reals.clone()).map_err(run_fault);
+            let measured = fast.compare(&sample, &payloads, value).unwrap();
+            assert_eq!(measured, slow.compare(&sample, &payloads, value).unwrap());
+            assert!(measured.iter().all(|m| m.activations > 0 && m.differing == 0));
+        }
+    }
+
+    #[test]
+    fn another_network_is_not_its_own_reference() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../examples/digits/digits_mlp_w4a4_qcdq.onnx");
+        let model = Model::load(&path, &Default::default(), &mut Context::default()).unwrap();
+        let mut emitted = model.conversion.network.clone();
+        let layers: Vec<NodeId> = emitted.ids().filter(|&id| emitted[id].data.is_some()).collect();
+        let data = emitted[layers[0]].data.clone().unwrap();
+        let mut weights = data.to_i64().unwrap();
+        weights[0] = if weights[0] == 0 { 1 } else { 0 };
+        emitted[layers[0]].data =
+            Some(snnc_ir::Tensor::from_i64(data.dtype(), data.shape(), &weights));
+        let reference = Reference::new(&model.quantised, &emitted).unwrap();
+        assert!(!matches!(reference.way, Way::Same));
     }
 }

@@ -14,7 +14,6 @@ use snnc_runtime::tensor::{Program, Value};
 use super::reference::Reference;
 use super::{Answer, Evaluation, run_fault};
 use crate::Error;
-use crate::certificate::compare_sample;
 use crate::data::{Dataset, Scaling};
 use crate::energy::{self, Layer};
 
@@ -197,8 +196,7 @@ impl Runner {
         let outcome = outcome.map_err(run_fault)?;
         let measured = match reference {
             Some(r) => {
-                let codes = r.codes(&sample, |shape| self.tensor_value(data, index, shape))?;
-                compare_sample(&r.comparisons, &codes, &payloads)
+                r.compare(&sample, &payloads, |shape| self.tensor_value(data, index, shape))?
             }
             None => Vec::new(),
         };
