@@ -5,6 +5,7 @@
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use snnc_ir::{Comparison, Firing, FloatNeuron, FloatReset};
+use snnc_runtime::kernels::events::{Layout, Spikes, Sums};
 use snnc_runtime::kernels::neurons::{Binary, Input, Sent, fire};
 use snnc_runtime::kernels::product::Product;
 use snnc_runtime::kernels::reals::neurons::{Arriving, Neurons, States};
@@ -124,4 +125,26 @@ fn real_neurons(bencher: Bencher, kernels: Kernels) {
         own.rest(&mut states);
         own.fire(isa, &mut states, &arriving, &mut sent);
     });
+}
+
+/// (taps, inputs, outputs, places) of convolutions over 4 timesteps in which every ninth neuron fires.
+const EVENTS: [(usize, usize, usize, usize); 2] = [(3, 64, 64, 16), (3, 512, 512, 4)];
+
+#[divan::bench(args = isas().into_iter().flat_map(|k| EVENTS.map(|s| (k, s))))]
+fn sums_over_spikes(bencher: Bencher, (kernels, size): (Kernels, (usize, usize, usize, usize))) {
+    let Some(isa) = Isa::of(kernels) else { return };
+    let (taps, stride, outputs, places) = size;
+    let layout = Layout { lines: 1, places: places + taps - 1, steps: 4, stride };
+    let distances = (0..taps).map(|t| t * layout.place_len()).collect();
+    let product = Product::new(distances, stride, &vec![0; outputs], |o, t, i| {
+        (o * 31 + t * 7 + i * 13) as i8
+    });
+    let x: Vec<u8> = (0..layout.len()).map(|i| u8::from(i % 9 == 0)).collect();
+    let mut spikes = Spikes::default();
+    spikes.collect(isa, &x, layout);
+    let sums = Sums::new(&product, layout);
+    let places: Vec<[u32; 2]> = (0..places as u32).map(|x| [0, x]).collect();
+    let mut to = vec![0; places.len() * layout.steps * product.width()];
+    let work = ItemsCount::new(places.len() * layout.steps * product.products());
+    bencher.counter(work).bench_local(|| sums.run(isa, &product, &spikes, &places, &mut to, false));
 }

@@ -199,6 +199,44 @@ impl Maker {
         self.graph.add(Node::spiking(name, SpikingOp::Population(population), shape), projections)
     }
 
+    /// As `population`, with neurons of one kind and without a bias.
+    fn population_of(&mut self, projections: &[NodeId], neuron: Neuron) -> NodeId {
+        let shape = self.graph[projections[0]].ty.shape.clone();
+        let population = Population {
+            coding: Coding::Rate,
+            bias: Vec::new(),
+            bias_placement: BiasPlacement::EveryTimestep,
+            neuron,
+            minimum: 0,
+            maximum: 255,
+            scale: Vec::new(),
+        };
+        let name = self.name("n");
+        self.graph.add(Node::spiking(name, SpikingOp::Population(population), shape), projections)
+    }
+
+    /// Adds a dense layer that only accumulates, and a decoder.
+    fn read_out(&mut self, from: NodeId) {
+        let targets = self.dice.range(1, 40) as usize;
+        let p = self.dense(from, targets);
+        let read_out = Population {
+            coding: Coding::Rate,
+            bias: self.dice.many(targets, -50, 50),
+            bias_placement: BiasPlacement::EveryTimestep,
+            neuron: Neuron::Accumulate,
+            minimum: i64::from(i32::MIN),
+            maximum: i64::from(i32::MAX),
+            scale: Vec::new(),
+        };
+        let out = Node::spiking("y", SpikingOp::Population(read_out), vec![targets]);
+        let at = self.graph.add(out, &[p]);
+        let readout = if self.dice.one_in(3) { Readout::Sum } else { Readout::Last };
+        let decoder = Decoder { readout, scale: vec![0.5], zero: Vec::new() };
+        let mut node = Node::spiking("o", SpikingOp::Decoder(decoder), vec![targets]);
+        node.ty = TensorType::new(DType::F32, vec![targets]);
+        self.graph.add(node, &[at]);
+    }
+
     /// A shortcut beside the projection: one weight for each channel.
     fn shortcut(&mut self, from: NodeId) -> NodeId {
         let shape = self.graph[from].ty.shape.clone();
@@ -274,38 +312,70 @@ fn network(seed: u64) -> (Graph, usize) {
             at = m.graph.add(Node::spiking(name, join, shape), &[at, other]);
         }
     }
-    let targets = m.dice.range(1, 40) as usize;
-    let p = m.dense(at, targets);
-    let read_out = Population {
-        coding: Coding::Rate,
-        bias: m.dice.many(targets, -50, 50),
-        bias_placement: BiasPlacement::EveryTimestep,
-        neuron: Neuron::Accumulate,
-        minimum: i64::from(i32::MIN),
-        maximum: i64::from(i32::MAX),
-        scale: Vec::new(),
-    };
-    let out = Node::spiking("y", SpikingOp::Population(read_out), vec![targets]);
-    at = m.graph.add(out, &[p]);
-    let readout = if m.dice.one_in(3) { Readout::Sum } else { Readout::Last };
-    let decoder = Decoder { readout, scale: vec![0.5], zero: Vec::new() };
-    let mut node = Node::spiking("o", SpikingOp::Decoder(decoder), vec![targets]);
-    node.ty = TensorType::new(DType::F32, vec![targets]);
-    m.graph.add(node, &[at]);
+    m.read_out(at);
     (m.graph, shape.iter().product())
+}
+
+/// A network of wide layers whose neurons fire so seldom that their spikes are added up one by one:
+/// convolutions over more than 64 outputs, averages that are sums, and more spikes than one sum of 16
+/// bits holds.
+fn sparse_network(seed: u64, threshold: i64) -> (Graph, usize) {
+    let mut m = Maker { graph: Graph::new("sparse", Stage::Spiking), dice: Dice(seed), count: 0 };
+    m.graph.timing = Timing { timesteps: 5, schedule: Schedule::Streaming };
+    let mut at = m.encoder(vec![3, 8, 7]);
+    for (targets, threshold) in [(64, threshold), (96, 500), (130, 800)] {
+        let [c, y, x] = m.graph[at].ty.shape[..] else { unreachable!() };
+        let mut window = Window::plain(&[3, 3]);
+        (window.before, window.after) = (vec![1, 1], vec![1, 1]);
+        let connectivity = Connectivity::Convolution { window, groups: 1 };
+        let p = m.project(at, connectivity, &[targets, c, 3, 3], vec![targets, y, x]);
+        let fires = IntegrateAndFire {
+            threshold: TimeTable::constant(threshold),
+            reset: Reset::Soft,
+            initial: vec![0],
+            leak: Leak::None,
+            maximum: 1,
+            comparison: Comparison::AtLeast,
+            signed_limit: None,
+            decode: None,
+        };
+        at = m.population_of(&[p], Neuron::IntegrateAndFire(fires));
+    }
+    let [c, y, x] = m.graph[at].ty.shape[..] else { unreachable!() };
+    let mut window = Window::plain(&[2, 2]);
+    window.strides = vec![2, 2];
+    let connectivity = Connectivity::Convolution { window, groups: c };
+    let p = Projection::exact(connectivity);
+    let ones = Tensor::from_i64(DType::I8, &[c, 1, 2, 2], &vec![1; 4 * c]);
+    let p = Node::spiking("ones", SpikingOp::Projection(p), vec![c, y / 2, x / 2]).with_data(ones);
+    let p = m.graph.add(p, &[at]);
+    let same = GradedNeuron {
+        multiplier: vec![1],
+        offset: vec![0],
+        divisor: vec![1],
+        minimum: 0,
+        maximum: 4,
+    };
+    at = m.population_of(&[p], Neuron::Graded(same));
+    m.read_out(at);
+    (m.graph, 3 * 8 * 7)
 }
 
 type Sent = HashMap<(NodeId, usize), Vec<i64>>;
 
 fn compare(seed: u64) -> Result<bool, TestCaseError> {
     let (graph, inputs) = network(seed);
+    compare_graph(&graph, inputs, seed)
+}
+
+fn compare_graph(graph: &Graph, inputs: usize, seed: u64) -> Result<bool, TestCaseError> {
     let mut dice = Dice(seed ^ 77);
     let reals: Vec<f32> = (0..inputs).map(|_| dice.range(-5000, 9000) as f32 / 1000.0).collect();
     let samples = [Sample::Real(reals), Sample::Codes(dice.many(inputs, -140, 270))];
-    let twin = Network::with_kernels(&graph, Kernels::Scalar).unwrap();
+    let twin = Network::with_kernels(graph, Kernels::Scalar).unwrap();
     let mut prepared = false;
     for kernels in &Kernels::ALL[1..] {
-        let fast = Network::with_kernels(&graph, *kernels).unwrap();
+        let fast = Network::with_kernels(graph, *kernels).unwrap();
         prepared = fast.is_prepared();
         let wanted: Vec<NodeId> = graph
             .ids()
@@ -347,6 +417,14 @@ fn the_prepared_form_is_the_scalar_interpreter_bit_for_bit() {
     let prepared = (0..400).filter(|&seed| compare(seed).unwrap_or_else(|e| panic!("{seed}: {e}")));
     let prepared = prepared.count();
     assert!(prepared > 300, "only {prepared} of 400 networks have a prepared form");
+}
+
+#[test]
+fn few_and_many_spikes_run_alike() {
+    for (seed, threshold) in [(1, 12_000), (2, 5_000), (3, 60_000), (4, 1)] {
+        let (graph, inputs) = sparse_network(seed, threshold);
+        assert!(compare_graph(&graph, inputs, seed).unwrap(), "seed {seed} has a prepared form");
+    }
 }
 
 proptest! {

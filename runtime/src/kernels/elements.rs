@@ -5,22 +5,43 @@ use super::multiversion;
 use super::neurons::whole;
 use super::product::BLOCK;
 
+/// Chunks of so many times 64 bytes are counted byte by byte: no count leaves 8 bits, no sum 16.
+const CHUNK: usize = 255 * 64;
+
+multiversion! {
+    /// Bytes other than `zero`.
+    pub fn spikes(bytes: &[u8], zero: u8) -> u64 {
+        let mut spikes = 0;
+        for chunk in bytes.chunks(CHUNK) {
+            let mut counts = [0u8; 64];
+            let (whole, rest) = chunk.as_chunks::<64>();
+            for bytes in whole {
+                for (count, &byte) in counts.iter_mut().zip(bytes) {
+                    *count += u8::from(byte != zero);
+                }
+            }
+            spikes += rest.iter().map(|&byte| u64::from(byte != zero)).sum::<u64>();
+            spikes += counts.iter().map(|&c| u64::from(c)).sum::<u64>();
+        }
+        spikes
+    }
+}
+
 multiversion! {
     /// Payloads other than 0 and the sum of their magnitudes; a byte stands for itself less `zero`.
     pub fn activity(bytes: &[u8], zero: u8) -> (u64, u64) {
         let (mut spikes, mut magnitude) = (0u64, 0u64);
-        // Counts of a chunk stay below 2^8, so that they are added byte by byte.
-        for chunk in bytes.chunks(255 * 64) {
+        for chunk in bytes.chunks(CHUNK) {
             let mut counts = [0u8; 64];
-            let mut sums = [0u32; 64];
-            let mut whole = chunk.chunks_exact(64);
-            for bytes in &mut whole {
+            let mut sums = [0u16; 64];
+            let (whole, rest) = chunk.as_chunks::<64>();
+            for bytes in whole {
                 for i in 0..64 {
                     counts[i] += u8::from(bytes[i] != zero);
-                    sums[i] += u32::from(bytes[i].abs_diff(zero));
+                    sums[i] += u16::from(bytes[i].abs_diff(zero));
                 }
             }
-            for &byte in whole.remainder() {
+            for &byte in rest {
                 spikes += u64::from(byte != zero);
                 magnitude += u64::from(byte.abs_diff(zero));
             }
@@ -32,10 +53,29 @@ multiversion! {
 }
 
 multiversion! {
-    /// `a[i] = max(a[i], b[i])`.
-    pub fn maximum(a: &mut [u8], b: &[u8]) {
-        for (a, &b) in a.iter_mut().zip(b) {
-            *a = (*a).max(b);
+    /// The largest of the bytes `from[cell + i]` of all cells, for each `i`; without cells nothing is
+    /// done.
+    pub fn maximum(from: &[u8], cells: &[usize], to: &mut [u8]) {
+        let len = to.len();
+        let Some((&first, rest)) = cells.split_first() else { return };
+        to.copy_from_slice(&from[first..][..len]);
+        for &cell in rest {
+            for (to, &byte) in to.iter_mut().zip(&from[cell..][..len]) {
+                *to = (*to).max(byte);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// The sum of the bytes `from[cell + i]` of all cells, for each `i`, which wraps.
+    pub fn sum(from: &[u8], cells: &[usize], to: &mut [u8]) {
+        let len = to.len();
+        to.fill(0);
+        for &cell in cells {
+            for (to, &byte) in to.iter_mut().zip(&from[cell..][..len]) {
+                *to = to.wrapping_add(byte);
+            }
         }
     }
 }

@@ -5,7 +5,9 @@
 //! gives the same bits: AVX-512 with VNNI, AVX2, and portable code for all other processors.
 #![allow(unsafe_code)]
 
+pub mod aligned;
 pub mod elements;
+pub mod events;
 pub mod neurons;
 pub mod ordered;
 pub mod product;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::events::{Layout, Spikes, Sums};
 use super::neurons::{Line, fit};
 use super::product::Product;
 use super::reals::{Lists, Rows, nonzero};
@@ -22,30 +23,91 @@ fn an_instruction_set_is_never_more_than_the_processor_has() {
 proptest! {
     #[test]
     fn products_are_sums_of_products(
-        (inputs, outputs, taps, rows) in (1usize..40, 1usize..70, 1usize..5, 0usize..40),
-        bytes in prop::collection::vec(any::<u8>(), 600),
+        (inputs, outputs, taps, rows) in (1usize..150, 1usize..150, 1usize..5, 0usize..40),
+        bytes in prop::collection::vec(any::<u8>(), 700),
+        (most, silent) in (1u8.., 0u32..10),
         weights in prop::collection::vec(any::<i8>(), 977),
         add: bool,
     ) {
+        let mut bytes = bytes;
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            let silent = (i as u32 / 3).wrapping_mul(2_654_435_761) >> 16 & 15 < silent;
+            *byte = if silent { 0 } else { *byte % most.max(1) };
+        }
         let weight = |o: usize, t: usize, i: usize| weights[(o * 31 + t * 7 + i * 13) % 977];
         let taps: Vec<usize> = (0..taps).map(|t| t * 61).collect();
         let rows: Vec<usize> = (0..rows).map(|r| r * 7).collect();
         let initial: Vec<i32> = (0..outputs as i32).map(|o| o * 1000 - 7).collect();
         let product = Product::new(taps.clone(), inputs, &initial, weight);
+        let mut expected = Vec::with_capacity(rows.len() * outputs);
+        for &row in &rows {
+            for (o, initial) in initial.iter().enumerate() {
+                let mut sum = initial + if add { 5 } else { 0 };
+                for (t, &tap) in taps.iter().enumerate() {
+                    for i in 0..inputs {
+                        sum += i32::from(bytes[row + tap + i]) * i32::from(weight(o, t, i));
+                    }
+                }
+                expected.push(sum);
+            }
+        }
         for isa in every() {
             let mut sums = vec![5; rows.len() * product.width()];
             product.run(isa, &bytes, &rows, &mut sums, add);
-            for (r, &row) in rows.iter().enumerate() {
-                for o in 0..outputs {
-                    let mut sum = initial[o] + if add { 5 } else { 0 };
-                    for (t, &tap) in taps.iter().enumerate() {
-                        for i in 0..inputs {
-                            sum += i32::from(bytes[row + tap + i]) * i32::from(weight(o, t, i));
-                        }
-                    }
-                    prop_assert_eq!(sums[r * product.width() + o], sum, "{:?}", isa);
-                }
-            }
+            let found = sums.chunks_exact(product.width()).flat_map(|row| &row[..outputs]);
+            prop_assert!(found.eq(&expected), "{:?}", isa);
+        }
+    }
+
+    #[test]
+    fn sums_over_spikes_are_products(
+        (height, width, steps, quads) in (1usize..5, 1usize..6, 1usize..4, 1usize..40),
+        (kernel, dilations) in ((1usize..4, 1usize..4), (1usize..3, 1usize..3)),
+        outputs in 1usize..200,
+        spikes in prop::collection::vec(0u8..20, 977),
+        (least, weights) in (0u8..20, prop::collection::vec(any::<i8>(), 977)),
+        add: bool,
+    ) {
+        // Beyond its first rows, taps would lie outside of the map.
+        let (down, right) = ((kernel.0 - 1) * dilations.0, (kernel.1 - 1) * dilations.1);
+        let layout = Layout {
+            lines: height + down,
+            places: width + right,
+            steps,
+            stride: 4 * quads,
+        };
+        let len = layout.lines * layout.places * steps * layout.stride;
+        let bytes: Vec<u8> = (0..len).map(|i| u8::from(spikes[i % 977] < least)).collect();
+        let taps: Vec<usize> = (0..kernel.0)
+            .flat_map(|y| (0..kernel.1).map(move |x| (y * dilations.0, x * dilations.1)))
+            .map(|(y, x)| (y * layout.places + x) * layout.place_len())
+            .collect();
+        let places: Vec<[u32; 2]> = (0..height as u32)
+            .flat_map(|y| (0..width as u32).map(move |x| [y, x]))
+            .collect();
+        let rows: Vec<usize> = places
+            .iter()
+            .flat_map(|&place| (0..steps).map(move |t| (place, t)))
+            .map(|([y, x], t)| {
+                (y as usize * layout.places + x as usize) * layout.place_len() + t * layout.stride
+            })
+            .collect();
+        let initial: Vec<i32> = (0..outputs as i32).map(|o| o * 1000 - 7).collect();
+        let weight = |o: usize, t: usize, i: usize| weights[(o * 31 + t * 7 + i * 13) % 977];
+        let product = Product::new(taps, layout.stride, &initial, weight);
+        let sums = Sums::new(&product, layout);
+        for isa in every() {
+            let mut spikes = Spikes::default();
+            spikes.collect(isa, &bytes, layout);
+            prop_assert_eq!(spikes.count(), bytes.iter().map(|&b| usize::from(b)).sum::<usize>());
+            let mut expected = vec![5; rows.len() * product.width()];
+            let mut found = expected.clone();
+            product.run(isa, &bytes, &rows, &mut expected, add);
+            sums.run(isa, &product, &spikes, &places, &mut found, add);
+            let pad = |sums: &[i32]| -> Vec<i32> {
+                sums.chunks_exact(product.width()).flat_map(|row| &row[..outputs]).copied().collect()
+            };
+            prop_assert_eq!(pad(&found), pad(&expected), "{:?}", isa);
         }
     }
 
@@ -55,6 +117,26 @@ proptest! {
         let payload = bytes.iter().map(|b| u64::from(b.abs_diff(zero))).sum::<u64>();
         for isa in every() {
             prop_assert_eq!(elements::activity(isa, &bytes, zero), (spikes, payload));
+            prop_assert_eq!(elements::spikes(isa, &bytes, zero), spikes);
+        }
+    }
+
+    #[test]
+    fn windows_are_pooled(
+        bytes in prop::collection::vec(any::<u8>(), 200..400),
+        cells in prop::collection::vec(0usize..50, 0..6),
+        len in 0usize..150,
+    ) {
+        let at = |i: usize| -> Vec<u8> { cells.iter().map(|&cell| bytes[cell + i]).collect() };
+        let most = |i| at(i).into_iter().max().unwrap_or(7);
+        let most: Vec<u8> = (0..len).map(most).collect();
+        let sum: Vec<u8> = (0..len).map(|i| at(i).into_iter().fold(0, u8::wrapping_add)).collect();
+        for isa in every() {
+            let mut pooled = vec![7; len];
+            elements::maximum(isa, &bytes, &cells, &mut pooled);
+            prop_assert_eq!(&pooled, &most);
+            elements::sum(isa, &bytes, &cells, &mut pooled);
+            prop_assert_eq!(&pooled, &sum);
         }
     }
 

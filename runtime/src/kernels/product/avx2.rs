@@ -2,22 +2,25 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Product};
+use super::{BLOCK, LINE, Part, Product};
 
 /// # Safety
 /// The processor has AVX2, every row lies in `x`, and `sums` has room for all rows.
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn run(p: &Product, x: &[u8], rows: &[usize], sums: &mut [i32], add: bool) {
-    for block in 0..p.width() / BLOCK {
-        let mut row = 0;
-        while row < rows.len() {
-            // SAFETY: the caller's promises, for `block` and `row` in range.
-            unsafe {
-                row += match rows.len() - row {
-                    4.. => tile::<4>(p, x, rows, sums, add, row, block),
-                    2.. => tile::<2>(p, x, rows, sums, add, row, block),
-                    _ => tile::<1>(p, x, rows, sums, add, row, block),
-                };
+    for &part in &p.parts {
+        for within in 0..part.blocks {
+            let mut row = 0;
+            while row < rows.len() {
+                let at = (row, part, within);
+                // SAFETY: the caller's promises, for block and row in range.
+                unsafe {
+                    row += match rows.len() - row {
+                        4.. => tile::<4>(p, x, rows, sums, add, at),
+                        2.. => tile::<2>(p, x, rows, sums, add, at),
+                        _ => tile::<1>(p, x, rows, sums, add, at),
+                    };
+                }
             }
         }
     }
@@ -28,23 +31,20 @@ pub(super) unsafe fn run(p: &Product, x: &[u8], rows: &[usize], sums: &mut [i32]
 /// # Safety
 /// As [`run`]; `row + R` rows exist.
 #[target_feature(enable = "avx2")]
-#[allow(clippy::too_many_arguments)]
 unsafe fn tile<const R: usize>(
     p: &Product,
     x: &[u8],
     rows: &[usize],
     sums: &mut [i32],
     add: bool,
-    row: usize,
-    block: usize,
+    (row, part, within): (usize, Part, usize),
 ) -> usize {
-    let length = p.taps.len() * p.groups * 4 * BLOCK;
     let low_bytes = _mm256_set1_epi16(0xff);
     let mut total = [[_mm256_setzero_si256(); 2]; R];
-    // SAFETY: rows, taps and groups were checked against `x` by the caller, the packed weights have
-    // `length` bytes for each block, and `sums` has `width` entries for each row.
+    // SAFETY: rows, taps and groups were checked against `x` by the caller, the packed weights have a
+    // line for each block and group, and `sums` has `width` entries for each row.
     unsafe {
-        let mut weights = p.packed.as_ptr().add(block * length);
+        let mut weights = p.packed.as_ptr().add(p.start(part) + within * LINE);
         for &tap in &p.taps {
             for group in 0..p.groups {
                 let (mut even, mut odd) =
@@ -67,12 +67,12 @@ unsafe fn tile<const R: usize>(
                         total[half] = _mm256_add_epi32(total[half], sum);
                     }
                 }
-                weights = weights.add(4 * BLOCK);
+                weights = weights.wrapping_add(part.blocks * LINE);
             }
         }
         for (r, total) in total.iter().enumerate() {
             for (half, &total) in total.iter().enumerate() {
-                let column = block * BLOCK + 8 * half;
+                let column = (part.block + within) * BLOCK + 8 * half;
                 let to = sums.as_mut_ptr().add((row + r) * p.width() + column).cast();
                 let initial = _mm256_loadu_si256(p.initial.as_ptr().add(column).cast());
                 let mut sum = _mm256_add_epi32(total, initial);

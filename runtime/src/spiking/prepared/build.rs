@@ -10,7 +10,7 @@ use snnc_ir::{
 use super::fire::{self, Facts};
 use super::map::{Map, extents};
 use super::synapses::{Geometry, Synapses};
-use super::{Action, Layer, Plan, Pool, Source, Totals};
+use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals};
 use crate::kernels::Isa;
 use crate::kernels::product::BLOCK;
 
@@ -199,6 +199,16 @@ impl<'a> Builder<'a> {
             behind_barrier: self.behind_barrier,
             arriving: &arriving,
         };
+        if let [own] = synapses.as_slice()
+            && let Some(cells) = self.sum_pool(&facts, own)
+        {
+            let sent = fire::range(&facts)?;
+            let to = self.map(id, sent, false, true)?;
+            let windows = self.maps[to].places().into_iter().zip(cells).collect();
+            let from = own.from;
+            self.actions.push(Action::Pool(Pool { kind: PoolKind::Sum, from, to, windows }));
+            return Some(());
+        }
         let (fire, to) = if matches!(p.neuron, Neuron::Accumulate) {
             let fire = fire::choose(&facts, Interval::new(0, 0))?;
             self.totals.push(Totals { id, neurons: channels * height * width });
@@ -236,6 +246,25 @@ impl<'a> Builder<'a> {
         Some(())
     }
 
+    /// The sources of each place of a population that sends the sum of bytes as it is, without a state.
+    fn sum_pool(&self, facts: &Facts<'_>, synapses: &Synapses) -> Option<Vec<Vec<usize>>> {
+        let (population, from) = (facts.population, &self.maps[synapses.from]);
+        let has_state = matches!(population.neuron, Neuron::IntegrateAndFire(_));
+        let each_timestep = self.steps == 1 || !self.behind_barrier && !has_state;
+        let same = |(c, sum): (usize, &Interval)| {
+            sum.low == 0
+                && sum.high <= 255
+                && (0..=sum.high).all(|v| population.neuron.single_shot(c, v) == Some(v))
+        };
+        let plain = each_timestep
+            && !matches!(population.neuron, Neuron::Accumulate)
+            && from.low == 0
+            && from.steps == self.steps
+            && (0..facts.channels).all(|c| population.bias_at(c) == 0)
+            && facts.arriving.iter().enumerate().all(same);
+        if plain { synapses.plain_sums(facts.channels) } else { None }
+    }
+
     fn pool(&mut self, id: NodeId, window: &Window) -> Option<()> {
         let from = self.source_map(self.graph.source(id, 0)?)?;
         let (low, high) = (self.maps[from].low, self.maps[from].high);
@@ -268,7 +297,7 @@ impl<'a> Builder<'a> {
                 windows.push((own.place(y, x), cells));
             }
         }
-        self.actions.push(Action::Pool(Pool { from, to, windows }));
+        self.actions.push(Action::Pool(Pool { kind: PoolKind::Maximum, from, to, windows }));
         Some(())
     }
 

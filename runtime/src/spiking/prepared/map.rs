@@ -2,6 +2,8 @@
 
 use snnc_ir::NodeId;
 
+use crate::kernels::events::Layout;
+
 /// How one map lies in memory. A byte stands for the payload `byte + low`.
 #[derive(Clone, Debug)]
 pub(super) struct Map {
@@ -56,6 +58,16 @@ impl Map {
         (self.border[0] + self.height + self.border[2]) * self.row_places() * self.place_len()
     }
 
+    /// The same for kernels, the border included.
+    pub(super) fn layout(&self) -> Layout {
+        Layout {
+            lines: self.border[0] + self.height + self.border[2],
+            places: self.row_places(),
+            steps: self.steps,
+            stride: self.stride,
+        }
+    }
+
     /// Where a place begins, counted from the first place of the border.
     pub(super) fn bordered(&self, y: usize, x: usize) -> usize {
         (y * self.row_places() + x) * self.place_len()
@@ -70,6 +82,11 @@ impl Map {
     pub(super) fn places(&self) -> Vec<usize> {
         let all = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (y, x)));
         all.map(|(y, x)| self.place(y, x)).collect()
+    }
+
+    /// Whether the payloads are 0 and 1.
+    pub(super) fn is_binary(&self) -> bool {
+        self.low == 0 && self.high == 1
     }
 
     /// The byte of silence.

@@ -61,8 +61,17 @@ struct Layer {
     fire: Fire,
 }
 
+/// What is made of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PoolKind {
+    Maximum,
+    /// A population that sends what it gets, behind weights of 1.
+    Sum,
+}
+
 #[derive(Debug)]
 struct Pool {
+    kind: PoolKind,
     from: usize,
     to: usize,
     /// For each place of the result, where it begins, and where the places of its window do.

@@ -5,7 +5,9 @@ use snnc_ir::{Encoder, Graph, Neuron, NodeId, Presentation, Readout, Rounding};
 use super::fire::Fire;
 use super::map::Map;
 use super::synapses::{Arithmetic, Patches, Synapses};
-use super::{Action, Layer, Plan, Pool, Source};
+use super::{Action, Layer, Plan, Pool, PoolKind, Source};
+use crate::kernels::aligned::Aligned;
+use crate::kernels::events::Spikes;
 use crate::kernels::neurons::{Input, Sent};
 use crate::kernels::{elements, neurons};
 use crate::spiking::boundary::{Sample, decode, encode};
@@ -17,10 +19,12 @@ pub(super) struct Buffers {
     maps: Vec<Vec<u8>>,
     /// `[timestep][neuron]`
     totals: Vec<Vec<i64>>,
-    constant: Vec<i32>,
-    varying: Vec<i32>,
+    constant: Aligned<i32>,
+    varying: Aligned<i32>,
     /// Sums that wait for their gain.
-    terms: Vec<i32>,
+    terms: Aligned<i32>,
+    /// Spikes of each map, of which those of this run are marked.
+    spikes: Vec<(bool, Spikes)>,
     rows: Vec<usize>,
     patches: Vec<u8>,
     codes: Vec<u8>,
@@ -33,9 +37,10 @@ impl Buffers {
         Buffers {
             maps: plan.maps.iter().map(|m| vec![m.silence(); m.len()]).collect(),
             totals: plan.totals.iter().map(|t| vec![0; t.neurons * plan.steps]).collect(),
-            constant: vec![0; constant],
-            varying: vec![0; varying],
-            terms: vec![0; most],
+            constant: Aligned::zeros(constant),
+            varying: Aligned::zeros(varying),
+            terms: Aligned::zeros(most),
+            spikes: plan.maps.iter().map(|_| Default::default()).collect(),
             rows: Vec::with_capacity(most),
             patches: vec![0; plan.patches],
             codes: Vec::new(),
@@ -46,6 +51,7 @@ impl Buffers {
 impl Plan {
     pub(super) fn run(&self, graph: &Graph, samples: &[Sample], b: &mut Buffers) -> Outcome {
         let mut outputs = Vec::with_capacity(1);
+        b.spikes.iter_mut().for_each(|(listed, _)| *listed = false);
         for action in &self.actions {
             match action {
                 Action::Encode { input, encoder, to } => {
@@ -71,8 +77,13 @@ impl Plan {
         let of_map = |(map, bytes): (&Map, &Vec<u8>)| {
             let mut activity = Activity::default();
             for &(from, to, synapses) in &map.fan_out {
-                let (spikes, payload) =
-                    elements::activity(self.isa, &bytes[from..to], map.silence());
+                let (bytes, silence) = (&bytes[from..to], map.silence());
+                let (spikes, payload) = if map.is_binary() {
+                    let spikes = elements::spikes(self.isa, bytes, silence);
+                    (spikes, spikes)
+                } else {
+                    elements::activity(self.isa, bytes, silence)
+                };
                 let spikes = spikes * map.repeats as u64;
                 activity.synaptic_operations += spikes * synapses;
                 if map.counted {
@@ -149,16 +160,35 @@ impl Plan {
         }
     }
 
+    /// The share of a map's neurons that fired in a timestep; lists the spikes for it.
+    fn density(&self, map: usize, b: &mut Buffers) -> f32 {
+        let (own, (listed, spikes)) = (&self.maps[map], &mut b.spikes[map]);
+        if !*listed {
+            spikes.collect(self.isa, &b.maps[map], own.layout());
+            *listed = true;
+        }
+        let neurons = own.channels * own.height * own.width * own.steps;
+        spikes.count() as f32 / neurons as f32
+    }
+
     fn layer(&self, layer: &Layer, b: &mut Buffers) {
+        // Few spikes are added up one by one, many are multiplied as all payloads are.
+        let mut events = 0u64;
+        for (i, s) in layer.synapses.iter().enumerate().take(64) {
+            if s.prefers_events(self.isa, 0.0) {
+                let density = self.density(s.from, b);
+                events |= u64::from(s.prefers_events(self.isa, density)) << i;
+            }
+        }
         for first in (0..layer.places.len()).step_by(layer.block) {
             let places = first..(first + layer.block).min(layer.places.len());
             let varying = places.len() * self.steps * layer.width;
             let constant = places.len() * layer.width;
             // Whether there is a sum of either kind yet.
             let mut begun = [false; 2];
-            for s in &layer.synapses {
-                let varies = self.maps[s.from].steps == self.steps;
-                self.project(s, places.clone(), layer.width, varies, &mut begun, b);
+            for (i, s) in layer.synapses.iter().enumerate() {
+                let events = i < 64 && events >> i & 1 == 1;
+                self.project(s, places.clone(), layer.width, events, &mut begun, b);
             }
             let input = Input {
                 varying: if begun[1] { &b.varying[..varying] } else { &[] },
@@ -190,13 +220,14 @@ impl Plan {
         s: &Synapses,
         places: std::ops::Range<usize>,
         width: usize,
-        varies: bool,
+        events: bool,
         begun: &mut [bool; 2],
         b: &mut Buffers,
     ) {
         let map = &self.maps[s.from];
+        let varies = map.steps == self.steps;
         b.rows.clear();
-        for &base in &s.bases[places] {
+        for &base in &s.bases[places.clone()] {
             b.rows.extend((0..map.steps).map(|t| base + t * map.stride));
         }
         let count = b.rows.len() * width;
@@ -209,7 +240,11 @@ impl Plan {
         };
         let mut bytes = b.maps[s.from].as_slice();
         match &s.arithmetic {
-            Arithmetic::Product { product, patches } => {
+            Arithmetic::Product { product, sums: Some(sums), .. } if events => {
+                let spikes = &b.spikes[s.from].1;
+                sums.run(self.isa, product, spikes, &s.places[places], to, add);
+            }
+            Arithmetic::Product { product, patches, .. } => {
                 if let Some(patches) = patches {
                     copy_patches(patches, bytes, &mut b.rows, &mut b.patches);
                     bytes = &b.patches;
@@ -238,14 +273,10 @@ impl Plan {
         let (from, to) = pair(&mut b.maps, pool.from, pool.to);
         for (at, cells) in &pool.windows {
             let to = &mut to[*at..][..len];
-            match cells.split_first() {
-                Some((first, rest)) => {
-                    to.copy_from_slice(&from[*first..][..len]);
-                    for cell in rest {
-                        elements::maximum(self.isa, to, &from[*cell..][..len]);
-                    }
-                }
-                None => to.fill(silence),
+            match pool.kind {
+                PoolKind::Sum => elements::sum(self.isa, from, cells, to),
+                PoolKind::Maximum if cells.is_empty() => to.fill(silence),
+                PoolKind::Maximum => elements::maximum(self.isa, from, cells, to),
             }
         }
     }

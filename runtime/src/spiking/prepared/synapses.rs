@@ -4,6 +4,8 @@ use snnc_ir::analysis::Interval;
 use snnc_ir::{Connectivity, Graph, NodeId, Overflow, Projection, SpikingOp, saturate};
 
 use super::map::{Map, extents};
+use crate::kernels::Isa;
+use crate::kernels::events::Sums;
 use crate::kernels::product::{BLOCK, Product};
 
 /// One projection onto a population.
@@ -13,6 +15,8 @@ pub(super) struct Synapses {
     pub(super) from: usize,
     /// Where the first tap of each target place lies in the map.
     pub(super) bases: Vec<usize>,
+    /// The same as line and place, the border counted.
+    pub(super) places: Vec<[u32; 2]>,
     pub(super) arithmetic: Arithmetic,
     /// Multiplier of the sum for each channel, padded to whole blocks; none means 1.
     pub(super) gain: Vec<i32>,
@@ -21,7 +25,12 @@ pub(super) struct Synapses {
 #[derive(Debug)]
 pub(super) enum Arithmetic {
     /// Every channel meets every other.
-    Product { product: Product, patches: Option<Patches> },
+    Product {
+        product: Product,
+        patches: Option<Patches>,
+        /// The same for spikes, where the map sends nothing else.
+        sums: Option<Sums>,
+    },
     /// Every channel meets itself alone.
     Diagonal { taps: Vec<usize>, weights: Vec<i32>, initial: Vec<i32> },
 }
@@ -119,16 +128,14 @@ impl Geometry {
         all.map(|(y, x)| (y * self.dilations[0], x * self.dilations[1]))
     }
 
-    fn bases(&self, map: &Map) -> Vec<usize> {
+    /// Line and place of the first tap of each target place, the border counted.
+    fn places(&self, map: &Map) -> Option<Vec<[u32; 2]>> {
         let [height, width] = self.output;
-        let all = (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)));
-        let at = |(y, x): (usize, usize)| {
-            map.bordered(
-                y * self.strides[0] + map.border[0] - self.before[0],
-                x * self.strides[1] + map.border[1] - self.before[1],
-            )
+        let all = (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]));
+        let along = |at: usize, axis: usize| {
+            u32::try_from(at * self.strides[axis] + map.border[axis] - self.before[axis]).ok()
         };
-        all.map(at).collect()
+        all.map(|[y, x]| Some([along(y, 0)?, along(x, 1)?])).collect()
     }
 }
 
@@ -217,7 +224,32 @@ impl Synapses {
         } else {
             product(&w, &g, map, taps, &initial)?
         };
-        Some((Synapses { from, bases: g.bases(map), arithmetic, gain }, w.bounds))
+        let places = g.places(map)?;
+        let begin = |&[y, x]: &[u32; 2]| map.bordered(y as usize, x as usize);
+        let bases = places.iter().map(begin).collect();
+        Some((Synapses { from, bases, places, arithmetic, gain }, w.bounds))
+    }
+
+    /// Whether spikes of a share `density` of all neurons are added up sooner than multiplied.
+    pub(super) fn prefers_events(&self, isa: Isa, density: f32) -> bool {
+        match &self.arithmetic {
+            Arithmetic::Product { product, sums: Some(sums), .. } => {
+                sums.worthwhile(isa, product, density)
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the sources of each target place begin in the map, if all weights are 1 and nothing else is
+    /// added.
+    pub(super) fn plain_sums(&self, channels: usize) -> Option<Vec<Vec<usize>>> {
+        let Arithmetic::Diagonal { taps, weights, initial } = &self.arithmetic else { return None };
+        let ones = |row: &[i32]| row[..channels].iter().all(|&w| w == 1);
+        let plain = self.gain.is_empty()
+            && initial.iter().all(|&sum| sum == 0)
+            && weights.chunks_exact(initial.len().max(1)).all(ones);
+        let cells = |&base: &usize| taps.iter().map(|tap| base + tap).collect();
+        plain.then(|| self.bases.iter().map(cells).collect())
     }
 
     /// Bytes of patches for one row, 0 if none are copied.
@@ -265,7 +297,8 @@ fn product(
     let channels = g.source[0];
     if map.stride.is_multiple_of(4) {
         let product = Product::new(taps, channels, initial, weight);
-        return Some(Arithmetic::Product { product, patches: None });
+        let sums = map.is_binary().then(|| Sums::new(&product, map.layout()));
+        return Some(Arithmetic::Product { product, patches: None, sums });
     }
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for &tap in &taps {
@@ -278,5 +311,5 @@ fn product(
         weight(target, i / channels, i % channels)
     });
     let len = (count * channels).next_multiple_of(4);
-    Some(Arithmetic::Product { product, patches: Some(Patches { runs, len }) })
+    Some(Arithmetic::Product { product, patches: Some(Patches { runs, len }), sums: None })
 }
