@@ -1,6 +1,6 @@
 //! Runs spiking graphs: integers throughout, one timestep after the other.
 //!
-//! The scalar interpreter (`network`, `neurons`, `projections`) is the specification by example of the
+//! The scalar interpreter (`scalar`, `neurons`, `projections`) is the specification by example of the
 //! spiking IR and favours being obviously right; what is faster (`prepared`) agrees with it bit for bit.
 
 mod boundary;
@@ -9,10 +9,13 @@ mod network;
 mod neurons;
 mod prepared;
 mod projections;
+mod scalar;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use boundary::{Sample, decode, encode};
 pub use float::{FloatNetwork, FloatObserver, FloatStream};
-pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver, Stream};
+pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};
 pub use neurons::StateView;
+pub use stream::Stream;
