@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use snnc_ir::{
     Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity, DType, Decoder,
-    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Node, NodeId,
+    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Node, NodeId, Op,
     Overflow, Population, Presentation, Projection, Readout, Reset, Rounding, Schedule, SpikingOp,
     Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
 };
@@ -417,6 +417,46 @@ fn the_prepared_form_is_the_scalar_interpreter_bit_for_bit() {
     let prepared = (0..400).filter(|&seed| compare(seed).unwrap_or_else(|e| panic!("{seed}: {e}")));
     let prepared = prepared.count();
     assert!(prepared > 300, "only {prepared} of 400 networks have a prepared form");
+}
+
+/// A residual block whose branches have gains beyond 32 bits together.
+fn wide_network(seed: u64) -> (Graph, usize) {
+    let mut m = Maker { graph: Graph::new("wide", Stage::Spiking), dice: Dice(seed), count: 0 };
+    m.graph.timing = Timing { timesteps: 1, schedule: Schedule::Streaming };
+    let from = m.encoder(vec![6, 5, 5]);
+    let (mut window, targets) = (Window::plain(&[3, 3]), 21);
+    (window.before, window.after) = (vec![1, 1], vec![1, 1]);
+    let connectivity = Connectivity::Convolution { window, groups: 1 };
+    let point = Connectivity::Convolution { window: Window::plain(&[1, 1]), groups: 1 };
+    let p = m.project(from, connectivity, &[targets, 6, 3, 3], vec![targets, 5, 5]);
+    let q = m.project(from, point, &[targets, 6, 1, 1], vec![targets, 5, 5]);
+    for (id, gain) in [(p, 1 << 21), (q, 1 << 23)] {
+        let gains = m.dice.many(targets, gain, 2 * gain);
+        let Op::Spiking(SpikingOp::Projection(p)) = &mut m.graph[id].op else { unreachable!() };
+        (p.gain, p.input_shift) = (gains, Vec::new());
+        p.accumulator = Accumulator { bits: 64, overflow: Overflow::Error };
+    }
+    let graded = GradedNeuron {
+        multiplier: vec![1],
+        offset: vec![1 << 29],
+        divisor: vec![1 << 30],
+        minimum: -9,
+        maximum: 200,
+    };
+    let at = m.population_of(&[p, q], Neuron::Graded(graded));
+    let bias = m.dice.many(targets, -(1 << 36), 1 << 36);
+    let Op::Spiking(SpikingOp::Population(p)) = &mut m.graph[at].op else { unreachable!() };
+    p.bias = bias;
+    m.read_out(at);
+    (m.graph, 6 * 5 * 5)
+}
+
+#[test]
+fn sums_beyond_32_bits_run_alike() {
+    for seed in 0..20 {
+        let (graph, inputs) = wide_network(seed);
+        assert!(compare_graph(&graph, inputs, seed).unwrap(), "seed {seed} has a prepared form");
+    }
 }
 
 #[test]

@@ -155,6 +155,7 @@ pub fn fire(isa: Isa, n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
 pub fn answer(isa: Isa, n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
     check(input, sent, &[n.slope.len(), n.offset.len()]);
     match isa.kernels() {
+        _ if !n.thresholds.is_empty() => answer_blocks(isa, n, input, sent),
         // SAFETY: the processor has the features, as an `Isa` says; the arguments were checked.
         #[cfg(target_arch = "x86_64")]
         Kernels::Avx512 => unsafe { avx512::answer(n, input, sent) },
@@ -197,6 +198,7 @@ multiversion! {
 /// Neurons whose payload depends on what arrives alone, as a straight line that is rounded down:
 /// `byte = floor(clamp(v * slope + offset, low, high))`, all in f32, rounded after each operation. The
 /// result never falls as `v` grows, so it is right everywhere if it is right beside every threshold.
+/// Where thresholds lie on no line, one that is at most one level too low is put right by them.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     /// One entry for each channel.
@@ -211,6 +213,9 @@ pub struct Line {
     pub silence: u8,
     /// Behind a barrier: answers in the last timestep, for all that has arrived.
     pub behind_barrier: bool,
+    /// For each channel the least potential of each level above the lowest, then one that is never
+    /// reached; empty where the line is right.
+    pub thresholds: Vec<i32>,
 }
 
 impl Line {
@@ -244,6 +249,13 @@ multiversion! {
                     for i in 0..BLOCK {
                         bytes[i] = Line::byte(v[i], slope[i], offset[i], (n.low, n.high));
                     }
+                    if !n.thresholds.is_empty() {
+                        let each = n.thresholds.len() / input.width;
+                        let own = n.thresholds[first * each..].chunks_exact(each);
+                        for ((byte, v), own) in bytes.iter_mut().zip(v).zip(own) {
+                            *byte += u8::from(own.get(usize::from(*byte)).is_some_and(|&t| v >= t));
+                        }
+                    }
                     sent.put(place, t, first, &bytes);
                 }
             }
@@ -251,10 +263,134 @@ multiversion! {
     }
 }
 
+/// As [`Line`] where 32-bit sums would not hold what arrives: sums of several projections, each times a
+/// gain, in f64. All numbers up to then are whole and below 2^53, hence exact.
+#[derive(Clone, Debug, Default)]
+pub struct WideLine {
+    /// Gains of each projection, `[projection][channel]`.
+    pub gains: Vec<f64>,
+    /// One entry for each channel.
+    pub bias: Vec<f64>,
+    /// One entry for each channel.
+    pub slope: Vec<f64>,
+    /// One entry for each channel.
+    pub offset: Vec<f64>,
+    /// Largest byte.
+    pub high: f64,
+}
+
+impl WideLine {
+    /// The byte of one neuron.
+    #[inline(always)]
+    pub fn byte(v: f64, slope: f64, offset: f64, high: f64) -> u8 {
+        let level = v * slope + offset;
+        let level = if level > 0.0 { level } else { 0.0 };
+        let level = if level < high { level } else { high };
+        let level = if level < 255.0 { level } else { 255.0 };
+        // SAFETY: the level is in 0..=255, as what is not a number has become 0.
+        unsafe { level.to_int_unchecked::<i32>() as u8 }
+    }
+}
+
+/// Runs the neurons of a [`WideLine`] in the only timestep. `terms` holds the sums of the projections,
+/// `[projection][place][channel]`, channels padded to whole blocks.
+///
+/// # Panics
+/// When buffers or tables are too short.
+pub fn answer_wide(isa: Isa, n: &WideLine, terms: &[i32], sent: &mut Sent<'_>) {
+    let (width, places) = (n.bias.len(), sent.places.len());
+    let projections = n.gains.len() / width.max(1);
+    assert!(sent.stride.next_multiple_of(BLOCK) <= width, "too few channels");
+    assert!(n.slope.len() == width && n.offset.len() == width, "a table has too few entries");
+    assert!(projections * places * width <= terms.len(), "there are too few sums");
+    answer_wide_blocks(isa, n, terms, sent);
+}
+
+multiversion! {
+    /// As [`answer_wide`], for the compiler to vectorise.
+    pub fn answer_wide_blocks(n: &WideLine, terms: &[i32], sent: &mut Sent<'_>) {
+        let (width, places) = (n.bias.len(), sent.places.len());
+        for first in (0..sent.stride).step_by(BLOCK) {
+            let [bias, slope, offset] =
+                [&n.bias, &n.slope, &n.offset].map(|table| block_of(table, first));
+            for place in 0..places {
+                let mut v = bias;
+                for (projection, gains) in n.gains.chunks_exact(width).enumerate() {
+                    let gains = block_of(gains, first);
+                    let terms = block(terms, (projection * places + place) * width + first);
+                    for i in 0..BLOCK {
+                        v[i] += gains[i] * f64::from(terms[i]);
+                    }
+                }
+                let mut bytes = [0u8; BLOCK];
+                for i in 0..BLOCK {
+                    bytes[i] = WideLine::byte(v[i], slope[i], offset[i], n.high);
+                }
+                sent.put(place, 0, first, &bytes);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn block_of(values: &[f64], first: usize) -> [f64; BLOCK] {
+    let mut block = [0.0; BLOCK];
+    block.copy_from_slice(&values[first..first + BLOCK]);
+    block
+}
+
 /// The straight line in f32 that rises to level `k` at `thresholds[k]` and not before, for potentials
 /// in `low..=high` and bytes `0..=thresholds.len()`; `None` where no such line is found. Thresholds
 /// ascend; those beyond `high` are not reached.
-pub fn fit(thresholds: &[i64], (low, high): (i64, i64)) -> Option<(f32, f32)> {
+pub fn fit(thresholds: &[i64], reach: (i64, i64)) -> Option<(f32, f32)> {
+    let (slope, offset) = search(thresholds, reach, |slope| f64::from(slope as f32));
+    let (slope, offset) = (slope as f32, offset as f32);
+    let range = (0.0, thresholds.len() as f32);
+    let byte = |v: i64| Line::byte(v as i32, slope, offset, range);
+    (slope.is_finite() && offset.is_finite() && rises_at(thresholds, reach, byte))
+        .then_some((slope, offset))
+}
+
+/// As [`fit`], but for a line that is nowhere above the levels and at most one below.
+pub fn fit_below(thresholds: &[i64], reach: (i64, i64)) -> Option<(f32, f32)> {
+    let (slope, offset) = search(thresholds, reach, |slope| f64::from(slope as f32));
+    let (slope, offset) = (slope as f32, (offset - 0.5) as f32);
+    let range = (0.0, thresholds.len() as f32);
+    let level = |v: i64| thresholds.partition_point(|&t| t <= v) as i64;
+    let near = |v: i64| {
+        let below = level(v) - i64::from(Line::byte(v as i32, slope, offset, range));
+        v < reach.0 || v > reach.1 || below == 0 || below == 1
+    };
+    let all = thresholds.len() <= 255
+        && slope.is_finite()
+        && offset.is_finite()
+        && near(reach.0)
+        && near(reach.1)
+        && thresholds.iter().all(|&t| near(t) && near(t.saturating_sub(1)));
+    all.then_some((slope, offset))
+}
+
+/// As [`fit`], in f64 for a [`WideLine`].
+pub fn fit_wide(thresholds: &[i64], reach: (i64, i64)) -> Option<(f64, f64)> {
+    let (slope, offset) = search(thresholds, reach, |slope| slope);
+    let byte = |v: i64| WideLine::byte(v as f64, slope, offset, thresholds.len() as f64);
+    (slope.is_finite() && offset.is_finite() && rises_at(thresholds, reach, byte))
+        .then_some((slope, offset))
+}
+
+/// Whether a byte that never falls as potentials grow reaches each level at its threshold.
+fn rises_at(thresholds: &[i64], (low, high): (i64, i64), byte: impl Fn(i64) -> u8) -> bool {
+    let level = |v: i64| thresholds.partition_point(|&t| t <= v) as i64;
+    let right = |v: i64| v < low || v > high || i64::from(byte(v)) == level(v);
+    thresholds.len() <= 255
+        && right(low)
+        && right(high)
+        && thresholds.iter().all(|&t| right(t) && right(t.saturating_sub(1)))
+}
+
+/// The line that is the furthest from all thresholds that it must not miss; `round` is what becomes of
+/// a slope.
+fn search(thresholds: &[i64], (low, high): (i64, i64), round: impl Fn(f64) -> f64) -> (f64, f64) {
     // (v, k): the line is at least k at v; the line is below k at v.
     let (mut reached, mut below) = (Vec::new(), Vec::new());
     for (i, &t) in thresholds.iter().enumerate() {
@@ -271,36 +407,33 @@ pub fn fit(thresholds: &[i64], (low, high): (i64, i64)) -> Option<(f32, f32)> {
     }
     let needed = |a: f64| reached.iter().map(|&(v, k)| k - a * v).fold(f64::MIN, f64::max);
     let allowed = |a: f64| below.iter().map(|&(v, k)| k - a * v).fold(f64::MAX, f64::min);
-    let (slope, offset) = match (reached.is_empty(), below.is_empty()) {
+    match (reached.is_empty(), below.is_empty()) {
         (true, _) => (0.0, 0.0),
         (_, true) => (0.0, thresholds.len() as f64 + 0.5),
         _ => {
             // The room for the offset is a concave function of the slope.
             let room = |a: f64| allowed(a) - needed(a);
-            let span = (high - low).max(1) as f64;
             let (mut from, mut to) = (0.0, thresholds.len() as f64 + 1.0);
-            let guess = thresholds.len() as f64 / span;
-            if room(4.0 * guess) < room(2.0 * guess) {
-                to = 4.0 * guess;
+            // Thresholds at about equal distances have about this slope.
+            if let [first, .., last] = reached.as_slice() {
+                let guess = (last.1 - first.1) / (last.0 - first.0).max(1.0);
+                let best = room(guess);
+                if room(guess / 2.0) < best && room(2.0 * guess) < best {
+                    (from, to) = (guess / 2.0, 2.0 * guess);
+                }
             }
-            for _ in 0..120 {
+            let mut left = 250;
+            while left > 0 && to - from > f64::EPSILON * to {
                 let (a, b) = (from + (to - from) / 3.0, to - (to - from) / 3.0);
-                if room(a) < room(b) { from = a } else { to = b }
+                if room(a) < room(b) {
+                    from = a
+                } else {
+                    to = b
+                }
+                left -= 1;
             }
-            let a = f64::from(((from + to) / 2.0) as f32);
+            let a = round((from + to) / 2.0);
             (a, (needed(a) + allowed(a)) / 2.0)
         }
-    };
-    let (slope, offset) = (slope as f32, offset as f32);
-    let range = (0.0, thresholds.len() as f32);
-    let byte = |v: i64| i64::from(Line::byte(v as i32, slope, offset, range));
-    let level = |v: i64| thresholds.partition_point(|&t| t <= v) as i64;
-    let right = |v: i64| v < low || v > high || byte(v) == level(v);
-    let all = thresholds.len() <= 255
-        && slope.is_finite()
-        && offset.is_finite()
-        && right(low)
-        && right(high)
-        && thresholds.iter().all(|&t| right(t) && right(t.saturating_sub(1)));
-    all.then_some((slope, offset))
+    }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::events::{Layout, Spikes, Sums};
-use super::neurons::{Line, fit};
+use super::neurons::{Line, WideLine, fit, fit_below, fit_wide};
 use super::product::Product;
 use super::reals::{Lists, Rows, nonzero};
 use super::{Isa, Kernels, elements};
@@ -173,6 +173,46 @@ proptest! {
                 let byte = Line::byte(v as i32, slope, offset, (0.0, levels as f32));
                 prop_assert_eq!(i64::from(byte), answer(v), "at {}", v);
             }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_line_below_is_at_most_one_level_low(
+        multiplier in 1i64..9000, offset in -20_000i64..20_000, levels in 1i64..=255,
+        half in 1i64..2000, moved in prop::collection::vec(-1i64..=1, 255),
+    ) {
+        let first = |k: i64| {
+            let answer = |v: i64| ((multiplier * v + offset).div_euclid(9000)).clamp(0, levels);
+            (-half..=half).find(|&v| answer(v) >= k).unwrap_or(half + 1)
+        };
+        let mut thresholds: Vec<i64> = (1..=levels).zip(&moved).map(|(k, m)| first(k) + m).collect();
+        thresholds.sort_unstable();
+        if let Some((slope, offset)) = fit_below(&thresholds, (-half, half)) {
+            for v in -half..=half {
+                let byte = Line::byte(v as i32, slope, offset, (0.0, levels as f32));
+                let level = thresholds.partition_point(|&t| t <= v) as i64;
+                prop_assert!((0..=1).contains(&(level - i64::from(byte))), "at {}", v);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wide_line_has_the_thresholds(
+        (shift, offset) in (20u32..36, -(1i64 << 40)..1 << 40),
+        levels in 1i64..=255,
+        near in prop::collection::vec((0i64..=255, -2i64..=2), 20),
+    ) {
+        let answer = |v: i64| ((v + offset) >> shift).clamp(0, levels);
+        let reach = (-(1 << 44), 1 << 44);
+        let first = |k: i64| ((k << shift) - offset).clamp(reach.0, reach.1 + 1);
+        let thresholds: Vec<i64> = (1..=levels).map(first).collect();
+        let (slope, offset) = fit_wide(&thresholds, reach).unwrap();
+        for (k, distance) in near {
+            let v = (first(k) + distance).clamp(reach.0, reach.1);
+            let byte = WideLine::byte(v as f64, slope, offset, levels as f64);
+            prop_assert_eq!(i64::from(byte), answer(v), "at {}", v);
         }
     }
 }

@@ -7,7 +7,7 @@ use snnc_ir::{
     BiasPlacement, Graph, Neuron, NodeId, Op, Population, Presentation, Schedule, SpikingOp, Window,
 };
 
-use super::fire::{self, Facts};
+use super::fire::{self, Facts, Fire};
 use super::map::{Map, extents};
 use super::synapses::{Geometry, Synapses};
 use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals};
@@ -28,6 +28,19 @@ pub(super) struct Builder<'a> {
     totals: Vec<Totals>,
     sources: HashMap<NodeId, Source>,
     actions: Vec<Action>,
+}
+
+/// What reaches a population.
+struct Arrivals {
+    synapses: Vec<Synapses>,
+    /// Gains of each projection, channel by channel.
+    gains: Vec<Vec<i64>>,
+    /// What each channel can be given in one timestep; in the whole frame behind a barrier.
+    arriving: Vec<Interval>,
+    /// `None` where 32 bits do not hold it, or a gain.
+    bias: Option<Vec<i32>>,
+    /// Whether 32 bits hold the sums before their gains.
+    narrow: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -66,7 +79,9 @@ impl<'a> Builder<'a> {
         let (mut constant, mut varying, mut patches) = (0, 0, 0);
         for layer in layers {
             constant = constant.max(layer.block * layer.width);
-            varying = varying.max(layer.block * self.steps * layer.width);
+            // Neurons of wide sums are given those of each projection apart.
+            let apart = if matches!(layer.fire, Fire::Wide(_)) { layer.synapses.len() } else { 1 };
+            varying = varying.max(layer.block * self.steps * layer.width * apart);
             for s in &layer.synapses {
                 let rows = layer.block * self.maps[s.from].steps;
                 patches = patches.max(rows * s.patch_len());
@@ -174,42 +189,26 @@ impl<'a> Builder<'a> {
     }
 
     fn layer(&mut self, id: NodeId, p: &Population) -> Option<()> {
-        let graph = self.graph;
-        let [channels, height, width] = extents(&graph[id].ty.shape)?;
-        let mut arriving = vec![Interval::new(0, 0); channels];
-        let mut synapses = Vec::new();
-        for projection in graph.sources(id) {
-            let from = self.source_map(graph.source(projection, 0)?)?;
-            let (own, bounds) = Synapses::new(graph, projection, (from, &self.maps[from]))?;
-            for (sum, more) in arriving.iter_mut().zip(bounds) {
-                *sum = sum.plus(more);
-            }
-            synapses.push(own);
-        }
-        let frames = if self.behind_barrier { self.steps as i64 } else { 1 };
-        let bias = (0..channels).map(|c| small(p.bias_at(c))).collect::<Option<Vec<i32>>>()?;
-        for (sum, &bias) in arriving.iter_mut().zip(&bias) {
-            let bias = Interval::new(bias.into(), bias.into()).with_zero();
-            *sum = sum.plus(bias).times(frames);
-        }
+        let [channels, height, width] = extents(&self.graph[id].ty.shape)?;
+        let from = self.arrivals(id, p, channels)?;
         let facts = Facts {
             population: p,
             channels,
             timesteps: self.steps,
             behind_barrier: self.behind_barrier,
-            arriving: &arriving,
+            arriving: &from.arriving,
         };
-        if let [own] = synapses.as_slice()
+        if let [own] = from.synapses.as_slice()
             && let Some(cells) = self.sum_pool(&facts, own)
         {
-            let sent = fire::range(&facts)?;
-            let to = self.map(id, sent, false, true)?;
+            let to = self.map(id, fire::range(&facts)?, false, true)?;
             let windows = self.maps[to].places().into_iter().zip(cells).collect();
             let from = own.from;
             self.actions.push(Action::Pool(Pool { kind: PoolKind::Sum, from, to, windows }));
             return Some(());
         }
         let (fire, to) = if matches!(p.neuron, Neuron::Accumulate) {
+            from.bias.as_ref()?;
             let fire = fire::choose(&facts, Interval::new(0, 0))?;
             self.totals.push(Totals { id, neurons: channels * height * width });
             let to = Source::Totals(self.totals.len() - 1);
@@ -217,12 +216,17 @@ impl<'a> Builder<'a> {
             (fire, to)
         } else {
             let sent = fire::range(&facts)?;
-            let fire = fire::choose(&facts, sent)?;
-            (fire, Source::Map(self.map(id, sent, false, true)?))
+            let fire = match from.bias.as_ref().and_then(|_| fire::choose(&facts, sent)) {
+                own @ (Some(Fire::Each) | None) if from.narrow => {
+                    fire::wide(&facts, sent, &from.gains).or(own)
+                }
+                own => own,
+            };
+            (fire?, Source::Map(self.map(id, sent, false, true)?))
         };
-        let most = synapses.iter().map(|s| self.maps[s.from].steps).max().unwrap_or(1);
-        let mut padded = bias;
-        padded.resize(channels.next_multiple_of(BLOCK), 0);
+        let most = from.synapses.iter().map(|s| self.maps[s.from].steps).max().unwrap_or(1);
+        let mut bias = from.bias.unwrap_or_default();
+        bias.resize(channels.next_multiple_of(BLOCK), 0);
         self.actions.push(Action::Layer(Box::new(Layer {
             to,
             places: match to {
@@ -230,9 +234,9 @@ impl<'a> Builder<'a> {
                 Source::Totals(_) => (0..height * width).collect(),
             },
             channels,
-            width: padded.len(),
-            block: (rows(padded.len()) / most).clamp(1, height * width),
-            bias: padded,
+            width: bias.len(),
+            block: (rows(bias.len()) / most).clamp(1, height * width),
+            bias,
             bias_at: match p.bias_placement {
                 BiasPlacement::EveryTimestep => None,
                 BiasPlacement::FirstTimestep => Some(0),
@@ -240,10 +244,40 @@ impl<'a> Builder<'a> {
             },
             population: p.clone(),
             behind_barrier: self.behind_barrier,
-            synapses,
+            synapses: from.synapses,
             fire,
         })));
         Some(())
+    }
+
+    /// What reaches a population, and through which synapses.
+    fn arrivals(&self, id: NodeId, p: &Population, channels: usize) -> Option<Arrivals> {
+        let mut own = Arrivals {
+            synapses: Vec::new(),
+            gains: Vec::new(),
+            arriving: vec![Interval::new(0, 0); channels],
+            bias: (0..channels).map(|c| small(p.bias_at(c))).collect(),
+            narrow: true,
+        };
+        for projection in self.graph.sources(id) {
+            let from = self.source_map(self.graph.source(projection, 0)?)?;
+            let packed = Synapses::pack(self.graph, projection, (from, &self.maps[from]))?;
+            for (sum, more) in own.arriving.iter_mut().zip(packed.bounds) {
+                *sum = sum.plus(more);
+            }
+            own.synapses.push(packed.synapses);
+            own.gains.push(packed.gains);
+            let [gains, sums] = packed.narrow;
+            own.bias = own.bias.filter(|_| gains);
+            own.narrow &= sums;
+        }
+        let frames = if self.behind_barrier { self.steps as i64 } else { 1 };
+        let always = self.steps == 1 || p.bias_placement == BiasPlacement::EveryTimestep;
+        for (c, sum) in own.arriving.iter_mut().enumerate() {
+            let bias = Interval::new(p.bias_at(c), p.bias_at(c));
+            *sum = sum.plus(if always { bias } else { bias.with_zero() }).times(frames);
+        }
+        Some(own)
     }
 
     /// The sources of each place of a population that sends the sum of bytes as it is, without a state.

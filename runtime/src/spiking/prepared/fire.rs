@@ -3,7 +3,7 @@
 use snnc_ir::analysis::{Interval, bisect_thresholds};
 use snnc_ir::{Comparison, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Population, Reset};
 
-use crate::kernels::neurons::{Binary, Line, fit};
+use crate::kernels::neurons::{Binary, Line, WideLine, fit, fit_below, fit_wide};
 use crate::kernels::product::BLOCK;
 
 /// How the neurons of a layer are run.
@@ -11,6 +11,8 @@ use crate::kernels::product::BLOCK;
 pub(super) enum Fire {
     Binary(Binary),
     Line(Line),
+    /// In the only timestep, where 32 bits do not hold what arrives.
+    Wide(WideLine),
     /// Never fires: the potential is read out.
     Accumulate,
     /// One by one, by the neuron's own definition.
@@ -137,12 +139,7 @@ fn binary(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Bin
 /// Neurons whose answer depends on what arrives alone, and never falls as that grows.
 fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
     let neuron = &facts.population.neuron;
-    if let Neuron::Lookup { table, .. } = neuron
-        && !table.is_sorted()
-    {
-        return None;
-    }
-    neuron.single_shot(0, 0)?;
+    rises(neuron)?;
     let width = facts.channels.next_multiple_of(BLOCK);
     let silence = (-sent.low) as u8;
     let mut own = Line {
@@ -152,23 +149,91 @@ fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
         high: (sent.high - sent.low) as f32,
         silence,
         behind_barrier: facts.behind_barrier,
+        thresholds: Vec::new(),
     };
     for (c, reach) in facts.arriving.iter().enumerate() {
-        let thresholds = match neuron {
-            Neuron::Graded(n) => (sent.low + 1..=sent.high)
-                .map(|level| match level {
-                    _ if level <= n.minimum => reach.low,
-                    _ if level > n.maximum => reach.high + 1,
-                    _ => n.threshold(c, level),
-                })
-                .collect(),
-            _ => bisect_thresholds(
-                |v| neuron.single_shot(c, v).unwrap_or(sent.low),
-                (reach.low, reach.high),
-                (sent.low, sent.high),
-            ),
+        let thresholds = thresholds(neuron, c, *reach, sent);
+        let Some(line) = fit(&thresholds, (reach.low, reach.high)) else {
+            return staircase(facts, sent, own);
         };
-        (own.slope[c], own.offset[c]) = fit(&thresholds, (reach.low, reach.high))?;
+        (own.slope[c], own.offset[c]) = line;
     }
     Some(own)
+}
+
+/// The same by lines that thresholds put right.
+fn staircase(facts: &Facts<'_>, sent: Interval, mut own: Line) -> Option<Line> {
+    let levels = usize::try_from(sent.high - sent.low).ok()?;
+    own.thresholds = vec![i32::MAX; own.slope.len() * (levels + 1)];
+    let rows = own.thresholds.chunks_exact_mut(levels + 1);
+    for ((c, reach), row) in facts.arriving.iter().enumerate().zip(rows) {
+        let thresholds = thresholds(&facts.population.neuron, c, *reach, sent);
+        let line = fit_below(&thresholds, (reach.low, reach.high))?;
+        (own.slope[c], own.offset[c]) = line;
+        for (own, &threshold) in row.iter_mut().zip(&thresholds) {
+            *own = threshold.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        }
+    }
+    Some(own)
+}
+
+/// Whether what a neuron sends depends on what arrives alone, and never falls as that grows.
+fn rises(neuron: &Neuron) -> Option<()> {
+    if let Neuron::Lookup { table, .. } = neuron
+        && !table.is_sorted()
+    {
+        return None;
+    }
+    neuron.single_shot(0, 0).map(|_| ())
+}
+
+/// Least potentials of a channel for each payload above the smallest.
+fn thresholds(neuron: &Neuron, c: usize, reach: Interval, sent: Interval) -> Vec<i64> {
+    match neuron {
+        Neuron::Graded(n) => (sent.low + 1..=sent.high)
+            .map(|level| match level {
+                _ if level <= n.minimum => reach.low,
+                _ if level > n.maximum => reach.high + 1,
+                _ => n.threshold(c, level),
+            })
+            .collect(),
+        _ => bisect_thresholds(
+            |v| neuron.single_shot(c, v).unwrap_or(sent.low),
+            (reach.low, reach.high),
+            (sent.low, sent.high),
+        ),
+    }
+}
+
+/// The same for a network of one timestep whose sums are too large for 32 bits, but not for the 53 bits
+/// of an f64; `gains` are those of each projection and channel.
+pub(super) fn wide(facts: &Facts<'_>, sent: Interval, gains: &[Vec<i64>]) -> Option<Fire> {
+    let population = facts.population;
+    if facts.timesteps != 1 || matches!(population.neuron, Neuron::Accumulate) {
+        return None;
+    }
+    rises(&population.neuron)?;
+    let exact = |x: i64| (x.unsigned_abs() < 1 << 52).then_some(x as f64);
+    let width = facts.channels.next_multiple_of(BLOCK);
+    let mut own = WideLine {
+        gains: vec![0.0; gains.len() * width],
+        bias: vec![0.0; width],
+        slope: vec![0.0; width],
+        // Channels that pad a block are silent.
+        offset: vec![-sent.low as f64; width],
+        high: (sent.high - sent.low) as f64,
+    };
+    for (projection, gains) in gains.iter().enumerate() {
+        for (c, &gain) in gains.iter().enumerate() {
+            own.gains[projection * width + c] = exact(gain)?;
+        }
+    }
+    for (c, reach) in facts.arriving.iter().enumerate() {
+        // Every sum on the way lies within what arrives, as that has 0 and each part in it.
+        exact(reach.low).and(exact(reach.high))?;
+        own.bias[c] = exact(population.bias_at(c))?;
+        let thresholds = thresholds(&population.neuron, c, *reach, sent);
+        (own.slope[c], own.offset[c]) = fit_wide(&thresholds, (reach.low, reach.high))?;
+    }
+    Some(Fire::Wide(own))
 }

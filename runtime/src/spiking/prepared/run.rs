@@ -1,5 +1,7 @@
 //! One run of a prepared network.
 
+use std::ops::Range;
+
 use snnc_ir::{Encoder, Graph, Neuron, NodeId, Presentation, Readout, Rounding};
 
 use super::fire::Fire;
@@ -8,7 +10,7 @@ use super::synapses::{Arithmetic, Patches, Synapses};
 use super::{Action, Layer, Plan, Pool, PoolKind, Source};
 use crate::kernels::aligned::Aligned;
 use crate::kernels::events::Spikes;
-use crate::kernels::neurons::{Input, Sent};
+use crate::kernels::neurons::{Input, Sent, WideLine};
 use crate::kernels::{elements, neurons};
 use crate::spiking::boundary::{Sample, decode, encode};
 use crate::spiking::network::{Activity, Outcome, Output};
@@ -25,9 +27,15 @@ pub(super) struct Buffers {
     terms: Aligned<i32>,
     /// Spikes of each map, of which those of this run are marked.
     spikes: Vec<(bool, Spikes)>,
+    scratch: Scratch,
+    codes: Vec<u8>,
+}
+
+/// Where rows begin, and their patches.
+#[derive(Debug)]
+struct Scratch {
     rows: Vec<usize>,
     patches: Vec<u8>,
-    codes: Vec<u8>,
 }
 
 impl Buffers {
@@ -41,8 +49,7 @@ impl Buffers {
             varying: Aligned::zeros(varying),
             terms: Aligned::zeros(most),
             spikes: plan.maps.iter().map(|_| Default::default()).collect(),
-            rows: Vec::with_capacity(most),
-            patches: vec![0; plan.patches],
+            scratch: Scratch { rows: Vec::with_capacity(most), patches: vec![0; plan.patches] },
             codes: Vec::new(),
         }
     }
@@ -180,91 +187,140 @@ impl Plan {
                 events |= u64::from(s.prefers_events(self.isa, density)) << i;
             }
         }
+        let events = |i: usize| i < 64 && events >> i & 1 == 1;
         for first in (0..layer.places.len()).step_by(layer.block) {
             let places = first..(first + layer.block).min(layer.places.len());
-            let varying = places.len() * self.steps * layer.width;
-            let constant = places.len() * layer.width;
-            // Whether there is a sum of either kind yet.
-            let mut begun = [false; 2];
-            for (i, s) in layer.synapses.iter().enumerate() {
-                let events = i < 64 && events >> i & 1 == 1;
-                self.project(s, places.clone(), layer.width, events, &mut begun, b);
-            }
-            let input = Input {
-                varying: if begun[1] { &b.varying[..varying] } else { &[] },
-                constant: if begun[0] { &b.constant[..constant] } else { &[] },
-                bias: &layer.bias,
-                bias_at: layer.bias_at,
-                steps: self.steps,
-                width: layer.width,
-            };
-            let at = &layer.places[places.clone()];
-            match layer.to {
-                Source::Map(to) => {
-                    let stride = self.maps[to].stride;
-                    let mut sent = Sent { bytes: &mut b.maps[to], places: at, stride };
-                    match &layer.fire {
-                        Fire::Binary(n) => neurons::fire(self.isa, n, &input, &mut sent),
-                        Fire::Line(n) => neurons::answer(self.isa, n, &input, &mut sent),
-                        _ => each(layer, &self.maps[to], &input, &mut sent),
-                    }
-                }
-                Source::Totals(to) => accumulate(layer, &input, at, &mut b.totals[to]),
+            match &layer.fire {
+                Fire::Wide(n) => self.wide_block(layer, n, places, &events, b),
+                _ => self.block(layer, places, &events, b),
             }
         }
     }
 
-    /// Sums of one projection for some places, into `constant` or `varying`.
+    /// Some places of a layer.
+    fn block(
+        &self,
+        layer: &Layer,
+        places: Range<usize>,
+        events: &dyn Fn(usize) -> bool,
+        b: &mut Buffers,
+    ) {
+        let varying = places.len() * self.steps * layer.width;
+        let constant = places.len() * layer.width;
+        // Whether there is a sum of either kind yet.
+        let mut begun = [false; 2];
+        for (i, s) in layer.synapses.iter().enumerate() {
+            self.project(s, places.clone(), layer.width, events(i), &mut begun, b);
+        }
+        let input = Input {
+            varying: if begun[1] { &b.varying[..varying] } else { &[] },
+            constant: if begun[0] { &b.constant[..constant] } else { &[] },
+            bias: &layer.bias,
+            bias_at: layer.bias_at,
+            steps: self.steps,
+            width: layer.width,
+        };
+        let at = &layer.places[places.clone()];
+        match layer.to {
+            Source::Map(to) => {
+                let stride = self.maps[to].stride;
+                let mut sent = Sent { bytes: &mut b.maps[to], places: at, stride };
+                match &layer.fire {
+                    Fire::Binary(n) => neurons::fire(self.isa, n, &input, &mut sent),
+                    Fire::Line(n) => neurons::answer(self.isa, n, &input, &mut sent),
+                    _ => each(layer, &self.maps[to], &input, &mut sent),
+                }
+            }
+            Source::Totals(to) => accumulate(layer, &input, at, &mut b.totals[to]),
+        }
+    }
+
+    /// Some places of a layer of wide sums.
+    fn wide_block(
+        &self,
+        layer: &Layer,
+        n: &WideLine,
+        places: Range<usize>,
+        events: &dyn Fn(usize) -> bool,
+        b: &mut Buffers,
+    ) {
+        let Source::Map(to) = layer.to else { return };
+        let count = places.len() * layer.width;
+        for (i, s) in layer.synapses.iter().enumerate() {
+            let spikes = events(i).then_some(&b.spikes[s.from].1);
+            let sums = &mut b.varying[i * count..][..count];
+            self.sums(s, places.clone(), (&b.maps[s.from], spikes), &mut b.scratch, sums, false);
+        }
+        let stride = self.maps[to].stride;
+        let mut sent = Sent { bytes: &mut b.maps[to], places: &layer.places[places], stride };
+        neurons::answer_wide(self.isa, n, &b.varying, &mut sent);
+    }
+
+    /// Sums of one projection for some places, times its gain, into `constant` or `varying`.
     fn project(
         &self,
         s: &Synapses,
-        places: std::ops::Range<usize>,
+        places: Range<usize>,
         width: usize,
         events: bool,
         begun: &mut [bool; 2],
         b: &mut Buffers,
     ) {
-        let map = &self.maps[s.from];
-        let varies = map.steps == self.steps;
-        b.rows.clear();
-        for &base in &s.bases[places.clone()] {
-            b.rows.extend((0..map.steps).map(|t| base + t * map.stride));
-        }
-        let count = b.rows.len() * width;
-        let sums = if varies { &mut b.varying } else { &mut b.constant };
+        let steps = self.maps[s.from].steps;
+        let varies = steps == self.steps;
+        let count = places.len() * steps * width;
+        let sums = if varies { &mut b.varying[..count] } else { &mut b.constant[..count] };
         let begun = &mut begun[usize::from(varies)];
-        let (to, add) = if s.gain.is_empty() {
-            (&mut sums[..count], *begun)
+        let from = (b.maps[s.from].as_slice(), events.then_some(&b.spikes[s.from].1));
+        if s.gain.is_empty() {
+            self.sums(s, places, from, &mut b.scratch, sums, *begun);
         } else {
-            (&mut b.terms[..count], false)
-        };
-        let mut bytes = b.maps[s.from].as_slice();
-        match &s.arithmetic {
-            Arithmetic::Product { product, sums: Some(sums), .. } if events => {
-                let spikes = &b.spikes[s.from].1;
-                sums.run(self.isa, product, spikes, &s.places[places], to, add);
+            let terms = &mut b.terms[..count];
+            self.sums(s, places, from, &mut b.scratch, terms, false);
+            if !*begun {
+                sums.fill(0);
             }
+            elements::add_scaled(self.isa, terms, &s.gain, sums);
+        }
+        *begun = true;
+    }
+
+    /// Sums of one projection for some places, from the bytes of its map, or its spikes if those are
+    /// given.
+    fn sums(
+        &self,
+        s: &Synapses,
+        places: Range<usize>,
+        (mut bytes, spikes): (&[u8], Option<&Spikes>),
+        scratch: &mut Scratch,
+        to: &mut [i32],
+        add: bool,
+    ) {
+        let map = &self.maps[s.from];
+        if let (Arithmetic::Product { product, sums: Some(sums), .. }, Some(spikes)) =
+            (&s.arithmetic, spikes)
+        {
+            sums.run(self.isa, product, spikes, &s.places[places], to, add);
+            return;
+        }
+        let Scratch { rows, patches: copies } = scratch;
+        rows.clear();
+        for &base in &s.bases[places] {
+            rows.extend((0..map.steps).map(|t| base + t * map.stride));
+        }
+        match &s.arithmetic {
             Arithmetic::Product { product, patches, .. } => {
                 if let Some(patches) = patches {
-                    copy_patches(patches, bytes, &mut b.rows, &mut b.patches);
-                    bytes = &b.patches;
+                    copy_patches(patches, bytes, rows, copies);
+                    bytes = copies;
                 }
-                product.run(self.isa, bytes, &b.rows, to, add);
+                product.run(self.isa, bytes, rows, to, add);
             }
             Arithmetic::Diagonal { taps, weights, initial } => {
                 let stride = map.stride;
-                elements::diagonal(
-                    self.isa, bytes, &b.rows, taps, stride, weights, initial, to, add,
-                );
+                elements::diagonal(self.isa, bytes, rows, taps, stride, weights, initial, to, add);
             }
         }
-        if !s.gain.is_empty() {
-            if !*begun {
-                sums[..count].fill(0);
-            }
-            elements::add_scaled(self.isa, &b.terms[..count], &s.gain, &mut sums[..count]);
-        }
-        *begun = true;
     }
 
     fn pool(&self, pool: &Pool, b: &mut Buffers) {

@@ -146,6 +146,19 @@ struct Weights {
     /// Weights of one target.
     each: usize,
     bounds: Vec<Interval>,
+    /// Largest magnitude of a sum before its gain.
+    largest: u64,
+}
+
+/// A projection made ready, with what is known of it.
+pub(super) struct Packed {
+    pub(super) synapses: Synapses,
+    /// What each target channel can receive in one timestep.
+    pub(super) bounds: Vec<Interval>,
+    /// Gain of each target channel.
+    pub(super) gains: Vec<i64>,
+    /// Whether 32 bits hold the gains, and whether they hold the sums before those.
+    pub(super) narrow: [bool; 2],
 }
 
 /// The integers that payloads in `sent` can become in the accumulator, if it never overflows.
@@ -170,6 +183,7 @@ fn weights(p: &Projection, node: &snnc_ir::Node, g: &Geometry, sent: Interval) -
     }
     let saturates = matches!(p.accumulator.overflow, Overflow::Saturate | Overflow::SaturateEach);
     let (mut bounds, per_group) = (Vec::with_capacity(g.targets), g.targets / g.groups);
+    let mut largest = 0;
     for (target, row) in values.chunks_exact_mut(each).enumerate() {
         let mut sum = Interval::new(0, 0);
         for (i, w) in row.iter_mut().enumerate() {
@@ -189,19 +203,15 @@ fn weights(p: &Projection, node: &snnc_ir::Node, g: &Geometry, sent: Interval) -
         if !holds(sum) {
             return None;
         }
+        largest = largest.max(sum.magnitude());
         bounds.push(sum.times(p.gain_at(target)));
     }
-    Some(Weights { values, each, bounds })
+    Some(Weights { values, each, bounds, largest })
 }
 
 impl Synapses {
-    /// Packs the weights of projection `id`; `None` where bytes cannot carry it exactly. With it comes
-    /// what each target channel can receive in one timestep.
-    pub(super) fn new(
-        graph: &Graph,
-        id: NodeId,
-        (from, map): (usize, &Map),
-    ) -> Option<(Synapses, Vec<Interval>)> {
+    /// Packs the weights of projection `id`; `None` where bytes cannot carry it exactly.
+    pub(super) fn pack(graph: &Graph, id: NodeId, (from, map): (usize, &Map)) -> Option<Packed> {
         let Some(SpikingOp::Projection(p)) = graph[id].as_spiking() else { return None };
         let g = Geometry::of(graph, id, p)?;
         let w = weights(p, &graph[id], &g, Interval::new(map.low, map.high))?;
@@ -213,11 +223,14 @@ impl Synapses {
             .chunks_exact(w.each)
             .map(|row| small(row.iter().sum::<i64>().checked_mul(map.low)?))
             .collect::<Option<Vec<i32>>>()?;
+        let gains: Vec<i64> = (0..g.targets).map(|c| p.gain_at(c)).collect();
         let mut gain = Vec::new();
-        if p.gain.iter().any(|&gain| gain != 1) {
-            gain = (0..g.targets).map(|c| small(p.gain_at(c))).collect::<Option<_>>()?;
+        if gains.iter().any(|&gain| gain != 1) {
+            // Wider ones are left to neurons that take them themselves.
+            gain = gains.iter().map(|&gain| small(gain).unwrap_or(0)).collect();
             gain.resize(width, 0);
         }
+        let narrow = [gains.iter().all(|&gain| small(gain).is_some()), w.largest < 1 << 31];
         let taps: Vec<usize> = g.taps().map(|(y, x)| map.bordered(y, x)).collect();
         let arithmetic = if g.groups > 1 && g.groups == g.source[0] && g.targets == g.groups {
             diagonal(&w, taps, initial, width)?
@@ -227,7 +240,8 @@ impl Synapses {
         let places = g.places(map)?;
         let begin = |&[y, x]: &[u32; 2]| map.bordered(y as usize, x as usize);
         let bases = places.iter().map(begin).collect();
-        Some((Synapses { from, bases, places, arithmetic, gain }, w.bounds))
+        let synapses = Synapses { from, bases, places, arithmetic, gain };
+        Some(Packed { synapses, bounds: w.bounds, gains, narrow })
     }
 
     /// Whether spikes of a share `density` of all neurons are added up sooner than multiplied.
