@@ -2,22 +2,26 @@
 
 use std::arch::x86_64::*;
 
-use super::Lists;
+use super::{Line, Lists};
 
 #[target_feature(enable = "avx2")]
-pub(super) fn sums(weights: &[f32], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
+pub(super) fn sums(weights: &[Line], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
     match width {
-        64 => of::<64, 8>(weights, lists, sums),
-        32 => of::<32, 4>(weights, lists, sums),
-        _ => of::<16, 2>(weights, lists, sums),
+        64 => of::<64, 8, 4>(weights, lists, sums),
+        32 => of::<32, 4, 2>(weights, lists, sums),
+        _ => of::<16, 2, 1>(weights, lists, sums),
     }
 }
 
-/// `W` targets in `N` registers.
+/// `W` targets in `N` registers, of `L` lines.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn of<const W: usize, const N: usize>(weights: &[f32], lists: Lists<'_>, sums: &mut [f32]) {
-    let weights = weights.as_chunks::<W>().0;
+fn of<const W: usize, const N: usize, const L: usize>(
+    weights: &[Line],
+    lists: Lists<'_>,
+    sums: &mut [f32],
+) {
+    let weights = weights.as_chunks::<L>().0;
     for (i, sums) in sums.as_chunks_mut::<W>().0.iter_mut().enumerate() {
         let (indices, values) = lists.list(i);
         let mut total = [_mm256_setzero_ps(); N];
@@ -47,8 +51,8 @@ fn of<const W: usize, const N: usize>(weights: &[f32], lists: Lists<'_>, sums: &
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load<const W: usize>(row: &[f32; W], k: usize) -> __m256 {
-    let from = &row[k * 8..][..8];
+fn load<const L: usize>(row: &[Line; L], k: usize) -> __m256 {
+    let from = &row[k / 2].0[k % 2 * 8..][..8];
     // SAFETY: there are 8 floats at `from`.
     unsafe { _mm256_loadu_ps(from.as_ptr()) }
 }

@@ -2,13 +2,13 @@
 
 use std::arch::x86_64::*;
 
-use super::Lists;
+use super::{Line, Lists};
 
 /// Rows between one that is asked for and one that is added.
 const AHEAD: usize = 12;
 
 #[target_feature(enable = "avx512f")]
-pub(super) fn sums(weights: &[f32], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
+pub(super) fn sums(weights: &[Line], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
     match width {
         64 => of::<64, 4, 2>(weights, lists, sums),
         32 => of::<32, 2, 4>(weights, lists, sums),
@@ -21,11 +21,11 @@ pub(super) fn sums(weights: &[f32], width: usize, lists: Lists<'_>, sums: &mut [
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn of<const W: usize, const N: usize, const L: usize>(
-    weights: &[f32],
+    weights: &[Line],
     lists: Lists<'_>,
     sums: &mut [f32],
 ) {
-    let (weights, sums) = (weights.as_chunks::<W>().0, sums.as_chunks_mut::<W>().0);
+    let (weights, sums) = (weights.as_chunks::<N>().0, sums.as_chunks_mut::<W>().0);
     for (first, sums) in (0..).step_by(L).zip(sums.chunks_mut(L)) {
         let mut totals = [[_mm512_setzero_ps(); N]; L];
         let mut done = 0;
@@ -36,7 +36,7 @@ fn of<const W: usize, const N: usize, const L: usize>(
             for e in 0..done {
                 for (indices, total) in indices.iter().zip(&mut totals) {
                     if let Some(&later) = indices.get(e + AHEAD / L) {
-                        fetch::<W, N>(weights, later as usize);
+                        fetch::<N>(weights, later as usize);
                     }
                     let row = &weights[indices[e] as usize];
                     for (k, total) in total.iter_mut().enumerate() {
@@ -47,7 +47,7 @@ fn of<const W: usize, const N: usize, const L: usize>(
         }
         for (l, (sums, total)) in sums.iter_mut().zip(totals).enumerate() {
             let (indices, values) = lists.list(first + l);
-            let total = rest::<W, N>(weights, &indices[done..], values, total);
+            let total = rest::<N>(weights, &indices[done..], values, total);
             for (k, total) in total.into_iter().enumerate() {
                 let to = &mut sums[k * 16..][..16];
                 // SAFETY: there are 16 floats at `to`.
@@ -60,8 +60,8 @@ fn of<const W: usize, const N: usize, const L: usize>(
 /// Adds one list to its totals.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn rest<const W: usize, const N: usize>(
-    weights: &[[f32; W]],
+fn rest<const N: usize>(
+    weights: &[[Line; N]],
     indices: &[u32],
     values: &[f32],
     mut total: [__m512; N],
@@ -69,7 +69,7 @@ fn rest<const W: usize, const N: usize>(
     if values.is_empty() {
         for (e, &index) in indices.iter().enumerate() {
             if let Some(&later) = indices.get(e + AHEAD) {
-                fetch::<W, N>(weights, later as usize);
+                fetch::<N>(weights, later as usize);
             }
             let row = &weights[index as usize];
             for (k, total) in total.iter_mut().enumerate() {
@@ -91,17 +91,17 @@ fn rest<const W: usize, const N: usize>(
 /// Asks for a row that is needed soon: rows lie too far apart for the processor to guess.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn fetch<const W: usize, const N: usize>(weights: &[[f32; W]], row: usize) {
-    let row = weights.as_ptr().wrapping_add(row).cast::<f32>();
+fn fetch<const N: usize>(weights: &[[Line; N]], row: usize) {
+    let row = weights.as_ptr().wrapping_add(row).cast::<Line>();
     for k in 0..N {
-        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(k * 16).cast());
+        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(k).cast());
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load<const W: usize>(row: &[f32; W], k: usize) -> __m512 {
-    let from = &row[k * 16..][..16];
+fn load<const N: usize>(row: &[Line; N], k: usize) -> __m512 {
+    let from = &row[k].0;
     // SAFETY: there are 16 floats at `from`.
     unsafe { _mm512_loadu_ps(from.as_ptr()) }
 }

@@ -34,8 +34,13 @@ pub struct Block {
     first: usize,
     targets: usize,
     width: usize,
-    weights: Vec<f32>,
+    weights: Vec<Line>,
 }
+
+/// Weights of one source onto 16 targets, one line of a cache: what lies across two lines is loaded twice.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
 
 impl Rows {
     /// Packs `weight(target, source)`.
@@ -45,9 +50,10 @@ impl Rows {
         while first < targets {
             let left = targets - first;
             let width = widths.iter().copied().find(|w| *w <= left).unwrap_or(16);
-            let mut weights = vec![0.0; sources * width];
-            for (source, row) in weights.chunks_exact_mut(width).enumerate() {
-                for (i, w) in row.iter_mut().enumerate().take(left) {
+            let mut weights = vec![Line::default(); sources * width / 16];
+            for (source, row) in weights.chunks_exact_mut(width / 16).enumerate() {
+                let row = row.iter_mut().flat_map(|line| &mut line.0);
+                for (i, w) in row.enumerate().take(left) {
                     *w = weight(first + i, source);
                 }
             }
@@ -120,12 +126,13 @@ impl<'a> Lists<'a> {
     }
 }
 
-fn portable(weights: &[f32], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
+fn portable(weights: &[Line], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
     for (i, sums) in sums.chunks_exact_mut(width).enumerate() {
         sums.fill(0.0);
         let (indices, values) = lists.list(i);
         for (e, &index) in indices.iter().enumerate() {
-            let row = &weights[index as usize * width..][..width];
+            let row = &weights[index as usize * (width / 16)..][..width / 16];
+            let row = row.iter().flat_map(|line| &line.0);
             match values.get(e) {
                 None => sums.iter_mut().zip(row).for_each(|(s, w)| *s += w),
                 Some(x) => sums.iter_mut().zip(row).for_each(|(s, w)| *s += w * x),
