@@ -2,108 +2,101 @@
 
 use std::arch::x86_64::*;
 
-use super::{Line, Lists};
-
-/// Rows between one that is asked for and one that is added.
-const AHEAD: usize = 12;
+use super::{Block, Line, Lists, Maps, SPARE, Tile};
 
 #[target_feature(enable = "avx512f")]
 pub(super) fn sums(weights: &[Line], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
     match width {
-        64 => of::<64, 4, 2>(weights, lists, sums),
-        32 => of::<32, 2, 4>(weights, lists, sums),
-        _ => of::<16, 1, 4>(weights, lists, sums),
+        64 => sums_of::<64, 4>(weights, lists, sums),
+        32 => sums_of::<32, 2>(weights, lists, sums),
+        _ => sums_of::<16, 1>(weights, lists, sums),
     }
 }
 
-/// `W` targets in `N` registers, of `L` lists at once: a sum waits for its last addition, and meanwhile
-/// the other lists go on.
+/// `W` targets in `N` registers.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn of<const W: usize, const N: usize, const L: usize>(
+fn sums_of<const W: usize, const N: usize>(weights: &[Line], lists: Lists<'_>, sums: &mut [f32]) {
+    let weights = weights.as_chunks::<N>().0;
+    for (i, sums) in sums.as_chunks_mut::<W>().0.iter_mut().enumerate() {
+        let mut total = [_mm512_setzero_ps(); N];
+        for (source, x) in lists.list(i) {
+            let (row, x) = (&weights[source], _mm512_set1_ps(x));
+            for (k, total) in total.iter_mut().enumerate() {
+                // Two roundings: a fused product would be another sum.
+                *total = _mm512_add_ps(*total, _mm512_mul_ps(load(&row[k].0), x));
+            }
+        }
+        store(total, sums);
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn spikes(block: &Block, maps: Maps<'_>, tile: Tile, sums: &mut [f32]) {
+    match block.width {
+        64 => spikes_of::<64, 4>(&block.weights, maps, tile, sums),
+        32 => spikes_of::<32, 2>(&block.weights, maps, tile, sums),
+        _ => spikes_of::<16, 1>(&block.weights, maps, tile, sums),
+    }
+}
+
+/// `W` targets in `N` registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn spikes_of<const W: usize, const N: usize>(
     weights: &[Line],
-    lists: Lists<'_>,
+    maps: Maps<'_>,
+    tile: Tile,
     sums: &mut [f32],
 ) {
-    let (weights, sums) = (weights.as_chunks::<N>().0, sums.as_chunks_mut::<W>().0);
-    for (first, sums) in (0..).step_by(L).zip(sums.chunks_mut(L)) {
-        let mut totals = [[_mm512_setzero_ps(); N]; L];
-        let mut done = 0;
-        if sums.len() == L && lists.values.is_empty() {
-            let indices: [&[u32]; L] = std::array::from_fn(|l| lists.list(first + l).0);
-            done = indices.iter().map(|i| i.len()).min().unwrap_or(0);
-            let indices = indices.map(|i| &i[..done]);
-            for e in 0..done {
-                for (indices, total) in indices.iter().zip(&mut totals) {
-                    if let Some(&later) = indices.get(e + AHEAD / L) {
-                        fetch::<N>(weights, later as usize);
-                    }
-                    let row = &weights[indices[e] as usize];
-                    for (k, total) in total.iter_mut().enumerate() {
-                        *total = _mm512_add_ps(*total, load(row, k));
-                    }
+    let weights = weights.as_chunks::<N>().0;
+    let mut ahead = weights.get(tile.words.end * maps.each..).unwrap_or_default().iter();
+    let each_ahead = tile.ahead.div_ceil(maps.count().max(1));
+    let sums = sums.as_chunks_mut::<W>().0;
+    for (words, sums) in maps.words.chunks_exact(maps.stride).zip(sums) {
+        for row in ahead.by_ref().take(each_ahead) {
+            row.iter().for_each(|line| _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast()));
+        }
+        let mut total = [_mm512_setzero_ps(); N];
+        if tile.words.start > 0 {
+            for (total, sums) in total.iter_mut().zip(sums.as_chunks::<16>().0) {
+                *total = load(sums);
+            }
+        }
+        let first = tile.words.start;
+        for (w, &word) in words[tile.words.clone()].iter().enumerate() {
+            let Some(rows) = weights.get((first + w) * maps.each..).and_then(<[_]>::first_chunk)
+            else {
+                continue;
+            };
+            let rows: &[[Line; N]; SPARE] = rows;
+            let mut bits = word;
+            while bits != 0 {
+                let row = &rows[bits.trailing_zeros() as usize % SPARE];
+                for (total, line) in total.iter_mut().zip(row) {
+                    *total = _mm512_add_ps(*total, load(&line.0));
                 }
+                bits &= bits - 1;
             }
         }
-        for (l, (sums, total)) in sums.iter_mut().zip(totals).enumerate() {
-            let (indices, values) = lists.list(first + l);
-            let total = rest::<N>(weights, &indices[done..], values, total);
-            for (k, total) in total.into_iter().enumerate() {
-                let to = &mut sums[k * 16..][..16];
-                // SAFETY: there are 16 floats at `to`.
-                unsafe { _mm512_storeu_ps(to.as_mut_ptr(), total) };
-            }
-        }
-    }
-}
-
-/// Adds one list to its totals.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn rest<const N: usize>(
-    weights: &[[Line; N]],
-    indices: &[u32],
-    values: &[f32],
-    mut total: [__m512; N],
-) -> [__m512; N] {
-    if values.is_empty() {
-        for (e, &index) in indices.iter().enumerate() {
-            if let Some(&later) = indices.get(e + AHEAD) {
-                fetch::<N>(weights, later as usize);
-            }
-            let row = &weights[index as usize];
-            for (k, total) in total.iter_mut().enumerate() {
-                *total = _mm512_add_ps(*total, load(row, k));
-            }
-        }
-        return total;
-    }
-    for (&index, &x) in indices.iter().zip(values) {
-        let (row, x) = (&weights[index as usize], _mm512_set1_ps(x));
-        for (k, total) in total.iter_mut().enumerate() {
-            // Two roundings: a fused product would be another sum.
-            *total = _mm512_add_ps(*total, _mm512_mul_ps(load(row, k), x));
-        }
-    }
-    total
-}
-
-/// Asks for a row that is needed soon: rows lie too far apart for the processor to guess.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn fetch<const N: usize>(weights: &[[Line; N]], row: usize) {
-    let row = weights.as_ptr().wrapping_add(row).cast::<Line>();
-    for k in 0..N {
-        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(k).cast());
+        store(total, sums);
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load<const N: usize>(row: &[Line; N], k: usize) -> __m512 {
-    let from = &row[k].0;
+fn load(from: &[f32; 16]) -> __m512 {
     // SAFETY: there are 16 floats at `from`.
     unsafe { _mm512_loadu_ps(from.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store<const N: usize>(from: [__m512; N], to: &mut [f32]) {
+    for (from, to) in from.into_iter().zip(to.as_chunks_mut::<16>().0) {
+        // SAFETY: there are 16 floats at `to`.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), from) };
+    }
 }
 
 /// As [`super::nonzero`]; `indices` is as long as `values` rounded up to a whole 16.

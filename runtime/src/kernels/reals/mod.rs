@@ -7,6 +7,7 @@
 //! all terms are 0, its sign. So results are *equal* (`==`) to those of the scalar interpreter on every
 //! instruction set, and no spike differs.
 
+pub mod bits;
 pub mod neurons;
 
 #[cfg(target_arch = "x86_64")]
@@ -19,8 +20,15 @@ use super::{Isa, Kernels, multiversion};
 /// Most targets that are summed at once.
 pub const WIDEST: usize = 64;
 
-/// Sources beyond which blocks are narrower, so that one stays in a second-level cache of 1 MiB.
-const MANY: usize = 3072;
+/// Sources whose weights are read from a second-level cache of 1 MiB all at once.
+pub const NEAR: usize = 1280;
+
+/// Sources of a tile: where they are more, each tile is added to all sums before the next. What a tile
+/// takes is small enough that the next one can be on its way meanwhile.
+const TILE: usize = 256;
+
+/// Sums from which on nearly every weight of a tile is needed, so that all of the next are asked for.
+const MANY: usize = 32;
 
 /// The weights of a projection, packed by source: what one spike adds to many targets lies together.
 #[derive(Clone, Debug)]
@@ -34,8 +42,12 @@ pub struct Block {
     first: usize,
     targets: usize,
     width: usize,
+    /// A row for each source, and [`SPARE`] of zeros.
     weights: Vec<Line>,
 }
+
+/// Rows behind the last, so that a word of bits has a row for each bit.
+const SPARE: usize = u64::BITS as usize;
 
 /// Weights of one source onto 16 targets, one line of a cache: what lies across two lines is loaded twice.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,12 +58,11 @@ impl Rows {
     /// Packs `weight(target, source)`.
     pub fn new(sources: usize, targets: usize, weight: impl Fn(usize, usize) -> f32) -> Rows {
         let (mut blocks, mut first) = (Vec::new(), 0);
-        let widths = if sources > MANY { &[32, 16][..] } else { &[WIDEST, 32, 16] };
         while first < targets {
             let left = targets - first;
-            let width = widths.iter().copied().find(|w| *w <= left).unwrap_or(16);
-            let mut weights = vec![Line::default(); sources * width / 16];
-            for (source, row) in weights.chunks_exact_mut(width / 16).enumerate() {
+            let width = [WIDEST, 32].into_iter().find(|w| *w <= left).unwrap_or(16);
+            let mut weights = vec![Line::default(); (sources + SPARE) * width / 16];
+            for (source, row) in weights.chunks_exact_mut(width / 16).take(sources).enumerate() {
                 let row = row.iter_mut().flat_map(|line| &mut line.0);
                 for (i, w) in row.enumerate().take(left) {
                     *w = weight(first + i, source);
@@ -61,6 +72,11 @@ impl Rows {
             first += width;
         }
         Rows { blocks }
+    }
+
+    /// Number of targets.
+    pub fn targets(&self) -> usize {
+        self.blocks.iter().map(|block| block.targets).sum()
     }
 
     /// Blocks of targets.
@@ -99,7 +115,35 @@ impl Block {
             // SAFETY: an `Isa` of AVX2 exists only where the processor has it.
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 => unsafe { avx2::sums(&self.weights, self.width, lists, sums) },
-            _ => portable(&self.weights, self.width, lists, sums),
+            _ => portable_sums(&self.weights, self.width, lists, sums),
+        }
+    }
+
+    /// `sums[i * width + k] = sum over the sources s whose bit is set in map i, in their order, of weight(first + k, s)`.
+    ///
+    /// Bits of no source add nothing.
+    ///
+    /// # Panics
+    /// When `sums` is too short.
+    pub fn spikes(&self, isa: Isa, maps: Maps<'_>, sums: &mut [f32]) {
+        let needed = maps.count() * self.width;
+        let sums = &mut sums[..needed];
+        let near = maps.stride * maps.each <= NEAR;
+        let tile = if near { maps.stride } else { (TILE / maps.each).max(1) };
+        for from in (0..maps.stride).step_by(tile) {
+            let tile = Tile {
+                words: from..(from + tile).min(maps.stride),
+                ahead: if !near && maps.count() >= MANY { tile * maps.each } else { 0 },
+            };
+            match isa.kernels() {
+                // SAFETY: an `Isa` of AVX-512 exists only where the processor has it.
+                #[cfg(target_arch = "x86_64")]
+                Kernels::Avx512 => unsafe { avx512::spikes(self, maps, tile, sums) },
+                // SAFETY: an `Isa` of AVX2 exists only where the processor has it.
+                #[cfg(target_arch = "x86_64")]
+                Kernels::Avx2 => unsafe { avx2::spikes(self, maps, tile, sums) },
+                _ => portable_spikes(self, maps, tile, sums),
+            }
         }
     }
 }
@@ -109,7 +153,7 @@ impl Block {
 pub struct Lists<'a> {
     /// Index of each source, in the order of summation.
     pub indices: &'a [u32],
-    /// What each sends; empty where all send 1.
+    /// What each sends.
     pub values: &'a [f32],
     /// Lengths.
     pub counts: &'a [u32],
@@ -119,23 +163,66 @@ pub struct Lists<'a> {
 
 impl<'a> Lists<'a> {
     #[inline(always)]
-    fn list(&self, i: usize) -> (&'a [u32], &'a [f32]) {
-        let (from, count) = (i * self.stride, self.counts[i] as usize);
-        let values = if self.values.is_empty() { &[] } else { &self.values[from..from + count] };
-        (&self.indices[from..from + count], values)
+    fn list(&self, i: usize) -> impl Iterator<Item = (usize, f32)> + use<'a> {
+        let entries = i * self.stride..i * self.stride + self.counts[i] as usize;
+        let values = &self.values[entries.clone()];
+        self.indices[entries].iter().zip(values).map(|(&i, &x)| (i as usize, x))
     }
 }
 
-fn portable(weights: &[Line], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
+/// Which sources spike: bit `b` of word `w` of map `i`, in `words[i * stride + w]`, is source `w * each + b`.
+#[derive(Clone, Copy, Debug)]
+pub struct Maps<'a> {
+    /// `stride` words for each map.
+    pub words: &'a [u64],
+    /// Words of a map.
+    pub stride: usize,
+    /// Sources of a word, at most 64.
+    pub each: usize,
+}
+
+impl Maps<'_> {
+    /// Number of maps.
+    pub fn count(&self) -> usize {
+        self.words.len() / self.stride
+    }
+}
+
+/// Part of the sources.
+#[derive(Clone, Debug)]
+struct Tile {
+    words: std::ops::Range<usize>,
+    /// Rows behind this tile that are asked for meanwhile.
+    ahead: usize,
+}
+
+fn portable_sums(weights: &[Line], width: usize, lists: Lists<'_>, sums: &mut [f32]) {
     for (i, sums) in sums.chunks_exact_mut(width).enumerate() {
         sums.fill(0.0);
-        let (indices, values) = lists.list(i);
-        for (e, &index) in indices.iter().enumerate() {
-            let row = &weights[index as usize * (width / 16)..][..width / 16];
-            let row = row.iter().flat_map(|line| &line.0);
-            match values.get(e) {
-                None => sums.iter_mut().zip(row).for_each(|(s, w)| *s += w),
-                Some(x) => sums.iter_mut().zip(row).for_each(|(s, w)| *s += w * x),
+        for (source, x) in lists.list(i) {
+            let row = weights[source * (width / 16)..][..width / 16].iter();
+            let row = row.flat_map(|line| &line.0);
+            sums.iter_mut().zip(row).for_each(|(s, w)| *s += w * x);
+        }
+    }
+}
+
+fn portable_spikes(block: &Block, maps: Maps<'_>, tile: Tile, sums: &mut [f32]) {
+    let lines = block.width / 16;
+    let maps_and_sums =
+        maps.words.chunks_exact(maps.stride).zip(sums.chunks_exact_mut(block.width));
+    for (words, sums) in maps_and_sums {
+        if tile.words.start == 0 {
+            sums.fill(0.0);
+        }
+        for w in tile.words.clone() {
+            let mut bits = words[w];
+            while bits != 0 {
+                let source = w * maps.each + bits.trailing_zeros() as usize;
+                let row = block.weights.chunks_exact(lines).nth(source).unwrap_or_default();
+                let row = row.iter().flat_map(|line| &line.0);
+                sums.iter_mut().zip(row).for_each(|(s, w)| *s += w);
+                bits &= bits - 1;
             }
         }
     }

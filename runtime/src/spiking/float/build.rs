@@ -4,17 +4,19 @@ use std::collections::HashMap;
 
 use snnc_ir::{Connectivity, Graph, Neuron, Node, NodeId, Projection, SpikingOp, Window};
 
+use super::convolution::{Convolution, SpikeConvolution};
 use super::prepared::{Action, Meetings, Operand, Plan, Step};
 use super::scalar::{met, plane};
 use crate::kernels::Isa;
 use crate::kernels::reals::Rows;
+use crate::kernels::reals::bits::Layout;
 use crate::kernels::reals::neurons::Neurons;
 
 /// Timesteps that are run at once, at most.
 const CHUNK: usize = 32;
 
-/// Entries of the lists of a convolution, unless one timestep needs more.
-const LISTED: usize = 1 << 20;
+/// Words of bits of a convolution, unless one timestep needs more.
+const WORDS: usize = 1 << 16;
 
 /// Entries of the lists of one timestep beyond which a network is left to the scalar interpreter.
 const MOST_LISTED: usize = 1 << 26;
@@ -33,7 +35,6 @@ pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
         outputs: Vec::new(),
         populations: 0,
         lists: [0; 2],
-        valued: false,
     };
     for &id in order {
         let len = graph[id].ty.len();
@@ -49,7 +50,7 @@ pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
             id,
             len,
             history: history.unwrap_or(0),
-            listed: users.iter().any(|&u| sums(graph, u)),
+            listed: false,
             binary: false,
             constant: false,
             operands: operands?,
@@ -61,6 +62,11 @@ pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
             return None;
         }
         action(graph, &mut plan, &mut step)?;
+        let later = |u: &NodeId| places.get(u).is_some_and(|&user| user > plan.steps.len());
+        step.listed = users.iter().any(|u| match graph[*u].as_spiking() {
+            Some(SpikingOp::Projection(p)) => lists(p, step.binary && later(u)),
+            _ => false,
+        });
         let constant = match &step.action {
             Action::Encode { .. } => true,
             Action::Fire { .. } | Action::Decode { .. } => false,
@@ -86,9 +92,17 @@ fn chunk(graph: &Graph, order: &[NodeId], places: &HashMap<NodeId, usize>) -> us
     chunk
 }
 
-/// Whether a node adds up what its sources send one by one.
-fn sums(graph: &Graph, id: NodeId) -> bool {
-    matches!(graph[id].as_spiking(), Some(SpikingOp::Projection(p)) if p.connectivity != Connectivity::OneToOne)
+/// Whether a node reads lists of what its source sends; one whose `spikes` are known to be no more than
+/// that has bits instead, where they fit.
+fn lists(p: &Projection, spikes: bool) -> bool {
+    match &p.connectivity {
+        Connectivity::OneToOne => false,
+        Connectivity::Dense => !spikes,
+        Connectivity::Convolution { window, groups } => {
+            let taps = window.kernel.iter().product();
+            !(spikes && *groups == 1 && Layout::new(1, taps).is_some())
+        }
+    }
 }
 
 fn action(graph: &Graph, plan: &mut Plan, step: &mut Step) -> Option<()> {
@@ -158,8 +172,10 @@ fn projection(
             if weights.len() != sources.checked_mul(targets)? {
                 return None;
             }
-            Some(Action::Dense {
-                rows: Rows::new(sources, targets, |t, s| weights[t * sources + s]),
+            let rows = Rows::new(sources, targets, |t, s| weights[t * sources + s]);
+            Some(match lists(p, binary) {
+                true => Action::Dense { rows },
+                false => Action::DenseSpikes { rows, sources },
             })
         }
         Connectivity::OneToOne => {
@@ -193,12 +209,17 @@ fn projection(
             if each > MOST_LISTED || u32::try_from(longest).is_err() {
                 return None;
             }
-            let lists = (LISTED / each.max(1)).clamp(1, plan.chunk);
-            plan.lists[0] = plan.lists[0].max(lists * each);
-            plan.lists[1] = plan.lists[1].max(lists * meetings.planes[1]);
-            plan.valued |= !binary;
             let rows = Rows::new(longest, outputs, |t, s| weights[t * longest + s]);
-            Some(Action::Convolve { rows, meetings, lists })
+            let layout = Layout::new(inputs, taps).filter(|_| !lists(p, binary));
+            let Some(layout) = layout else {
+                plan.lists[0] = plan.lists[0].max(each);
+                plan.lists[1] = plan.lists[1].max(meetings.planes[1]);
+                return Some(Action::Convolve(Convolution { rows, meetings, channels: inputs }));
+            };
+            let words = layout.stride() * meetings.planes[1];
+            let together = (WORDS / words.max(1)).clamp(1, plan.chunk);
+            let convolution = SpikeConvolution::new(rows, layout, &meetings, together);
+            Some(Action::ConvolveSpikes(convolution))
         }
     }
 }

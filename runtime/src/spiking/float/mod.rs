@@ -1,6 +1,7 @@
 //! Runs networks that spike in single precision, as frameworks train them: f32 throughout.
 
 mod build;
+mod convolution;
 mod prepared;
 mod run;
 mod scalar;

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use snnc_ir::{Graph, NodeId, Readout};
 
 use super::build;
+use super::convolution::{Convolution, SpikeConvolution};
 use super::run::Buffers;
 use super::{FloatObserver, Given};
 use crate::kernels::Isa;
@@ -53,11 +54,13 @@ pub(super) enum Action {
     Dense {
         rows: Rows,
     },
-    Convolve {
+    /// Of sources that send nothing but spikes.
+    DenseSpikes {
         rows: Rows,
-        meetings: Meetings,
-        lists: usize,
+        sources: usize,
     },
+    Convolve(Convolution),
+    ConvolveSpikes(SpikeConvolution),
     /// A convolution whose groups are too small to be summed in rows.
     Scatter {
         weights: Vec<f32>,
@@ -115,9 +118,8 @@ pub(super) struct Plan {
     /// Neurons of each output.
     pub(super) outputs: Vec<usize>,
     pub(super) populations: usize,
-    /// Entries of the lists of a convolution, their number, and whether any has values.
+    /// Entries of the lists of a convolution, and their number.
     pub(super) lists: [usize; 2],
-    pub(super) valued: bool,
 }
 
 /// A network in prepared form, with buffers for as many runs as there were at once.

@@ -2,19 +2,17 @@
 
 use snnc_ir::Readout;
 
+use super::convolution::{Bits, Listed, SUMS};
 use super::prepared::{Action, Meetings, Operand, Plan, Step};
 use super::{FloatObserver, Given};
 use crate::kernels::reals::neurons::{Arriving, Neurons, States};
-use crate::kernels::reals::{Lists, Rows, WIDEST, nonzero, transpose};
-
-/// Places of a map whose sums are transposed together.
-const PLACES: usize = 16;
+use crate::kernels::reals::{Block, Lists, Rows, WIDEST, nonzero};
 
 /// What a node has sent: rows of values, the last timesteps of the chunk before in front.
 #[derive(Debug, Default)]
 struct Sent {
     values: Vec<f32>,
-    /// Of each row the indices of what is not 0, and their values where they are not all 1.
+    /// Of each row the indices of what is not 0, and their values.
     indices: Vec<u32>,
     listed: Vec<f32>,
     counts: Vec<u32>,
@@ -26,7 +24,8 @@ pub(super) struct Buffers {
     sent: Vec<Sent>,
     states: Vec<States>,
     shown: Vec<Vec<f32>>,
-    lists: Sent,
+    listed: Listed,
+    bits: Bits,
     /// Sums of some lists.
     sums: Vec<f32>,
 }
@@ -44,22 +43,30 @@ impl Buffers {
             Sent {
                 values: vec![0.0; rows * step.len],
                 indices: vec![0; listed],
-                listed: vec![0.0; if step.binary { 0 } else { listed }],
+                listed: vec![0.0; listed],
                 counts: vec![0; rows],
             }
         });
         let [entries, lists] = plan.lists;
+        let mut bits = Bits::default();
+        for step in &plan.steps {
+            match &step.action {
+                Action::ConvolveSpikes(convolution) => bits.fit(convolution),
+                Action::DenseSpikes { sources, .. } => bits.fit_dense(*sources, plan.chunk),
+                _ => {}
+            }
+        }
         Buffers {
             sent: sent.collect(),
             states: vec![States::default(); plan.populations],
             shown: plan.outputs.iter().map(|&len| vec![0.0; len]).collect(),
-            lists: Sent {
-                values: Vec::new(),
+            listed: Listed {
                 indices: vec![0; entries],
-                listed: vec![0.0; if plan.valued { entries } else { 0 }],
+                values: vec![0.0; entries],
                 counts: vec![0; lists],
             },
-            sums: vec![0.0; plan.chunk.max(PLACES) * WIDEST],
+            bits,
+            sums: vec![0.0; SUMS.max(plan.chunk * WIDEST)],
         }
     }
 
@@ -80,12 +87,11 @@ struct Chunk<'a> {
 
 /// What a node reads: rows of an operand from one row on, all alike where `constant`.
 #[derive(Clone, Copy)]
-struct Read<'a> {
+pub(super) struct Read<'a> {
     sent: &'a Sent,
     len: usize,
     first: usize,
     constant: bool,
-    binary: bool,
 }
 
 impl<'a> Read<'a> {
@@ -93,24 +99,23 @@ impl<'a> Read<'a> {
         if self.constant { 0 } else { self.first + t }
     }
 
-    fn values(&self, t: usize) -> &'a [f32] {
+    pub(super) fn values(&self, t: usize) -> &'a [f32] {
         &self.sent.values[self.row(t) * self.len..][..self.len]
     }
 
     /// Lists of the rows of `steps` timesteps.
     fn lists(&self, steps: usize) -> Lists<'a> {
         let (row, stride) = (self.row(0), room(self.len));
-        let values = if self.binary { &[] } else { &self.sent.listed[row * stride..] };
         Lists {
             indices: &self.sent.indices[row * stride..],
-            values,
+            values: &self.sent.listed[row * stride..],
             counts: &self.sent.counts[row..row + steps],
             stride,
         }
     }
 
     /// The sources that send something in a timestep, with what they send.
-    fn sources(&self, t: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
+    pub(super) fn sources(&self, t: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
         let (row, values) = (self.row(t), self.values(t));
         let indices = &self.sent.indices[row * room(self.len)..];
         let indices = &indices[..self.sent.counts[row] as usize];
@@ -170,9 +175,7 @@ impl Plan {
             if step.listed {
                 let rows = steps * room..(steps + step.history) * room;
                 indices.copy_within(rows.clone(), 0);
-                if !listed.is_empty() {
-                    listed.copy_within(rows, 0);
-                }
+                listed.copy_within(rows, 0);
             }
         }
     }
@@ -185,7 +188,6 @@ impl Plan {
             // No operand is later than the history that its source keeps.
             first: step.history - o.delay,
             constant: self.stays(step, given),
-            binary: step.binary,
         }
     }
 
@@ -209,11 +211,9 @@ impl Plan {
                 let indices = &mut own.indices[row * room..(row + 1) * room];
                 let count = nonzero(self.isa, values, indices);
                 own.counts[row] = count as u32;
-                if !step.binary {
-                    let listed = &mut own.listed[row * room..][..count];
-                    for (listed, &i) in listed.iter_mut().zip(&*indices) {
-                        *listed = values[i as usize];
-                    }
+                let listed = &mut own.listed[row * room..][..count];
+                for (listed, &i) in listed.iter_mut().zip(&*indices) {
+                    *listed = values[i as usize];
                 }
             }
         }
@@ -221,7 +221,7 @@ impl Plan {
     }
 
     fn act(&self, step: &Step, chunk: Chunk<'_>, buffers: &mut Buffers, out: &mut [f32]) {
-        let Buffers { sent, states, shown, lists, sums } = buffers;
+        let Buffers { sent, states, shown, listed, bits, sums } = buffers;
         let read = |port: usize| self.read(step.operands[port], sent, chunk.given);
         let rows = out.chunks_exact_mut(step.len).enumerate();
         match &step.action {
@@ -232,16 +232,21 @@ impl Plan {
             }
             Action::Silence => out.fill(0.0),
             Action::Dense { rows } => self.dense(rows, read(0), step.len, sums, out),
-            Action::Convolve { rows, meetings, lists: at_once } => {
-                let plane = meetings.planes[1];
-                let convolution = Convolution { plan: self, rows, meetings, read: read(0) };
-                for (i, out) in out.chunks_mut(at_once * step.len).enumerate() {
-                    let steps = out.len() / step.len;
-                    for t in 0..steps {
-                        convolution.list(i * at_once + t, t * plane, lists);
-                    }
-                    convolution.sum(steps, lists, sums, out);
+            Action::DenseSpikes { rows, sources } => {
+                let (steps, read) = (out.len() / step.len, read(0));
+                let maps = bits.dense(self.isa, *sources, (0..steps).map(|t| read.values(t)));
+                for block in rows.blocks() {
+                    block.spikes(self.isa, maps, sums);
+                    place(block, sums, step.len, out);
                 }
+            }
+            Action::Convolve(convolution) => {
+                for (t, row) in rows {
+                    convolution.run(self.isa, read(0), t, listed, sums, row);
+                }
+            }
+            Action::ConvolveSpikes(convolution) => {
+                convolution.run(self.isa, read(0), bits, sums, out);
             }
             Action::Scatter { weights, meetings, inputs, outputs } => {
                 for (t, row) in rows {
@@ -294,11 +299,7 @@ impl Plan {
         let steps = if read.constant { 1 } else { out.len() / targets };
         for block in rows.blocks() {
             block.sums(self.isa, read.lists(steps), sums);
-            let sums = sums[..steps * block.width()].chunks_exact(block.width()).cycle();
-            for (row, sums) in out.chunks_exact_mut(targets).zip(sums) {
-                let own = &mut row[block.first()..][..block.targets()];
-                own.copy_from_slice(&sums[..block.targets()]);
-            }
+            place(block, &sums[..steps * block.width()], targets, out);
         }
     }
 
@@ -328,76 +329,11 @@ impl Plan {
     }
 }
 
-/// A convolution whose every output place has a list of the weights that it adds up.
-struct Convolution<'a> {
-    plan: &'a Plan,
-    rows: &'a Rows,
-    meetings: &'a Meetings,
-    read: Read<'a>,
-}
-
-impl Convolution<'_> {
-    /// Lists what each output place meets at timestep `t`, from list `first` on. Sources come channel by
-    /// channel and row by row, so that every list is in the order of the weights.
-    fn list(&self, t: usize, first: usize, lists: &mut Sent) {
-        let [source, target] = self.meetings.planes;
-        let (taps, stride) = (self.meetings.taps as u32, self.stride());
-        let entries = first * stride..(first + target) * stride;
-        let indices = &mut lists.indices[entries.clone()];
-        let listed = if self.read.binary { &mut [] } else { &mut lists.listed[entries] };
-        // Where the next entry of each list goes.
-        let ends = &mut lists.counts[first..first + target];
-        for (end, at) in ends.iter_mut().zip((0..).step_by(stride)) {
-            *end = at;
-        }
-        let (mut channel, mut start) = (0, 0);
-        for (i, x) in self.read.sources(t) {
-            while i - start >= source {
-                start += source;
-                channel += taps;
-            }
-            for &(tap, place) in self.meetings.of(i - start) {
-                let end = &mut ends[place as usize];
-                indices[*end as usize] = channel + tap;
-                if let Some(listed) = listed.get_mut(*end as usize) {
-                    *listed = x;
-                }
-                *end += 1;
-            }
-        }
-        for (end, at) in ends.iter_mut().zip((0..).step_by(stride)) {
-            *end -= at;
-        }
-    }
-
-    fn stride(&self) -> usize {
-        self.read.len / self.meetings.planes[0] * self.meetings.taps
-    }
-
-    /// Sums the lists of so many timesteps, one block of weights after the other.
-    fn sum(&self, steps: usize, lists: &Sent, sums: &mut [f32], out: &mut [f32]) {
-        let (plane, stride) = (self.meetings.planes[1], self.stride());
-        let len = out.len() / steps;
-        for block in self.rows.blocks() {
-            for (t, out) in out.chunks_exact_mut(len).enumerate() {
-                for first in (0..plane).step_by(PLACES) {
-                    let count = PLACES.min(plane - first);
-                    let from = t * plane + first;
-                    let values: &[f32] =
-                        if self.read.binary { &[] } else { &lists.listed[from * stride..] };
-                    let some = Lists {
-                        indices: &lists.indices[from * stride..],
-                        values,
-                        counts: &lists.counts[from..from + count],
-                        stride,
-                    };
-                    block.sums(self.plan.isa, some, sums);
-                    let out = &mut out[block.first() * plane + first..];
-                    let (width, sums) = (block.width(), &sums[..count * block.width()]);
-                    transpose(self.plan.isa, sums, width, block.targets(), plane, out);
-                }
-            }
-        }
+/// Copies the sums of a block to their places, those of one timestep to all where they are of one only.
+fn place(block: &Block, sums: &[f32], targets: usize, out: &mut [f32]) {
+    let sums = sums.chunks_exact(block.width()).cycle();
+    for (row, sums) in out.chunks_exact_mut(targets).zip(sums) {
+        row[block.first()..][..block.targets()].copy_from_slice(&sums[..block.targets()]);
     }
 }
 
