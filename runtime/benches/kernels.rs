@@ -9,7 +9,7 @@ use snnc_runtime::kernels::events::{Layout, Spikes, Sums};
 use snnc_runtime::kernels::neurons::{Binary, Input, Sent, fire};
 use snnc_runtime::kernels::product::Product;
 use snnc_runtime::kernels::reals::neurons::{Arriving, Neurons, States};
-use snnc_runtime::kernels::reals::{Lists, Rows, nonzero};
+use snnc_runtime::kernels::reals::{Lists, Maps, Rows, nonzero};
 use snnc_runtime::kernels::{Isa, Kernels, elements};
 
 fn main() {
@@ -84,10 +84,33 @@ fn sums_of_rows(bencher: Bencher, (kernels, size): (Kernels, (usize, usize, usiz
     let indices: Vec<u32> =
         (0..lists * each).map(|i| ((i % each * 100 / share + i / each) % sources) as u32).collect();
     let counts = vec![each as u32; lists];
-    let lists = Lists { indices: &indices, values: &[], counts: &counts, stride: each };
+    let values = vec![1.0; indices.len()];
+    let lists = Lists { indices: &indices, values: &values, counts: &counts, stride: each };
     let mut sums = vec![0.0; counts.len() * 64];
     bencher.counter(ItemsCount::new(counts.len() * each * targets)).bench_local(|| {
         rows.blocks().iter().for_each(|block| block.sums(isa, lists, &mut sums));
+    });
+}
+
+#[divan::bench(args = isas().into_iter().flat_map(|k| SUMS.map(|s| (k, s))))]
+fn sums_of_spikes(bencher: Bencher, (kernels, size): (Kernels, (usize, usize, usize, usize))) {
+    let Some(isa) = Isa::of(kernels) else { return };
+    let (sources, targets, maps, share) = size;
+    let rows = Rows::new(sources, targets, |t, s| (t * 31 + s * 7) as f32);
+    let stride = sources.div_ceil(64);
+    let mut words = vec![0; maps * stride];
+    let mut spikes = 0;
+    for i in 0..maps * sources {
+        let (map, source) = (i / sources, i % sources);
+        if i * 7919 % 101 < share {
+            words[map * stride + source / 64] |= 1 << (source % 64);
+            spikes += 1;
+        }
+    }
+    let mut sums = vec![0.0; maps * 64];
+    bencher.counter(ItemsCount::new(spikes * targets)).bench_local(|| {
+        let maps = Maps { words: &words, stride, each: 64 };
+        rows.blocks().iter().for_each(|block| block.spikes(isa, maps, &mut sums));
     });
 }
 

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::events::{Layout, Spikes, Sums};
 use super::neurons::{Line, WideLine, fit, fit_below, fit_wide};
 use super::product::Product;
-use super::reals::{Lists, Rows, nonzero};
+use super::reals::bits::{self, bits, gather, spread};
+use super::reals::{Lists, Maps, Rows, largest_of_four, nonzero, transpose};
 use super::{Isa, Kernels, elements};
 
 fn every() -> impl Iterator<Item = Isa> {
@@ -231,7 +232,6 @@ proptest! {
         (sources, targets) in (1usize..60, 1usize..150),
         lists in prop::collection::vec(prop::collection::vec(any::<u16>(), 0..40), 0..9),
         weights in prop::collection::vec(-1.0f32..1.0, 977),
-        valued: bool,
     ) {
         let weight = |t: usize, s: usize| weights[(t * 31 + s * 7) % 977];
         let rows = Rows::new(sources, targets, weight);
@@ -240,11 +240,10 @@ proptest! {
         for (i, list) in lists.iter().enumerate() {
             for (k, &entry) in list.iter().enumerate() {
                 indices[i * 40 + k] = u32::from(entry) % sources as u32;
-                values[i * 40 + k] = if valued { weights[usize::from(entry) % 977] } else { 1.0 };
+                values[i * 40 + k] = weights[usize::from(entry) % 977];
             }
         }
-        let given: &[f32] = if valued { &values } else { &[] };
-        let given = Lists { indices: &indices, values: given, counts: &counts, stride: 40 };
+        let given = Lists { indices: &indices, values: &values, counts: &counts, stride: 40 };
         for isa in every() {
             for block in rows.blocks() {
                 let mut sums = vec![9.0; lists.len() * block.width()];
@@ -264,8 +263,73 @@ proptest! {
     }
 
     #[test]
+    fn weights_of_spikes_are_summed_in_order(
+        // Beyond 1280 sources tile by tile, and many maps ask for the next tile meanwhile.
+        (sources, targets, each) in (prop_oneof![1usize..200, 1200usize..1900], 1usize..100, 1usize..=64),
+        maps in prop_oneof![0usize..5, 30usize..40],
+        weights in prop::collection::vec(-1.0f32..1.0, 977),
+        share in 0usize..5,
+    ) {
+        let weight = |t: usize, s: usize| weights[(t * 31 + s * 7) % 977];
+        let spikes = |map: usize, s: usize| (map * 31 + s * s * 7) % 5 < share;
+        let rows = Rows::new(sources, targets, weight);
+        let stride = sources.div_ceil(each) + 1;
+        let mut words = vec![0u64; maps * stride];
+        for (map, words) in words.chunks_exact_mut(stride).enumerate() {
+            for s in (0..sources).filter(|&s| spikes(map, s)) {
+                words[s / each] |= 1 << (s % each);
+            }
+        }
+        let given = Maps { words: &words, stride, each };
+        for isa in every() {
+            for block in rows.blocks() {
+                let mut sums = vec![9.0; maps * block.width()];
+                block.spikes(isa, given, &mut sums);
+                for map in 0..maps {
+                    for t in 0..block.targets() {
+                        let firing = (0..sources).filter(|&s| spikes(map, s));
+                        let sum = firing.fold(0.0f32, |sum, s| sum + weight(block.first() + t, s));
+                        prop_assert_eq!(sums[map * block.width() + t].to_bits(), sum.to_bits());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_are_gathered_in_the_order_of_sources(
+        (channels, plane, taps, targets) in (1usize..90, 1usize..40, 1usize..=64, 0usize..20),
+        seed: u32,
+    ) {
+        let roll = |i: usize| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13;
+        let values: Vec<f32> =
+            (0..channels * plane).map(|i| if roll(i).is_multiple_of(4) { 1.0 } else { -0.0 }).collect();
+        let cells: Vec<u32> =
+            (0..targets * taps).map(|i| roll(i) % (plane as u32 + 1)).collect();
+        let layout = bits::Layout::new(channels, taps).unwrap();
+        for isa in every() {
+            let mut spread_out = vec![u64::MAX; (plane + 1) * layout.stride()];
+            let mut maps = vec![u64::MAX; targets * layout.stride()];
+            spread(isa, layout, &values, plane, &mut vec![7; plane], &mut spread_out);
+            gather(isa, layout, &spread_out, &cells, &mut maps);
+            let maps = layout.maps(&maps);
+            prop_assert_eq!(maps.count(), targets);
+            for target in 0..targets {
+                let mut expected = vec![0u64; maps.stride];
+                for source in 0..channels * taps {
+                    let cell = cells[target * taps + source % taps] as usize;
+                    if cell < plane && values[source / taps * plane + cell] != 0.0 {
+                        expected[source / maps.each] |= 1 << (source % maps.each);
+                    }
+                }
+                prop_assert_eq!(&maps.words[target * maps.stride..][..maps.stride], &expected);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_zero_is_listed(
-        values in prop::collection::vec(prop_oneof![Just(0.0f32), Just(-0.0), Just(1.0), Just(-3.0), Just(f32::NAN)], 0..100),
+        values in prop::collection::vec(prop_oneof![Just(0.0f32), Just(-0.0), Just(1.0), Just(-3.0), Just(f32::NAN)], 0..200),
     ) {
         let expected: Vec<u32> =
             (0..).zip(&values).filter(|(_, x)| **x != 0.0).map(|(i, _)| i).collect();
@@ -273,6 +337,47 @@ proptest! {
             let mut indices = vec![0; values.len().next_multiple_of(16)];
             let count = nonzero(isa, &values, &mut indices);
             prop_assert_eq!(&indices[..count], &expected);
+            let mut words = vec![u64::MAX; values.len().div_ceil(64)];
+            bits(isa, &values, &mut words);
+            let set = |i: &u32| words[*i as usize / 64] >> (i % 64) & 1 == 1;
+            let set: Vec<u32> = (0..words.len() as u32 * 64).filter(set).collect();
+            prop_assert_eq!(&set, &expected);
+        }
+    }
+
+    #[test]
+    fn rows_become_columns(
+        (count, width, columns, spare) in (1usize..20, prop_oneof![Just(16usize), Just(64), 1usize..70], 0usize..70, 0usize..5),
+    ) {
+        let columns = columns.min(width);
+        let rows: Vec<f32> = (0..count * width).map(|i| i as f32).collect();
+        let stride = count + spare;
+        for isa in every() {
+            let mut out = vec![-1.0; columns * stride];
+            transpose(isa, &rows, width, columns, stride, &mut out);
+            for (i, &x) in out.iter().enumerate() {
+                let (column, row) = (i / stride, i % stride);
+                let expected = if row < count { rows[row * width + column] } else { -1.0 };
+                prop_assert_eq!(x, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_of_four_is_kept(
+        (rows, width) in (0usize..6, 1usize..40),
+        values in prop::collection::vec(prop_oneof![-1.0f32..1.0, Just(f32::NAN)], 101),
+    ) {
+        let x: Vec<f32> = (0..rows * width * 4).map(|i| values[i % 101]).collect();
+        for isa in every() {
+            let mut out = vec![9.0; rows * width];
+            largest_of_four(isa, &x, width, &mut out);
+            for (i, &out) in out.iter().enumerate() {
+                let (row, column) = (i / width, i % width);
+                let cell = |y: usize, z: usize| x[(row * 2 + y) * 2 * width + column * 2 + z];
+                let largest = cell(0, 0).max(cell(0, 1)).max(cell(1, 0)).max(cell(1, 1));
+                prop_assert!(out == largest || (out.is_nan() && largest.is_nan()));
+            }
         }
     }
 }

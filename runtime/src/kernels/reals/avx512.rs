@@ -99,6 +99,54 @@ fn store<const N: usize>(from: [__m512; N], to: &mut [f32]) {
     }
 }
 
+/// As [`super::transpose`] of 16 rows, whose `width` is a multiple of 16.
+#[target_feature(enable = "avx512f")]
+pub(super) fn transpose(
+    rows: &[f32],
+    width: usize,
+    columns: usize,
+    stride: usize,
+    out: &mut [f32],
+) {
+    for first in (0..columns).step_by(16) {
+        let mut square = [_mm512_setzero_ps(); 16];
+        for (line, row) in square.iter_mut().zip(rows.chunks_exact(width)) {
+            if let Some(row) = row[first..].first_chunk() {
+                *line = load(row);
+            }
+        }
+        turn(&mut square);
+        for (column, line) in (first..columns).zip(square) {
+            store([line], &mut out[column * stride..][..16]);
+        }
+    }
+}
+
+/// Transposes a square: lines and lanes whose numbers differ in one bit swap a half, bit by bit.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turn(square: &mut [__m512; 16]) {
+    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for bit in [1, 2, 4, 8] {
+        let wide = _mm512_set1_epi32(bit as i32);
+        let upper = _mm512_test_epi32_mask(lanes, wide);
+        let other = _mm512_set1_epi32(16);
+        // Lane `l` of the second line is index `16 + l`.
+        let moved = _mm512_add_epi32(_mm512_sub_epi32(lanes, wide), other);
+        let low = _mm512_mask_mov_epi32(lanes, upper, moved);
+        let high = _mm512_mask_mov_epi32(
+            _mm512_add_epi32(lanes, wide),
+            upper,
+            _mm512_add_epi32(lanes, other),
+        );
+        for i in (0..16).filter(|i| i & bit == 0) {
+            let (a, b) = (square[i], square[i | bit]);
+            square[i] = _mm512_permutex2var_ps(a, low, b);
+            square[i | bit] = _mm512_permutex2var_ps(a, high, b);
+        }
+    }
+}
+
 /// As [`super::nonzero`]; `indices` is as long as `values` rounded up to a whole 16.
 #[target_feature(enable = "avx512f,popcnt")]
 pub(super) fn nonzero(values: &[f32], indices: &mut [u32]) -> usize {

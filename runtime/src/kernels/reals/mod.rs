@@ -251,15 +251,48 @@ pub fn nonzero(isa: Isa, values: &[f32], indices: &mut [u32]) -> usize {
     }
 }
 
+/// Turns `[row][column]` of rows `width` long into `[column][row]` of columns `stride` apart: of the first
+/// `columns` columns, as many rows as there are in `rows`.
+///
+/// # Panics
+/// When `out` is too short.
+pub fn transpose(
+    isa: Isa,
+    rows: &[f32],
+    width: usize,
+    columns: usize,
+    stride: usize,
+    out: &mut [f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if isa.kernels() == Kernels::Avx512 && rows.len() == 16 * width && width.is_multiple_of(16) {
+        // SAFETY: an `Isa` of AVX-512 exists only where the processor has it.
+        return unsafe { avx512::transpose(rows, width, columns, stride, out) };
+    }
+    transpose_any(isa, rows, width, columns, stride, out);
+}
+
 multiversion! {
-    /// Turns `[row][column]` of rows `width` long into `[column][row]` of columns `stride` apart: of the
-    /// first `columns` columns, as many rows as there are in `rows`.
-    pub fn transpose(rows: &[f32], width: usize, columns: usize, stride: usize, out: &mut [f32]) {
+    /// As [`transpose`].
+    pub fn transpose_any(rows: &[f32], width: usize, columns: usize, stride: usize, out: &mut [f32]) {
         let count = rows.len() / width;
         for column in 0..columns {
             let out = &mut out[column * stride..][..count];
             for (out, row) in out.iter_mut().zip(rows.chunks_exact(width)) {
                 *out = row[column];
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// The largest of each two by two values of rows `2 * width` long, to rows `width` long.
+    pub fn largest_of_four(x: &[f32], width: usize, out: &mut [f32]) {
+        for (x, out) in x.chunks_exact(4 * width).zip(out.chunks_exact_mut(width)) {
+            let (above, below) = x.split_at(2 * width);
+            let cells = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
+            for (out, ([a, b], [c, d])) in out.iter_mut().zip(cells) {
+                *out = a.max(*b).max(*c).max(*d);
             }
         }
     }

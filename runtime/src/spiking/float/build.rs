@@ -132,8 +132,12 @@ fn action(graph: &Graph, plan: &mut Plan, step: &mut Step) -> Option<()> {
         }
         SpikingOp::MaxPool { window } => {
             step.binary = step.operands.first().is_some_and(binary);
-            let (cells, width) = pool(window, &operand(0)?.ty.shape, &node.ty.shape)?;
-            Action::Pool { cells, width }
+            let from = &operand(0)?.ty.shape;
+            let (cells, width) = pool(window, from, &node.ty.shape)?;
+            match fours(window, from) {
+                Some(width) => Action::PoolFours { width },
+                None => Action::Pool { cells, width },
+            }
         }
         SpikingOp::RunningMaxPool { .. } => return None,
         SpikingOp::Concatenate { axis } => {
@@ -270,6 +274,14 @@ fn pool(window: &Window, from: &[usize], to: &[usize]) -> Option<(Vec<u32>, usiz
     }
     let inside = |&c: &u32| (c as usize) < from.iter().product::<usize>();
     cells.iter().all(inside).then_some((cells, width))
+}
+
+/// Windows in a row, where they are two by two in steps of two and cover the map.
+fn fours(window: &Window, from: &[usize]) -> Option<usize> {
+    let [_, height, width] = from else { return None };
+    let even = height.is_multiple_of(2) && width.is_multiple_of(2);
+    let fours = Window { strides: vec![2, 2], ..Window::plain(&[2, 2]) };
+    (even && *window == fours).then_some(width / 2)
 }
 
 /// What is copied from where, in order of what is written.

@@ -85,6 +85,10 @@ pub(super) enum Action {
     Concatenate {
         runs: Vec<(usize, usize, usize)>,
     },
+    /// Windows of two by two in steps of two, rows of so many windows.
+    PoolFours {
+        width: usize,
+    },
     Decode {
         readout: Readout,
         output: usize,

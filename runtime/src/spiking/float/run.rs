@@ -6,7 +6,7 @@ use super::convolution::{Bits, Listed, SUMS};
 use super::prepared::{Action, Meetings, Operand, Plan, Step};
 use super::{FloatObserver, Given};
 use crate::kernels::reals::neurons::{Arriving, Neurons, States};
-use crate::kernels::reals::{Block, Lists, Rows, WIDEST, nonzero};
+use crate::kernels::reals::{Block, Lists, Rows, WIDEST, largest_of_four, nonzero};
 
 /// What a node has sent: rows of values, the last timesteps of the chunk before in front.
 #[derive(Debug, Default)]
@@ -266,6 +266,11 @@ impl Plan {
             Action::Pool { cells, width } => {
                 for (t, row) in rows {
                     pool(cells, *width, read(0).values(t), row);
+                }
+            }
+            Action::PoolFours { width } => {
+                for (t, row) in rows {
+                    largest_of_four(self.isa, read(0).values(t), *width, row);
                 }
             }
             Action::Concatenate { runs } => {
