@@ -408,8 +408,56 @@ fn compare_graph(graph: &Graph, inputs: usize, seed: u64) -> Result<bool, TestCa
             }
             prop_assert_eq!(slow, quick, "{:?}", kernels);
         }
+        compare_batch(&twin, &fast, inputs, &wanted, seed)?;
     }
     Ok(prepared)
+}
+
+/// Batches, each sample of them as if it were alone.
+fn compare_batch(
+    twin: &Network,
+    fast: &Network,
+    inputs: usize,
+    wanted: &[NodeId],
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let mut dice = Dice(seed ^ 99);
+    // More than a group now and then, and fewer after more.
+    let most = if dice.one_in(16) { fast.batch() as i64 + 2 } else { 6 };
+    for count in [1, dice.range(2, most), 2] {
+        let samples: Vec<[Sample; 1]> = (0..count)
+            .map(|_| {
+                let (low, high) = if dice.one_in(4) { (0, 300) } else { (-5000, 9000) };
+                [Sample::Real((0..inputs).map(|_| dice.range(low, high) as f32 / 1000.0).collect())]
+            })
+            .collect();
+        let all: Vec<&[Sample]> = samples.iter().map(<[Sample; 1]>::as_slice).collect();
+        let mut found = HashMap::new();
+        let outcomes = fast.run_batch(&all, wanted, &mut |sample, id, shown| {
+            for t in 0..shown.timesteps() {
+                let mut payloads = vec![7];
+                shown.payloads(t, &mut payloads);
+                if let (1, Some(squares)) = (shown.timesteps(), shown.squares()) {
+                    assert_eq!(squares as i64, payloads.iter().map(|p| p * p).sum::<i64>());
+                }
+                found.insert((sample, id, t), payloads);
+            }
+        });
+        let outcomes = outcomes.unwrap();
+        prop_assert_eq!(outcomes.len(), samples.len());
+        for (i, (sample, outcome)) in samples.iter().zip(outcomes).enumerate() {
+            let mut shown = 0;
+            let expected = twin.run_with(sample, &mut |id, t, v| {
+                if wanted.contains(&id) {
+                    shown += 1;
+                    assert_eq!(found.get(&(i, id, t)).map(Vec::as_slice), Some(v));
+                }
+            });
+            prop_assert_eq!(expected.unwrap(), outcome);
+            prop_assert_eq!(shown, found.keys().filter(|(sample, _, _)| *sample == i).count());
+        }
+    }
+    Ok(())
 }
 
 #[test]

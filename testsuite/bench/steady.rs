@@ -16,7 +16,7 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// A network on integers or in single precision, with its samples.
 enum Contestant {
-    Integer(Network, Vec<Sample>),
+    Integer(Network, Vec<[Sample; 1]>),
     Real(FloatNetwork, Vec<Vec<f32>>),
 }
 
@@ -29,7 +29,7 @@ impl Contestant {
         } else {
             let network = Network::new(graph)?;
             let prepared = network.is_prepared();
-            let samples = samples.into_iter().map(Sample::Real).collect();
+            let samples = samples.into_iter().map(|x| [Sample::Real(x)]).collect();
             (Contestant::Integer(network, samples), prepared)
         };
         match prepared {
@@ -45,11 +45,23 @@ impl Contestant {
         }
     }
 
+    /// Runs so many samples from sample `from` on.
+    fn run_batch(&self, from: usize, count: usize) -> Result<(), RunError> {
+        match self {
+            Contestant::Integer(network, samples) => {
+                let own = |i: usize| samples[i % samples.len()].as_slice();
+                let all: Vec<&[Sample]> = (from..from + count).map(own).collect();
+                network.run_batch(&all, &[], &mut |_, _, _| {}).map(drop)
+            }
+            Contestant::Real(..) => (from..from + count).try_for_each(|i| self.run(i).map(drop)),
+        }
+    }
+
     /// Runs sample `i` and returns the scores of the first output.
     fn run(&self, i: usize) -> Result<Vec<f32>, RunError> {
         match self {
             Contestant::Integer(network, samples) => {
-                let outcome = network.run(std::slice::from_ref(&samples[i % samples.len()]))?;
+                let outcome = network.run(&samples[i % samples.len()])?;
                 Ok(outcome.outputs.into_iter().next().map(|o| o.scores).unwrap_or_default())
             }
             Contestant::Real(network, samples) => {
@@ -118,11 +130,9 @@ fn results(contestant: &Contestant, path: &str) -> Result<(), Fault> {
 
 /// Runs batches for so many seconds.
 fn time(contestant: &Contestant, batch: usize, threads: usize, seconds: f64) -> Result<(), Fault> {
-    let share = |from: usize, first: usize| -> Result<(), RunError> {
-        for i in (first..batch).step_by(threads) {
-            contestant.run(from + i)?;
-        }
-        Ok(())
+    let share = |from: usize, thread: usize| {
+        let [first, last] = [thread, thread + 1].map(|i| batch * i / threads.max(1));
+        contestant.run_batch(from + first, last - first)
     };
     let call = |from: usize| -> Result<(), Fault> {
         if threads == 1 {

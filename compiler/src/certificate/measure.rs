@@ -153,6 +153,12 @@ impl Comparison {
         Measured { activations, signal, ..Measured::default() }
     }
 
+    /// As [`Comparison::equal`] of payloads of which the sum of their squares is known.
+    pub fn equal_squares(&self, squares: u64) -> Measured {
+        let (activations, signal) = (self.neurons as u64, squares as f64);
+        Measured { activations, signal, ..Measured::default() }
+    }
+
     /// Compares where both sides have the same unit, so that everything is an integer.
     fn in_units(&self, codes: &[i64], payloads: &[i64]) -> Measured {
         let (mut total, mut signal, mut noise) = (0u64, 0i64, 0.0);

@@ -1,9 +1,10 @@
 //! The quantised network beside the emitted one.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use snnc_ir::{Graph, NodeId};
-use snnc_runtime::spiking::{Network, Sample};
+use snnc_runtime::spiking::{Network, Sample, Shown};
 use snnc_runtime::tensor::{Program, Value};
 
 use super::run_fault;
@@ -16,6 +17,27 @@ use crate::passes::graded::{self, Conversion};
 pub(super) struct Reference {
     pub comparisons: Vec<Comparison>,
     way: Way,
+}
+
+/// What the emitted populations sent in one run, as much of it as is compared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sent {
+    /// Summed over all timesteps.
+    payloads: HashMap<NodeId, Vec<i64>>,
+    /// Sums of the squares of such payloads, of the same populations or others.
+    squares: Vec<(NodeId, u64)>,
+}
+
+impl Sent {
+    /// Adds what a population sent in one timestep.
+    pub fn add(&mut self, id: NodeId, payloads: &[i64]) {
+        match self.payloads.entry(id) {
+            Entry::Vacant(entry) => drop(entry.insert(payloads.to_vec())),
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().iter_mut().zip(payloads).for_each(|(sum, v)| *sum += v);
+            }
+        }
+    }
 }
 
 /// How the quantised network's codes are computed.
@@ -62,19 +84,43 @@ impl Reference {
         Ok(Reference { comparisons, way })
     }
 
-    /// Compares one sample, of which `payloads` has what the emitted populations sent; `value` gives it
-    /// as an input of that shape.
+    /// The populations whose payloads are compared.
+    pub fn emitted(&self) -> Vec<NodeId> {
+        self.comparisons.iter().map(|c| c.emitted).collect()
+    }
+
+    /// Keeps of what a population sent what a comparison needs.
+    pub fn see(&self, id: NodeId, shown: Shown<'_>, sent: &mut Sent) {
+        if let (Way::Same, Some(squares)) = (&self.way, shown.squares()) {
+            sent.squares.push((id, squares));
+            return;
+        }
+        let mut payloads = Vec::new();
+        for t in 0..shown.timesteps() {
+            shown.payloads(t, &mut payloads);
+            sent.add(id, &payloads);
+        }
+    }
+
+    /// Compares one sample, of which the emitted populations sent `sent`; `value` gives it as an input of
+    /// that shape.
     pub fn compare(
         &self,
         sample: &Sample,
-        payloads: &HashMap<NodeId, Vec<i64>>,
+        sent: &Sent,
         value: impl Fn(&[usize]) -> Result<Value, Error>,
     ) -> Result<Vec<Measured>, Error> {
         if let Way::Same = self.way {
-            let sent = |c: &Comparison| payloads.get(&c.emitted).map_or(&[][..], Vec::as_slice);
-            return Ok(self.comparisons.iter().map(|c| c.equal(sent(c))).collect());
+            let measure = |c: &Comparison| {
+                let known = sent.squares.iter().find(|(id, _)| *id == c.emitted);
+                match known {
+                    Some(&(_, squares)) => c.equal_squares(squares),
+                    None => c.equal(sent.payloads.get(&c.emitted).map_or(&[], Vec::as_slice)),
+                }
+            };
+            return Ok(self.comparisons.iter().map(measure).collect());
         }
-        Ok(compare_sample(&self.comparisons, &self.codes(sample, value)?, payloads))
+        Ok(compare_sample(&self.comparisons, &self.codes(sample, value)?, &sent.payloads))
     }
 
     /// The codes of one sample; `value` gives it as an input of that shape.
@@ -153,14 +199,16 @@ mod tests {
         for index in 0..data.len() {
             let reals = data.reals(index, Scaling { scale: 1.0 / 16.0, offset: 0.0 });
             let sample = Sample::Real(reals.clone());
-            let mut payloads = HashMap::new();
-            let keep = &mut |id: NodeId, _, sent: &[i64]| {
-                payloads.insert(id, sent.to_vec());
-            };
-            network.run_showing(std::slice::from_ref(&sample), &wanted, keep).unwrap();
+            let (mut sent, mut seen) = (Sent::default(), Sent::default());
+            let own = std::slice::from_ref(&sample);
+            network.run_showing(own, &wanted, &mut |id, _, p| sent.add(id, p)).unwrap();
+            let see = &mut |_, id, shown: Shown<'_>| fast.see(id, shown, &mut seen);
+            network.run_batch(&[own], &wanted, see).unwrap();
+            assert!(seen.payloads.is_empty() && seen.squares.len() == wanted.len());
             let value = |shape: &[usize]| Value::from_f32(shape, reals.clone()).map_err(run_fault);
-            let measured = fast.compare(&sample, &payloads, value).unwrap();
-            assert_eq!(measured, slow.compare(&sample, &payloads, value).unwrap());
+            let measured = fast.compare(&sample, &seen, value).unwrap();
+            assert_eq!(measured, fast.compare(&sample, &sent, value).unwrap());
+            assert_eq!(measured, slow.compare(&sample, &sent, value).unwrap());
             assert!(measured.iter().all(|m| m.activations > 0 && m.differing == 0));
         }
     }

@@ -1,19 +1,19 @@
 //! Networks made ready to answer samples.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
 use snnc_backends::LayerMemories;
 use snnc_ir::{Graph, NodeId};
-use snnc_runtime::spiking::{Network, Sample};
+use snnc_runtime::spiking::{Network, Outcome, Sample};
 use snnc_runtime::tensor::{Program, Value};
 
-use super::reference::Reference;
+use super::reference::{Reference, Sent};
 use super::{Answer, Evaluation, run_fault};
 use crate::Error;
+use crate::certificate::Measured;
 use crate::data::{Dataset, Scaling};
 use crate::energy::{self, Layer};
 
@@ -148,6 +148,21 @@ impl Runner {
         }
     }
 
+    /// Sample `index` as a spiking network takes it.
+    fn sample(&self, network: &Network, data: &Dataset, index: usize) -> Sample {
+        let step: usize =
+            network.graph().inputs().first().map_or(0, |&input| network.graph()[input].ty.len());
+        if data.shape.iter().product::<usize>() > step {
+            // One dimension more: an input in time.
+            let steps = data.integers(index, self.scaling);
+            Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())
+        } else if self.takes_reals {
+            Sample::Real(data.reals(index, self.scaling))
+        } else {
+            Sample::Codes(data.integers(index, self.scaling))
+        }
+    }
+
     fn spiking_answer(
         &self,
         network: &Network,
@@ -157,32 +172,16 @@ impl Runner {
         wanted: Option<&[NodeId]>,
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
-        let step: usize =
-            network.graph().inputs().first().map_or(0, |&input| network.graph()[input].ty.len());
-        let sample = if data.shape.iter().product::<usize>() > step {
-            // One dimension more: an input in time.
-            let steps = data.integers(index, self.scaling);
-            Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())
-        } else if self.takes_reals {
-            Sample::Real(data.reals(index, self.scaling))
-        } else {
-            Sample::Codes(data.integers(index, self.scaling))
-        };
-        let mut payloads: HashMap<NodeId, Vec<i64>> = HashMap::new();
-        let compared: Vec<NodeId> =
-            reference.iter().flat_map(|r| r.comparisons.iter().map(|c| c.emitted)).collect();
+        let sample = self.sample(network, data, index);
+        let mut sent = Sent::default();
+        let compared = reference.map_or_else(Vec::new, Reference::emitted);
         let samples = std::slice::from_ref(&sample);
         let see = &mut |id: NodeId, t: usize, value: &[i64]| {
             if wanted.is_none_or(|wanted| wanted.contains(&id)) {
                 observe(id, t, value);
             }
             if compared.contains(&id) {
-                match payloads.entry(id) {
-                    Entry::Vacant(entry) => drop(entry.insert(value.to_vec())),
-                    Entry::Occupied(mut entry) => {
-                        entry.get_mut().iter_mut().zip(value).for_each(|(s, v)| *s += v);
-                    }
-                }
+                sent.add(id, value);
             }
         };
         let outcome = match wanted {
@@ -195,23 +194,40 @@ impl Runner {
         };
         let outcome = outcome.map_err(run_fault)?;
         let measured = match reference {
-            Some(r) => {
-                r.compare(&sample, &payloads, |shape| self.tensor_value(data, index, shape))?
-            }
+            Some(r) => r.compare(&sample, &sent, |shape| self.tensor_value(data, index, shape))?,
             None => Vec::new(),
         };
-        let Some(output) = outcome.outputs.into_iter().next() else {
-            return Err(run_fault("there is no output"));
+        spiking(network, outcome, measured)
+    }
+
+    /// Answers some samples at once.
+    fn spiking_answers(
+        &self,
+        network: &Network,
+        reference: Option<&Reference>,
+        data: &Dataset,
+        indices: Range<usize>,
+    ) -> Result<Vec<Answer>, Error> {
+        let samples: Vec<Sample> =
+            indices.clone().map(|index| self.sample(network, data, index)).collect();
+        let all: Vec<&[Sample]> = samples.iter().map(std::slice::from_ref).collect();
+        let compared = reference.map_or_else(Vec::new, Reference::emitted);
+        let mut sent = vec![Sent::default(); samples.len()];
+        let outcomes = network.run_batch(&all, &compared, &mut |i, id, shown| {
+            if let Some(reference) = reference {
+                reference.see(id, shown, &mut sent[i]);
+            }
+        });
+        let outcomes = outcomes.map_err(run_fault)?.into_iter().zip(indices);
+        let answer = |((outcome, index), (sample, sent)): ((Outcome, usize), (&Sample, &Sent))| {
+            let value = |shape: &[usize]| self.tensor_value(data, index, shape);
+            let measured = match reference {
+                Some(reference) => reference.compare(sample, sent, value)?,
+                None => Vec::new(),
+            };
+            spiking(network, outcome, measured)
         };
-        let shape = network.graph().outputs().first().map(|&o| network.graph()[o].ty.shape.clone());
-        Ok(Answer {
-            scores: output.scores,
-            codes: output.raw,
-            shape: shape.unwrap_or_default(),
-            timesteps: outcome.timesteps,
-            activity: outcome.activity,
-            measured,
-        })
+        outcomes.zip(samples.iter().zip(&sent)).map(answer).collect()
     }
 
     /// Answers all samples, on as many threads as rayon has; the order is that of the samples.
@@ -233,8 +249,20 @@ impl Runner {
         tick: &(dyn Fn() + Sync),
     ) -> Result<Vec<Answer>, Error> {
         let data = &*data.fitted(&self.input_shape, path)?;
-        let answer = |i| self.answer(data, i).inspect(|_| tick());
-        (0..data.len()).into_par_iter().map(answer).collect()
+        let Body::Spiking { network, reference, .. } = &self.body else {
+            let answer = |i| self.answer(data, i).inspect(|_| tick());
+            return (0..data.len()).into_par_iter().map(answer).collect();
+        };
+        // Every thread has its share, of samples that are run at once where there are many.
+        let share = data.len().div_ceil(rayon::current_num_threads()).clamp(1, network.batch());
+        let answers = |first: usize| {
+            let indices = first..data.len().min(first + share);
+            indices.clone().for_each(|_| tick());
+            self.spiking_answers(network, reference.as_deref(), data, indices)
+        };
+        let all: Result<Vec<Vec<Answer>>, Error> =
+            (0..data.len()).into_par_iter().step_by(share).map(answers).collect();
+        Ok(all?.into_iter().flatten().collect())
     }
 
     /// Runs all samples and sums up.
@@ -260,4 +288,20 @@ impl Runner {
         let seconds = start.elapsed().as_secs_f64();
         Ok(self.summary(&answers, data.labels.as_deref(), seconds))
     }
+}
+
+/// What a spiking network answered.
+fn spiking(network: &Network, outcome: Outcome, measured: Vec<Measured>) -> Result<Answer, Error> {
+    let Some(output) = outcome.outputs.into_iter().next() else {
+        return Err(run_fault("there is no output"));
+    };
+    let shape = network.graph().outputs().first().map(|&o| network.graph()[o].ty.shape.clone());
+    Ok(Answer {
+        scores: output.scores,
+        codes: output.raw,
+        shape: shape.unwrap_or_default(),
+        timesteps: outcome.timesteps,
+        activity: outcome.activity,
+        measured,
+    })
 }

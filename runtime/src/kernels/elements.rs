@@ -1,12 +1,21 @@
 //! What is done byte by byte and sum by sum: encoding, counting, pooling, products without a sum over
 //! channels.
 
-use super::multiversion;
 use super::neurons::whole;
 use super::product::BLOCK;
+use super::{Isa, Kernels, multiversion};
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 /// Chunks of so many times 64 bytes are counted byte by byte: no count leaves 8 bits, no sum 16.
 const CHUNK: usize = 255 * 64;
+
+/// Chunks of so many bytes have sums of squares, and of synapses, that 32 bits hold in each of 16 lanes.
+const LONG_CHUNK: usize = 1 << 18;
+
+/// More synapses of one neuron are not added up by [`synapses`].
+pub const MOST_SYNAPSES: u32 = 1 << 16;
 
 multiversion! {
     /// Bytes other than `zero`.
@@ -27,9 +36,19 @@ multiversion! {
     }
 }
 
+/// Payloads other than 0 and the sum of their magnitudes; a byte stands for itself less `zero`.
+pub fn activity(isa: Isa, bytes: &[u8], zero: u8) -> (u64, u64) {
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::activity(bytes, zero) },
+        _ => activity_of_chunks(isa, bytes, zero),
+    }
+}
+
 multiversion! {
-    /// Payloads other than 0 and the sum of their magnitudes; a byte stands for itself less `zero`.
-    pub fn activity(bytes: &[u8], zero: u8) -> (u64, u64) {
+    /// As [`activity`], for the compiler to vectorise.
+    pub fn activity_of_chunks(bytes: &[u8], zero: u8) -> (u64, u64) {
         let (mut spikes, mut magnitude) = (0u64, 0u64);
         for chunk in bytes.chunks(CHUNK) {
             let mut counts = [0u8; 64];
@@ -52,31 +71,143 @@ multiversion! {
     }
 }
 
+/// The sum of the squares of payloads; a byte stands for itself less `zero`.
+pub fn squares(isa: Isa, bytes: &[u8], zero: u8) -> u64 {
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::squares(bytes, zero) },
+        _ => squares_of_chunks(isa, bytes, zero),
+    }
+}
+
 multiversion! {
-    /// The largest of the bytes `from[cell + i]` of all cells, for each `i`; without cells nothing is
-    /// done.
-    pub fn maximum(from: &[u8], cells: &[usize], to: &mut [u8]) {
-        let len = to.len();
-        let Some((&first, rest)) = cells.split_first() else { return };
-        to.copy_from_slice(&from[first..][..len]);
-        for &cell in rest {
-            for (to, &byte) in to.iter_mut().zip(&from[cell..][..len]) {
-                *to = (*to).max(byte);
+    /// As [`squares`], for the compiler to vectorise.
+    pub fn squares_of_chunks(bytes: &[u8], zero: u8) -> u64 {
+        let square = |byte: u8| u32::from(byte.abs_diff(zero)) * u32::from(byte.abs_diff(zero));
+        let mut total = 0;
+        for chunk in bytes.chunks(LONG_CHUNK) {
+            let mut sums = [0u32; 16];
+            let (whole, rest) = chunk.as_chunks::<16>();
+            for bytes in whole {
+                for i in 0..16 {
+                    sums[i] += square(bytes[i]);
+                }
             }
+            total += rest.iter().map(|&byte| u64::from(square(byte))).sum::<u64>();
+            total += sums.iter().map(|&sum| u64::from(sum)).sum::<u64>();
+        }
+        total
+    }
+}
+
+/// The sum of the entries of `each` of all bytes other than `zero`; none is above [`MOST_SYNAPSES`].
+///
+/// # Panics
+/// When there are fewer entries than bytes.
+pub fn synapses(isa: Isa, bytes: &[u8], zero: u8, each: &[u32]) -> u64 {
+    let each = &each[..bytes.len()];
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says; there are as many entries as bytes.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::synapses(bytes, zero, each) },
+        _ => synapses_of_chunks(isa, bytes, zero, each),
+    }
+}
+
+multiversion! {
+    /// As [`synapses`], for the compiler to vectorise.
+    pub fn synapses_of_chunks(bytes: &[u8], zero: u8, each: &[u32]) -> u64 {
+        let mut total = 0;
+        for (bytes, each) in bytes.chunks(LONG_CHUNK).zip(each.chunks(LONG_CHUNK)) {
+            let mut sums = [0u32; 16];
+            for (bytes, each) in bytes.chunks(16).zip(each.chunks(16)) {
+                for (sum, (&byte, &each)) in sums.iter_mut().zip(bytes.iter().zip(each)) {
+                    *sum += if byte == zero { 0 } else { each };
+                }
+            }
+            total += sums.iter().map(|&sum| u64::from(sum)).sum::<u64>();
+        }
+        total
+    }
+}
+
+/// Windows of a map: for each place of the result where it begins, and where the places of its window do.
+#[derive(Clone, Debug, Default)]
+pub struct Windows {
+    /// Begin of the place, and the end of its cells, which begin where those before end.
+    places: Vec<(usize, usize)>,
+    cells: Vec<usize>,
+}
+
+impl Windows {
+    /// Adds the window of the place that begins at `place`.
+    pub fn push(&mut self, place: usize, cells: &[usize]) {
+        self.cells.extend_from_slice(cells);
+        self.places.push((place, self.cells.len()));
+    }
+
+    /// Joins the `len` bytes of all cells of each window, byte by byte; those of a window without cells are
+    /// `empty`.
+    #[inline(always)]
+    fn join(
+        &self,
+        from: &[u8],
+        len: usize,
+        empty: u8,
+        to: &mut [u8],
+        join: impl Fn(u8, u8) -> u8 + Copy,
+    ) {
+        match len {
+            _ if len.is_multiple_of(64) => self.join_by::<64>(from, len, empty, to, join),
+            _ if len.is_multiple_of(32) => self.join_by::<32>(from, len, empty, to, join),
+            _ if len.is_multiple_of(16) => self.join_by::<16>(from, len, empty, to, join),
+            _ if len.is_multiple_of(8) => self.join_by::<8>(from, len, empty, to, join),
+            _ if len.is_multiple_of(4) => self.join_by::<4>(from, len, empty, to, join),
+            _ => self.join_by::<1>(from, len, empty, to, join),
+        }
+    }
+
+    #[inline(always)]
+    fn join_by<const N: usize>(
+        &self,
+        from: &[u8],
+        len: usize,
+        empty: u8,
+        to: &mut [u8],
+        join: impl Fn(u8, u8) -> u8 + Copy,
+    ) {
+        let mut first = 0;
+        for &(place, end) in &self.places {
+            let cells = &self.cells[first..end];
+            for (i, to) in to[place..][..len].chunks_exact_mut(N).enumerate() {
+                let mut joined = [empty; N];
+                if let Some((&cell, rest)) = cells.split_first() {
+                    joined.copy_from_slice(&from[cell + i * N..][..N]);
+                    for &cell in rest {
+                        let more = &from[cell + i * N..][..N];
+                        (0..N).for_each(|k| joined[k] = join(joined[k], more[k]));
+                    }
+                }
+                to.copy_from_slice(&joined);
+            }
+            first = end;
         }
     }
 }
 
 multiversion! {
-    /// The sum of the bytes `from[cell + i]` of all cells, for each `i`, which wraps.
-    pub fn sum(from: &[u8], cells: &[usize], to: &mut [u8]) {
-        let len = to.len();
-        to.fill(0);
-        for &cell in cells {
-            for (to, &byte) in to.iter_mut().zip(&from[cell..][..len]) {
-                *to = to.wrapping_add(byte);
-            }
-        }
+    /// The largest of the bytes `from[cell + i]` of all cells of each window, for `len` bytes; `empty` where
+    /// there is no cell.
+    pub fn maxima(from: &[u8], windows: &Windows, len: usize, empty: u8, to: &mut [u8]) {
+        windows.join(from, len, empty, to, u8::max);
+    }
+}
+
+multiversion! {
+    /// The sum of the bytes `from[cell + i]` of all cells of each window, for `len` bytes, which wraps.
+    pub fn sums(from: &[u8], windows: &Windows, len: usize, to: &mut [u8]) {
+        windows.join(from, len, 0, to, u8::wrapping_add);
     }
 }
 

@@ -118,25 +118,54 @@ proptest! {
         let payload = bytes.iter().map(|b| u64::from(b.abs_diff(zero))).sum::<u64>();
         for isa in every() {
             prop_assert_eq!(elements::activity(isa, &bytes, zero), (spikes, payload));
+            prop_assert_eq!(elements::activity_of_chunks(isa, &bytes, zero), (spikes, payload));
             prop_assert_eq!(elements::spikes(isa, &bytes, zero), spikes);
         }
     }
 
     #[test]
-    fn windows_are_pooled(
-        bytes in prop::collection::vec(any::<u8>(), 200..400),
-        cells in prop::collection::vec(0usize..50, 0..6),
-        len in 0usize..150,
+    fn synapses_and_squares_are_added_up(
+        bytes in prop::collection::vec(any::<u8>(), 0..3000),
+        copies in 1usize..300,
+        zero: u8,
     ) {
-        let at = |i: usize| -> Vec<u8> { cells.iter().map(|&cell| bytes[cell + i]).collect() };
-        let most = |i| at(i).into_iter().max().unwrap_or(7);
-        let most: Vec<u8> = (0..len).map(most).collect();
-        let sum: Vec<u8> = (0..len).map(|i| at(i).into_iter().fold(0, u8::wrapping_add)).collect();
+        // Long enough now and then for sums that 32 bits would not hold.
+        let bytes = bytes.repeat(copies);
+        let each: Vec<u32> = (0..bytes.len() as u32)
+            .map(|i| i.wrapping_mul(2_654_435_761) % (elements::MOST_SYNAPSES + 1))
+            .collect();
+        let squares = bytes.iter().map(|b| u64::from(b.abs_diff(zero)).pow(2)).sum::<u64>();
+        let fired = bytes.iter().zip(&each).filter(|(b, _)| **b != zero);
+        let synapses = fired.map(|(_, &each)| u64::from(each)).sum::<u64>();
         for isa in every() {
-            let mut pooled = vec![7; len];
-            elements::maximum(isa, &bytes, &cells, &mut pooled);
+            prop_assert_eq!(elements::squares(isa, &bytes, zero), squares);
+            prop_assert_eq!(elements::squares_of_chunks(isa, &bytes, zero), squares);
+            prop_assert_eq!(elements::synapses(isa, &bytes, zero, &each), synapses);
+            prop_assert_eq!(elements::synapses_of_chunks(isa, &bytes, zero, &each), synapses);
+        }
+    }
+
+    #[test]
+    fn windows_are_pooled(
+        bytes in prop::collection::vec(any::<u8>(), 250..400),
+        all in prop::collection::vec(prop::collection::vec(0usize..50, 0..6), 0..5),
+        (len, empty) in (prop_oneof![1usize..150, (1usize..10).prop_map(|n| 16 * n)], any::<u8>()),
+    ) {
+        let mut windows = elements::Windows::default();
+        let (mut most, mut sum) = (vec![7; 5 * len], vec![7; 5 * len]);
+        for (w, cells) in all.iter().enumerate() {
+            windows.push(w * len, cells);
+            for i in 0..len {
+                let at = || cells.iter().map(|&cell| bytes[cell + i]);
+                most[w * len + i] = at().max().unwrap_or(empty);
+                sum[w * len + i] = at().fold(0, u8::wrapping_add);
+            }
+        }
+        for isa in every() {
+            let mut pooled = vec![7; 5 * len];
+            elements::maxima(isa, &bytes, &windows, len, empty, &mut pooled);
             prop_assert_eq!(&pooled, &most);
-            elements::sum(isa, &bytes, &cells, &mut pooled);
+            elements::sums(isa, &bytes, &windows, len, &mut pooled);
             prop_assert_eq!(&pooled, &sum);
         }
     }

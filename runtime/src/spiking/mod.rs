@@ -16,6 +16,9 @@ mod tests;
 
 pub use boundary::{Sample, decode, encode};
 pub use float::{FloatNetwork, FloatObserver, FloatStream};
-pub use network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};
+pub use network::{
+    Activity, BatchObserver, Network, Observer, Outcome, Output, RunError, StateObserver,
+};
 pub use neurons::StateView;
+pub use prepared::Shown;
 pub use stream::Stream;

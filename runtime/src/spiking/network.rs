@@ -7,7 +7,7 @@ use snnc_ir::{Graph, GraphError, NodeId, Schedule};
 
 use super::boundary::Sample;
 use super::neurons::StateView;
-use super::prepared::Prepared;
+use super::prepared::{Prepared, Shown};
 use super::scalar::{Run, Scalar};
 use crate::kernels::{Isa, Kernels};
 
@@ -45,6 +45,9 @@ pub type Observer<'a> = dyn FnMut(NodeId, usize, &[i64]) + 'a;
 
 /// Is told of every population's state at the end of a timestep.
 pub type StateObserver<'a> = dyn FnMut(NodeId, usize, StateView<'_>) + 'a;
+
+/// Is told of what every node sent: sample, node, values.
+pub type BatchObserver<'a> = dyn FnMut(usize, NodeId, Shown<'_>) + 'a;
 
 /// What one population did during a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,17 +176,65 @@ impl Network {
         wanted: &[NodeId],
         observe: &mut Observer<'_>,
     ) -> Result<Outcome, RunError> {
-        if let Some(prepared) = &self.prepared
-            && wanted.iter().all(|&id| prepared.shows(id))
-        {
-            self.check(samples)?;
-            return Ok(prepared.run(&self.graph, samples, wanted, observe));
+        if self.shows(wanted) {
+            let mut payloads = Vec::new();
+            let outcomes = self.run_batch(&[samples], wanted, &mut |_, id, shown| {
+                for t in 0..shown.timesteps() {
+                    shown.payloads(t, &mut payloads);
+                    observe(id, t, &payloads);
+                }
+            })?;
+            if let Some(outcome) = outcomes.into_iter().next() {
+                return Ok(outcome);
+            }
         }
         self.run_with(samples, &mut |id, t, value| {
             if wanted.contains(&id) {
                 observe(id, t, value);
             }
         })
+    }
+
+    /// Whether the prepared form can show all of these nodes.
+    fn shows(&self, wanted: &[NodeId]) -> bool {
+        self.prepared.as_ref().is_some_and(|p| wanted.iter().all(|&id| p.shows(id)))
+    }
+
+    /// Samples that [`Network::run_batch`] is best given at once.
+    pub fn batch(&self) -> usize {
+        self.prepared.as_ref().map_or(1, Prepared::group)
+    }
+
+    /// Runs samples, each as [`Network::run`] would, and shows what the nodes of `wanted` sent to
+    /// `observe`, sample by sample. In prepared form samples share what is read of the weights.
+    ///
+    /// # Errors
+    /// As [`Network::run`], for the first sample that cannot be run.
+    pub fn run_batch(
+        &self,
+        samples: &[&[Sample]],
+        wanted: &[NodeId],
+        observe: &mut BatchObserver<'_>,
+    ) -> Result<Vec<Outcome>, RunError> {
+        if let Some(prepared) = &self.prepared
+            && self.shows(wanted)
+        {
+            samples.iter().try_for_each(|own| self.check(own))?;
+            return Ok(prepared.run(&self.graph, samples, wanted, observe));
+        }
+        let mut outcomes = Vec::with_capacity(samples.len());
+        for (i, own) in samples.iter().enumerate() {
+            let mut sent: Vec<Vec<Vec<i64>>> = vec![Vec::new(); wanted.len()];
+            outcomes.push(self.run_with(own, &mut |id, _, value| {
+                if let Some(place) = wanted.iter().position(|&w| w == id) {
+                    sent[place].push(value.to_vec());
+                }
+            })?);
+            for (&id, values) in wanted.iter().zip(&sent) {
+                observe(i, id, Shown::integers(values));
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Runs one sample by the scalar interpreter and shows every value to `observe`.

@@ -12,7 +12,14 @@ use super::map::{Map, extents};
 use super::synapses::{Geometry, Synapses};
 use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals};
 use crate::kernels::Isa;
+use crate::kernels::elements::Windows;
 use crate::kernels::product::BLOCK;
+
+/// Maps of so many bytes in all are worked on at once, or those of one sample.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// More samples at once save nothing.
+const LARGEST_GROUP: usize = 32;
 
 /// A run of more timesteps would need large buffers.
 const LONGEST: usize = 1 << 12;
@@ -71,7 +78,12 @@ impl<'a> Builder<'a> {
         Some(builder.finish(isa))
     }
 
-    fn finish(self, isa: Isa) -> Plan {
+    fn finish(mut self, isa: Isa) -> Plan {
+        // Nothing reads what is decoded: outputs follow all else, in the order of the graph.
+        self.actions.sort_by_key(|a| match a {
+            Action::Decode { id, .. } => Some(*id),
+            _ => None,
+        });
         let layers = self.actions.iter().filter_map(|a| match a {
             Action::Layer(layer) => Some(layer),
             _ => None,
@@ -87,7 +99,10 @@ impl<'a> Builder<'a> {
                 patches = patches.max(rows * s.patch_len());
             }
         }
+        let each: usize = self.maps.iter().map(Map::len).sum();
+        self.maps.iter_mut().for_each(Map::tabulate);
         Plan {
+            group: (GROUP_BYTES / each.max(1)).clamp(1, LARGEST_GROUP),
             isa,
             steps: self.steps,
             maps: self.maps,
@@ -157,6 +172,7 @@ impl<'a> Builder<'a> {
             counted,
             projects: false,
             fan_out: Vec::new(),
+            fan_out_each: Vec::new(),
         };
         let mut readers = Vec::new();
         for user in graph.users(id) {
@@ -202,7 +218,10 @@ impl<'a> Builder<'a> {
             && let Some(cells) = self.sum_pool(&facts, own)
         {
             let to = self.map(id, fire::range(&facts)?, false, true)?;
-            let windows = self.maps[to].places().into_iter().zip(cells).collect();
+            let mut windows = Windows::default();
+            for (at, cells) in self.maps[to].places().into_iter().zip(cells) {
+                windows.push(at, &cells);
+            }
             let from = own.from;
             self.actions.push(Action::Pool(Pool { kind: PoolKind::Sum, from, to, windows }));
             return Some(());
@@ -235,7 +254,7 @@ impl<'a> Builder<'a> {
             },
             channels,
             width: bias.len(),
-            block: (rows(bias.len()) / most).clamp(1, height * width),
+            block: (rows(bias.len()) / most).clamp(1, LARGEST_GROUP * height * width),
             bias,
             bias_at: match p.bias_placement {
                 BiasPlacement::EveryTimestep => None,
@@ -312,10 +331,10 @@ impl<'a> Builder<'a> {
         let (kernel, strides) = (plane(&window.kernel, 1)?, plane(&window.strides, 1)?);
         let (dilations, before) = (plane(&window.dilations, 1)?, plane(&window.before, 0)?);
         let (source, own) = (&self.maps[from], &self.maps[to]);
-        let mut windows = Vec::with_capacity(own.height * own.width);
+        let (mut windows, mut cells) = (Windows::default(), Vec::new());
         for y in 0..own.height {
             for x in 0..own.width {
-                let mut cells = Vec::with_capacity(kernel[0] * kernel[1]);
+                cells.clear();
                 for (ky, kx) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (y, x))) {
                     let along = |at: usize, k: usize, axis: usize| {
                         (at * strides[axis] + k * dilations[axis]).checked_sub(before[axis])
@@ -328,7 +347,7 @@ impl<'a> Builder<'a> {
                         cells.push(source.place(sy, sx));
                     }
                 }
-                windows.push((own.place(y, x), cells));
+                windows.push(own.place(y, x), &cells);
             }
         }
         self.actions.push(Action::Pool(Pool { kind: PoolKind::Maximum, from, to, windows }));

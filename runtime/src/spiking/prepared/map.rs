@@ -3,6 +3,8 @@
 use snnc_ir::NodeId;
 
 use crate::kernels::events::Layout;
+use crate::kernels::{Isa, elements};
+use crate::spiking::network::Activity;
 
 /// How one map lies in memory. A byte stands for the payload `byte + low`.
 #[derive(Clone, Debug)]
@@ -29,7 +31,12 @@ pub(super) struct Map {
     pub(super) projects: bool,
     /// Runs of bytes whose sources have the same number of synapses: start, end, synapses.
     pub(super) fan_out: Vec<(usize, usize, u64)>,
+    /// The same byte by byte where runs are short, else empty.
+    pub(super) fan_out_each: Vec<u32>,
 }
+
+/// Runs of synapses are short below so many bytes.
+const SHORT: usize = 128;
 
 /// Channels, height and width of a shape; `None` beyond two spatial dimensions, or of an empty map.
 pub(super) fn extents(shape: &[usize]) -> Option<[usize; 3]> {
@@ -55,13 +62,18 @@ impl Map {
 
     /// Bytes in all.
     pub(super) fn len(&self) -> usize {
-        (self.border[0] + self.height + self.border[2]) * self.row_places() * self.place_len()
+        self.lines() * self.row_places() * self.place_len()
     }
 
-    /// The same for kernels, the border included.
-    pub(super) fn layout(&self) -> Layout {
+    /// Lines of places, the border included.
+    pub(super) fn lines(&self) -> usize {
+        self.border[0] + self.height + self.border[2]
+    }
+
+    /// The same of several samples for kernels.
+    pub(super) fn layout(&self, samples: usize) -> Layout {
         Layout {
-            lines: self.border[0] + self.height + self.border[2],
+            lines: samples * self.lines(),
             places: self.row_places(),
             steps: self.steps,
             stride: self.stride,
@@ -131,5 +143,44 @@ impl Map {
                 }
             }
         }
+    }
+
+    /// Lists synapses byte by byte where their runs are short.
+    pub(super) fn tabulate(&mut self) {
+        let few = self.fan_out.len() * SHORT <= self.len();
+        if few || self.fan_out.iter().any(|run| run.2 > elements::MOST_SYNAPSES.into()) {
+            return;
+        }
+        self.fan_out_each = vec![0; self.len()];
+        for &(from, to, synapses) in &self.fan_out {
+            self.fan_out_each[from..to].fill(synapses as u32);
+        }
+    }
+
+    /// What the bytes of one sample come to, timesteps that repeat them included.
+    pub(super) fn activity(&self, isa: Isa, bytes: &[u8]) -> Activity {
+        let (mut activity, silence) = (Activity::default(), self.silence());
+        let repeats = self.repeats as u64;
+        let mut add = |bytes: &[u8], synapses: u64| {
+            let (spikes, payload) = if self.is_binary() {
+                let spikes = elements::spikes(isa, bytes, silence);
+                (spikes, spikes)
+            } else {
+                elements::activity(isa, bytes, silence)
+            };
+            activity.synaptic_operations += spikes * repeats * synapses;
+            if self.counted {
+                activity.spikes += spikes * repeats;
+                activity.payload += payload * repeats;
+            }
+        };
+        if self.fan_out_each.is_empty() {
+            self.fan_out.iter().for_each(|&(from, to, synapses)| add(&bytes[from..to], synapses));
+        } else {
+            add(bytes, 0);
+            let met = elements::synapses(isa, bytes, silence, &self.fan_out_each);
+            activity.synaptic_operations = met * repeats;
+        }
+        activity
     }
 }

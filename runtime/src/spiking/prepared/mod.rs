@@ -1,16 +1,21 @@
 //! The prepared form of a network: weights packed and buffers planned once, then any number of samples
-//! on any number of threads without allocating.
+//! on any number of threads without allocating buffers again.
 //!
 //! A network without cycles and delays is run node by node, each over all timesteps, so that time is
 //! folded into the rows of a product and membrane potentials stay in registers. What is the same in
-//! every timestep is computed once. Networks that bytes and 32-bit sums cannot carry exactly, by the
+//! every timestep is computed once. Several samples at once are more rows of the same products, so that
+//! weights are read once for all of them. Networks that bytes and 32-bit sums cannot carry exactly, by the
 //! bounds of their weights, have no prepared form and belong to the scalar interpreter.
 
 mod build;
 mod fire;
+mod layer;
 mod map;
 mod run;
+mod shown;
 mod synapses;
+
+pub use shown::Shown;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,8 +23,9 @@ use std::sync::{Mutex, PoisonError};
 use snnc_ir::{Decoder, Encoder, Graph, NodeId, Population};
 
 use super::boundary::Sample;
-use super::network::Outcome;
+use super::network::{BatchObserver, Outcome};
 use crate::kernels::Isa;
+use crate::kernels::elements::Windows;
 use fire::Fire;
 use map::Map;
 use run::Buffers;
@@ -74,8 +80,8 @@ struct Pool {
     kind: PoolKind,
     from: usize,
     to: usize,
-    /// For each place of the result, where it begins, and where the places of its window do.
-    windows: Vec<(usize, Vec<usize>)>,
+    /// For each place of the result, where the places of its window begin in the map.
+    windows: Windows,
 }
 
 /// Potentials that are read out.
@@ -104,6 +110,8 @@ struct Plan {
     sums: [usize; 2],
     /// Bytes of patches.
     patches: usize,
+    /// Samples that are run at once.
+    group: usize,
 }
 
 impl Prepared {
@@ -118,23 +126,36 @@ impl Prepared {
         self.plan.sources.contains_key(&id)
     }
 
-    /// Runs one sample, and shows what the nodes of `wanted` sent, node by node and timestep by
-    /// timestep.
+    /// Samples that are best run at once.
+    pub(super) fn group(&self) -> usize {
+        self.plan.group
+    }
+
+    /// Runs samples at once, and shows what the nodes of `wanted` sent, sample by sample and node by
+    /// node.
     pub(super) fn run(
         &self,
         graph: &Graph,
-        samples: &[Sample],
+        samples: &[&[Sample]],
         wanted: &[NodeId],
-        observe: &mut dyn FnMut(NodeId, usize, &[i64]),
-    ) -> Outcome {
+        observe: &mut BatchObserver<'_>,
+    ) -> Vec<Outcome> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = Vec::with_capacity(samples.len());
         let buffers = idle().pop();
-        let mut buffers = buffers.unwrap_or_else(|| Buffers::new(&self.plan));
-        let outcome = self.plan.run(graph, samples, &mut buffers);
-        for &id in wanted {
-            self.plan.show(id, &buffers, observe);
+        let mut buffers = buffers.unwrap_or_default();
+        for (i, group) in samples.chunks(self.plan.group).enumerate() {
+            buffers.prepare(&self.plan, group.len());
+            outcomes.extend(self.plan.run(graph, group, &mut buffers));
+            for sample in 0..group.len() {
+                for &id in wanted {
+                    if let Some(shown) = self.plan.shown(id, sample, &buffers) {
+                        observe(i * self.plan.group + sample, id, shown);
+                    }
+                }
+            }
         }
         idle().push(buffers);
-        outcome
+        outcomes
     }
 }

@@ -311,7 +311,7 @@ fn product(
     let channels = g.source[0];
     if map.stride.is_multiple_of(4) {
         let product = Product::new(taps, channels, initial, weight);
-        let sums = map.is_binary().then(|| Sums::new(&product, map.layout()));
+        let sums = map.is_binary().then(|| Sums::new(&product, map.layout(1)));
         return Some(Arithmetic::Product { product, patches: None, sums });
     }
     let mut runs: Vec<(usize, usize)> = Vec::new();
@@ -320,6 +320,17 @@ fn product(
             Some((from, len)) if *from + *len == tap => *len += channels,
             _ => runs.push((tap, channels)),
         }
+    }
+    let (_, longest) = runs[0];
+    let groups = |bytes: usize| bytes.div_ceil(4);
+    let alike = runs.iter().all(|&(_, len)| len == longest);
+    if alike && groups(longest) * runs.len() <= 2 * groups(count * channels) {
+        // Bytes behind a run meet weights of 0.
+        let taps = runs.iter().map(|&(from, _)| from).collect();
+        let product = Product::new(taps, longest, initial, |target, run, i| {
+            weight(target, (run * longest + i) / channels, i % channels)
+        });
+        return Some(Arithmetic::Product { product, patches: None, sums: None });
     }
     let product = Product::new(vec![0], count * channels, initial, |target, _, i| {
         weight(target, i / channels, i % channels)

@@ -1,0 +1,96 @@
+//! What nodes sent, read where it lies.
+
+use snnc_ir::NodeId;
+
+use super::map::Map;
+use super::run::Buffers;
+use super::{Plan, Source};
+use crate::kernels::{Isa, elements};
+
+/// What one node sent in one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(Values<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Values<'a> {
+    Bytes {
+        map: &'a Map,
+        bytes: &'a [u8],
+        isa: Isa,
+        steps: usize,
+    },
+    /// `[timestep][neuron]`
+    Totals {
+        values: &'a [i64],
+        neurons: usize,
+    },
+    /// Timestep by timestep.
+    Integers(&'a [Vec<i64>]),
+}
+
+impl<'a> Shown<'a> {
+    /// Values timestep by timestep.
+    pub(in crate::spiking) fn integers(values: &'a [Vec<i64>]) -> Shown<'a> {
+        Shown(Values::Integers(values))
+    }
+
+    /// Timesteps.
+    pub fn timesteps(&self) -> usize {
+        match self.0 {
+            Values::Bytes { steps, .. } => steps,
+            Values::Totals { values, neurons } => values.len() / neurons.max(1),
+            Values::Integers(values) => values.len(),
+        }
+    }
+
+    /// The values of one timestep, in the order of the node's shape, instead of what is in `payloads`.
+    ///
+    /// # Panics
+    /// When there is no such timestep.
+    pub fn payloads(&self, timestep: usize, payloads: &mut Vec<i64>) {
+        match self.0 {
+            Values::Bytes { map, bytes, .. } => map.payloads(bytes, timestep, payloads),
+            Values::Totals { values, neurons } => {
+                payloads.clear();
+                payloads.extend_from_slice(&values[timestep * neurons..][..neurons]);
+            }
+            Values::Integers(values) => {
+                payloads.clear();
+                payloads.extend_from_slice(&values[timestep]);
+            }
+        }
+    }
+
+    /// The sum of the squares of all payloads of a run of one timestep, where it is quickly had.
+    pub fn squares(&self) -> Option<u64> {
+        match self.0 {
+            Values::Bytes { map, bytes, isa, steps: 1 } => {
+                Some(elements::squares(isa, bytes, map.silence()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// What a node sent in the run of one sample of a group.
+    pub(super) fn shown<'a>(
+        &'a self,
+        id: NodeId,
+        sample: usize,
+        b: &'a Buffers,
+    ) -> Option<Shown<'a>> {
+        let values = match *self.sources.get(&id)? {
+            Source::Map(index) => {
+                let bytes = self.of_sample(index, sample, b);
+                Values::Bytes { map: &self.maps[index], bytes, isa: self.isa, steps: self.steps }
+            }
+            Source::Totals(index) => {
+                let neurons = self.totals[index].neurons;
+                let values = self.totals_of_sample(index, sample, b);
+                Values::Totals { values, neurons }
+            }
+        };
+        Some(Shown(values))
+    }
+}
