@@ -148,8 +148,11 @@ impl Maker {
         let n = shape.len() - 1;
         let mut window = Window::plain(&vec![2; n]);
         window.strides = vec![2; n];
-        window.before[0] = 1;
-        window.after = vec![1; n];
+        let even = shape[1..].iter().all(|extent| extent.is_multiple_of(2));
+        if !even || self.dice.one_in(2) {
+            window.before[0] = 1;
+            window.after = vec![1; n];
+        }
         let mut out = vec![shape[0]];
         out.extend((0..n).map(|i| (shape[1 + i] + window.before[i] + window.after[i] - 2) / 2 + 1));
         self.node(SpikingOp::MaxPool { window }, out, &[from])
@@ -295,10 +298,76 @@ fn compare(seed: u64) -> Result<(), TestCaseError> {
             let found = seen(|observe| fast.run_sample(&rows[0], observe).unwrap());
             prop_assert_eq!(difference(&found, &sample), None, "seed {} on {:?}", seed, kernels);
         }
+        let many: Vec<&Vec<f32>> = rows.iter().take(3).collect();
+        let expected: Vec<_> =
+            many.iter().map(|x| seen(|observe| fast.run_sample(x, observe).unwrap())).collect();
+        prop_assert_eq!(apart(&fast, &many, &expected), None, "seed {} on {:?}", seed, kernels);
         let longer = [vec![0.0; inputs + 1]];
         prop_assert!(fast.run(&longer, &mut |_, _, _| ()).is_err(), "a row too long");
     }
     Ok(())
+}
+
+/// What differs when samples are run together.
+fn apart(network: &FloatNetwork, samples: &[&Vec<f32>], expected: &[Seen]) -> Option<String> {
+    let mut values = vec![Vec::new(); samples.len()];
+    let observe = &mut |i: usize, id, t, v: &[f32]| values[i].push((id, t, v.to_vec()));
+    let shown = network.run_batch(samples, observe).unwrap();
+    // Together they go through some nodes before the others.
+    let sorted = |mut values: Vec<(NodeId, usize, Vec<f32>)>| {
+        values.sort_by_key(|&(id, t, _)| (id, t));
+        values
+    };
+    let found = values.into_iter().zip(shown).zip(expected);
+    let mut differences = found.map(|((values, shown), expected)| {
+        let expected = (sorted(expected.0.clone()), expected.1.clone());
+        difference(&(sorted(values), shown), &expected)
+    });
+    differences.find_map(|d| d)
+}
+
+/// A network with more weights than stay near, at its input or behind a convolution.
+fn far(dice: &mut Dice, first: bool) -> (Graph, usize) {
+    let mut m = Maker { graph: Graph::new("far", Stage::Spiking), dice: Dice(dice.roll()) };
+    m.graph.timing = Timing { timesteps: m.dice.range(1, 5), schedule: Schedule::Streaming };
+    let shape = vec![1, 10, if first { 110 } else { 11 }];
+    let mut at = m.encoder(&shape);
+    if !first {
+        let window = Window { before: vec![1; 2], after: vec![1; 2], ..Window::plain(&[3, 3]) };
+        let connectivity = Connectivity::Convolution { window, groups: 1 };
+        let p = m.project(at, connectivity, &[10, 1, 3, 3], vec![10, 10, 11]);
+        at = m.population(&[p]);
+    }
+    let p = m.dense(at, 1000);
+    at = m.population(&[p]);
+    let p = m.dense(at, 10);
+    at = m.population(&[p]);
+    m.decoder(at);
+    (m.graph, shape.iter().product())
+}
+
+#[test]
+fn samples_run_together_as_they_do_alone() {
+    let mut dice = Dice(7);
+    for i in 0..6 {
+        let (graph, inputs) = far(&mut dice, i % 2 == 0);
+        let graph = verify(graph).unwrap().into_inner();
+        let samples: Vec<Vec<f32>> = (0..11).map(|_| dice.reals(inputs, -1.0, 2.0)).collect();
+        let samples: Vec<&Vec<f32>> = samples.iter().collect();
+        for kernels in &Kernels::ALL[1..] {
+            let fast = FloatNetwork::with_kernels(&graph, *kernels).unwrap();
+            assert_eq!(fast.batch(), 8);
+            let alone = |x: &&Vec<f32>| seen(|observe| fast.run_sample(x, observe).unwrap());
+            let mut expected: Vec<Seen> = samples.iter().map(alone).collect();
+            for _ in 0..2 {
+                assert_eq!(apart(&fast, &samples, &expected), None, "{kernels:?}");
+            }
+            // A value of another sample would be seen.
+            let other = expected[3].1[0][4].next_up() + 1.0;
+            expected[3].1[0][4] = other;
+            assert!(apart(&fast, &samples, &expected).is_some());
+        }
+    }
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use snnc_backends::format::events;
 use snnc_backends::{Target, TargetOptions};
 use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
@@ -26,27 +27,17 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
         Some(microseconds) => recordings(args, graph, microseconds)?,
         None => samples(args, graph)?,
     };
-    let (mut outputs, mut trace) = (Vec::with_capacity(samples.len()), Arrays::new());
-    for (i, sample) in samples.iter().enumerate() {
-        let mut sent: BTreeMap<NodeId, Vec<f32>> = BTreeMap::new();
-        let output = sample.run(&network, &mut |id, _, value| {
-            let op = graph[id].as_spiking();
-            let kept = matches!(op, Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)));
-            if args.trace.is_some() && kept {
-                sent.entry(id).or_default().extend_from_slice(value);
-            }
-        });
-        outputs.push(output.map_err(fault)?.into_iter().next().unwrap_or_default());
-        let prefix = if samples.len() == 1 { String::new() } else { format!("{i}/") };
-        for (id, values) in sent {
-            let shape = [&[sample.timesteps(graph)], graph[id].ty.shape.as_slice()].concat();
-            let name = format!("{prefix}{}", graph[id].name);
-            trace.push((name, reals(&shape, values.into_iter())?));
+    let outputs = match &args.trace {
+        Some(path) => {
+            let (outputs, trace) = traced(&network, &samples)?;
+            write_npz(path, &trace)?;
+            outputs
         }
-    }
-    if let Some(path) = &args.trace {
-        write_npz(path, &trace)?;
-    }
+        None => {
+            let groups = samples.par_chunks(network.batch()).map(|some| together(&network, some));
+            groups.collect::<Result<Vec<_>, RunError>>().map_err(fault)?.concat()
+        }
+    };
     let predictions: Vec<i64> = outputs.iter().map(|o| prediction(o) as i64).collect();
     if let Some(path) = &args.output {
         let (n, width) = (outputs.len(), outputs.first().map_or(0, Vec::len));
@@ -70,6 +61,48 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The scores of samples that are run at once, where they are pictures.
+fn together(network: &FloatNetwork, samples: &[Shown]) -> Result<Rows, RunError> {
+    let mut pictures = Vec::with_capacity(samples.len());
+    for shown in samples {
+        if let Shown::Picture(sample) = shown {
+            pictures.push(sample);
+        }
+    }
+    let outputs = match pictures.len() == samples.len() {
+        true => network.run_batch(&pictures, &mut |_, _, _, _| {})?,
+        false => {
+            let alone = samples.iter().map(|sample| sample.run(network, &mut |_, _, _| {}));
+            alone.collect::<Result<_, _>>()?
+        }
+    };
+    Ok(outputs.into_iter().map(|o| o.into_iter().next().unwrap_or_default()).collect())
+}
+
+/// The scores of each sample, and what its encoders and populations send in each timestep.
+fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Rows, Arrays), Error> {
+    let graph = network.graph();
+    let (mut outputs, mut trace) = (Vec::with_capacity(samples.len()), Arrays::new());
+    for (i, sample) in samples.iter().enumerate() {
+        let mut sent: BTreeMap<NodeId, Vec<f32>> = BTreeMap::new();
+        let output = sample.run(network, &mut |id, _, value| {
+            let op = graph[id].as_spiking();
+            if matches!(op, Some(SpikingOp::Encoder(_) | SpikingOp::Population(_))) {
+                sent.entry(id).or_default().extend_from_slice(value);
+            }
+        });
+        let output = output.map_err(|e| Error::input("network", e.to_string(), ""))?;
+        outputs.push(output.into_iter().next().unwrap_or_default());
+        let prefix = if samples.len() == 1 { String::new() } else { format!("{i}/") };
+        for (id, values) in sent {
+            let shape = [&[sample.timesteps(graph)], graph[id].ty.shape.as_slice()].concat();
+            let name = format!("{prefix}{}", graph[id].name);
+            trace.push((name, reals(&shape, values.into_iter())?));
+        }
+    }
+    Ok((outputs, trace))
 }
 
 /// `compile` of a network that was trained as a spiking one.

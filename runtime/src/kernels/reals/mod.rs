@@ -79,6 +79,11 @@ impl Rows {
         self.blocks.iter().map(|block| block.targets).sum()
     }
 
+    /// Size in memory.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| std::mem::size_of_val(block.weights.as_slice())).sum()
+    }
+
     /// Blocks of targets.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks

@@ -21,6 +21,12 @@ const WORDS: usize = 1 << 16;
 /// Entries of the lists of one timestep beyond which a network is left to the scalar interpreter.
 const MOST_LISTED: usize = 1 << 26;
 
+/// Bytes of weights of one node that a second-level cache holds no large part of.
+const FAR: usize = 4 << 20;
+
+/// Samples that share weights from afar.
+const TOGETHER: usize = 8;
+
 /// Numbers in the buffers of one node.
 const LARGEST: usize = 1 << 28;
 
@@ -32,6 +38,8 @@ pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
         isa,
         chunk,
         steps: Vec::with_capacity(order.len()),
+        together: 1,
+        joined: 0,
         outputs: Vec::new(),
         populations: 0,
         lists: [0; 2],
@@ -53,6 +61,7 @@ pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
             listed: false,
             binary: false,
             constant: false,
+            many: false,
             operands: operands?,
             action: Action::Silence,
         };
@@ -76,7 +85,35 @@ pub(super) fn plan(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
         step.constant = constant && step.history == 0;
         plan.steps.push(step);
     }
+    join(&mut plan, graph.timing.timesteps);
     Some(plan)
+}
+
+/// Lets samples go through the last nodes together, if these have more weights than stay near: they then
+/// come from afar once for all of them.
+fn join(plan: &mut Plan, timesteps: usize) {
+    let far = plan.steps.iter().position(|step| match &step.action {
+        Action::Dense { rows } | Action::DenseSpikes { rows, .. } => rows.bytes() > FAR,
+        Action::Convolve(c) => c.rows.bytes() > FAR,
+        Action::ConvolveSpikes(c) => c.rows.bytes() > FAR,
+        _ => false,
+    });
+    let Some(far) = far.filter(|_| timesteps <= plan.chunk) else { return };
+    // A delay may reach back into a sample that has left the buffers.
+    let room = LARGEST / (plan.chunk * TOGETHER);
+    if plan.steps.iter().any(|step| step.history > 0 || step.len > room) {
+        return;
+    }
+    (plan.together, plan.joined) = (TOGETHER, far);
+    let (before, behind) = plan.steps.split_at_mut(far);
+    for step in behind {
+        step.many = true;
+        for o in &step.operands {
+            if let Some(read) = before.get_mut(o.from) {
+                read.many = true;
+            }
+        }
+    }
 }
 
 /// As many timesteps as a cycle takes, at most [`CHUNK`].

@@ -35,6 +35,9 @@ pub struct FloatNetwork {
 /// Is told of every value: node, timestep, what it sends (sums for projections).
 pub type FloatObserver<'a> = dyn FnMut(NodeId, usize, &[f32]) + 'a;
 
+/// As [`FloatObserver`], of several samples: the first argument says which.
+pub type SampleObserver<'a> = dyn FnMut(usize, NodeId, usize, &[f32]) + 'a;
+
 /// What the first input is given; other inputs are silent.
 #[derive(Clone, Copy, Debug)]
 enum Given<'a> {
@@ -164,12 +167,48 @@ impl FloatNetwork {
         observe: &mut FloatObserver<'_>,
     ) -> Result<Vec<Vec<f32>>, RunError> {
         self.check(sample)?;
+        self.run_given(self.given(sample), observe)
+    }
+
+    /// Runs samples as [`FloatNetwork::run_sample`] does, with the same results, and returns what each
+    /// output shows of each of them. Weights that lie far away are fetched once for several samples.
+    ///
+    /// # Errors
+    /// When a sample does not fit the input.
+    pub fn run_batch<S: AsRef<[f32]>>(
+        &self,
+        samples: &[S],
+        observe: &mut SampleObserver<'_>,
+    ) -> Result<Vec<Vec<Vec<f32>>>, RunError> {
+        samples.iter().try_for_each(|sample| self.check(sample.as_ref()))?;
+        let mut shown = Vec::with_capacity(samples.len());
+        for (i, together) in samples.chunks(self.batch()).enumerate() {
+            let given: Vec<Given<'_>> = together.iter().map(|s| self.given(s.as_ref())).collect();
+            let first = i * self.batch();
+            let mut own = |sample: usize, id, t, sent: &[f32]| observe(first + sample, id, t, sent);
+            match (&self.prepared, given.as_slice()) {
+                (Some(prepared), many) => shown.extend(prepared.run(many, &mut own)),
+                (None, one) => {
+                    for &given in one {
+                        shown.push(self.run_given(given, &mut |id, t, sent| own(0, id, t, sent))?);
+                    }
+                }
+            }
+        }
+        Ok(shown)
+    }
+
+    /// How many samples [`FloatNetwork::run_batch`] runs at once.
+    pub fn batch(&self) -> usize {
+        self.prepared.as_ref().map_or(1, Prepared::together)
+    }
+
+    fn given<'a>(&self, sample: &'a [f32]) -> Given<'a> {
         let timesteps = self.graph.timing.timesteps;
-        let given = match self.presents_once() {
+        match self.presents_once() {
             true => Given::Once(sample, timesteps),
             false => Given::Always(sample, timesteps),
-        };
-        self.run_given(given, observe)
+        }
     }
 
     fn run_given(
@@ -178,7 +217,8 @@ impl FloatNetwork {
         observe: &mut FloatObserver<'_>,
     ) -> Result<Vec<Vec<f32>>, RunError> {
         if let Some(prepared) = &self.prepared {
-            return Ok(prepared.run(given, observe));
+            let mut own = |_, id, t, sent: &[f32]| observe(id, t, sent);
+            return Ok(prepared.run(&[given], &mut own).pop().unwrap_or_default());
         }
         let mut stream = self.stream();
         let silence = vec![0.0; self.input()];

@@ -13,7 +13,7 @@ use snnc_ir::{Graph, NodeId, Readout};
 use super::build;
 use super::convolution::{Convolution, SpikeConvolution};
 use super::run::Buffers;
-use super::{FloatObserver, Given};
+use super::{Given, SampleObserver};
 use crate::kernels::Isa;
 use crate::kernels::reals::Rows;
 use crate::kernels::reals::neurons::Neurons;
@@ -38,6 +38,8 @@ pub(super) struct Step {
     pub(super) binary: bool,
     /// Whether it is the same in every timestep if the input is.
     pub(super) constant: bool,
+    /// Whether there are rows for every sample that is run at once.
+    pub(super) many: bool,
     pub(super) operands: Vec<Operand>,
     pub(super) action: Action,
 }
@@ -119,6 +121,11 @@ pub(super) struct Plan {
     /// Timesteps that are run at once.
     pub(super) chunk: usize,
     pub(super) steps: Vec<Step>,
+    /// Samples that are run at once, at most.
+    pub(super) together: usize,
+    /// The step from which on all samples are run through a step before the next: those before have few
+    /// weights and much to send, those behind have more weights than the caches hold.
+    pub(super) joined: usize,
     /// Neurons of each output.
     pub(super) outputs: Vec<usize>,
     pub(super) populations: usize,
@@ -140,13 +147,23 @@ impl Prepared {
         Some(Prepared { plan, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Runs an input that fits, and returns what each output shows.
-    pub(super) fn run(&self, given: Given<'_>, observe: &mut FloatObserver<'_>) -> Vec<Vec<f32>> {
+    /// Samples that may be run at once.
+    pub(super) fn together(&self) -> usize {
+        self.plan.together
+    }
+
+    /// Runs inputs that fit, at most [`Prepared::together`], and returns what each output shows of each.
+    pub(super) fn run(
+        &self,
+        given: &[Given<'_>],
+        observe: &mut SampleObserver<'_>,
+    ) -> Vec<Vec<Vec<f32>>> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let buffers = idle().pop();
         let mut buffers = buffers.unwrap_or_else(|| Buffers::new(&self.plan));
         self.plan.run(given, &mut buffers, observe);
-        let shown = buffers.shown(given.timesteps());
+        let shown = given.iter().enumerate();
+        let shown = shown.map(|(i, g)| buffers.shown(&self.plan, i, g.timesteps())).collect();
         idle().push(buffers);
         shown
     }

@@ -4,7 +4,7 @@ use snnc_ir::Readout;
 
 use super::convolution::{Bits, Listed, SUMS};
 use super::prepared::{Action, Meetings, Operand, Plan, Step};
-use super::{FloatObserver, Given};
+use super::{Given, SampleObserver};
 use crate::kernels::reals::neurons::{Arriving, Neurons, States};
 use crate::kernels::reals::{Block, Lists, Rows, WIDEST, largest_of_four, nonzero};
 
@@ -38,7 +38,8 @@ fn room(len: usize) -> usize {
 impl Buffers {
     pub(super) fn new(plan: &Plan) -> Buffers {
         let sent = plan.steps.iter().map(|step| {
-            let rows = step.history + plan.chunk;
+            // Where there are many samples nothing is kept for later chunks.
+            let rows = step.history + plan.chunk * if step.many { plan.together } else { 1 };
             let listed = if step.listed { rows * room(step.len) } else { 0 };
             Sent {
                 values: vec![0.0; rows * step.len],
@@ -52,51 +53,67 @@ impl Buffers {
         for step in &plan.steps {
             match &step.action {
                 Action::ConvolveSpikes(convolution) => bits.fit(convolution),
-                Action::DenseSpikes { sources, .. } => bits.fit_dense(*sources, plan.chunk),
+                Action::DenseSpikes { sources, .. } => {
+                    bits.fit_dense(*sources, plan.chunk * plan.together)
+                }
                 _ => {}
             }
         }
         Buffers {
             sent: sent.collect(),
             states: vec![States::default(); plan.populations],
-            shown: plan.outputs.iter().map(|&len| vec![0.0; len]).collect(),
+            shown: plan.outputs.iter().map(|&len| vec![0.0; len * plan.together]).collect(),
             listed: Listed {
                 indices: vec![0; entries],
                 values: vec![0.0; entries],
                 counts: vec![0; lists],
             },
             bits,
-            sums: vec![0.0; SUMS.max(plan.chunk * WIDEST)],
+            sums: vec![0.0; SUMS.max(plan.chunk * plan.together * WIDEST)],
         }
     }
 
-    /// What each output shows after so many timesteps, nothing after none.
-    pub(super) fn shown(&self, timesteps: usize) -> Vec<Vec<f32>> {
-        let shown = |values: &Vec<f32>| if timesteps == 0 { Vec::new() } else { values.clone() };
-        self.shown.iter().map(shown).collect()
+    /// What each output shows of a sample after so many timesteps, nothing after none.
+    pub(super) fn shown(&self, plan: &Plan, sample: usize, timesteps: usize) -> Vec<Vec<f32>> {
+        let outputs = self.shown.iter().zip(&plan.outputs);
+        let shown = |(shown, &len): (&Vec<f32>, &usize)| match timesteps {
+            0 => Vec::new(),
+            _ => shown[sample * len..(sample + 1) * len].to_vec(),
+        };
+        outputs.map(shown).collect()
     }
 }
 
-/// The chunk that is run.
+/// The timesteps that are run, of one sample or of all that are run at once.
 #[derive(Clone, Copy)]
 struct Chunk<'a> {
-    given: Given<'a>,
+    given: &'a [Given<'a>],
+    /// Which sample is the first.
+    sample: usize,
     first: usize,
     steps: usize,
 }
 
-/// What a node reads: rows of an operand from one row on, all alike where `constant`.
+impl Chunk<'_> {
+    /// Where the rows of a step begin, `each` for a sample.
+    fn begin(&self, step: &Step, each: usize) -> usize {
+        step.history + if step.many { self.sample * each } else { 0 }
+    }
+}
+
+/// What a node reads: rows of an operand from one row on, each of them so many times where it is the same
+/// in every timestep.
 #[derive(Clone, Copy)]
 pub(super) struct Read<'a> {
     sent: &'a Sent,
     len: usize,
     first: usize,
-    constant: bool,
+    times: usize,
 }
 
 impl<'a> Read<'a> {
     fn row(&self, t: usize) -> usize {
-        if self.constant { 0 } else { self.first + t }
+        self.first + t / self.times
     }
 
     pub(super) fn values(&self, t: usize) -> &'a [f32] {
@@ -124,42 +141,66 @@ impl<'a> Read<'a> {
 }
 
 impl Plan {
+    /// Runs samples of as many timesteps each: one, or at most [`Plan::together`].
     pub(super) fn run(
         &self,
-        given: Given<'_>,
+        given: &[Given<'_>],
         buffers: &mut Buffers,
-        observe: &mut FloatObserver<'_>,
+        observe: &mut SampleObserver<'_>,
     ) {
         for (step, sent) in self.steps.iter().zip(&mut buffers.sent) {
-            if let Action::Fire { neurons, state } = &step.action {
-                neurons.rest(&mut buffers.states[*state]);
-            }
             // Before the first timestep nothing was sent.
             sent.values[..step.history * step.len].fill(0.0);
             sent.counts[..step.history].fill(0);
         }
         buffers.shown.iter_mut().for_each(|shown| shown.fill(0.0));
-        let timesteps = given.timesteps();
+        let timesteps = given.first().map_or(0, |given| given.timesteps());
         let mut first = 0;
         while first < timesteps {
-            let chunk = Chunk { given, first, steps: self.chunk.min(timesteps - first) };
-            for place in 0..self.steps.len() {
-                self.step(place, chunk, buffers);
-            }
-            for t in 0..chunk.steps {
-                for (step, sent) in self.steps.iter().zip(&buffers.sent) {
-                    let row = if self.stays(step, given) { 0 } else { step.history + t };
-                    observe(step.id, first + t, &sent.values[row * step.len..][..step.len]);
+            let steps = self.chunk.min(timesteps - first);
+            // All in order where that is as fast.
+            let joined = if given.len() > 1 { self.joined } else { 0 };
+            if joined > 0 {
+                for (sample, given) in given.iter().enumerate() {
+                    let given = std::slice::from_ref(given);
+                    let chunk = Chunk { given, sample, first, steps };
+                    self.pass(0..joined, chunk, buffers, observe);
                 }
             }
-            self.keep(chunk.steps, buffers);
-            first += chunk.steps;
+            let chunk = Chunk { given, sample: 0, first, steps };
+            self.pass(joined..self.steps.len(), chunk, buffers, observe);
+            self.keep(steps, buffers);
+            first += steps;
+        }
+    }
+
+    /// Runs some nodes over a chunk.
+    fn pass(
+        &self,
+        places: std::ops::Range<usize>,
+        chunk: Chunk<'_>,
+        buffers: &mut Buffers,
+        observe: &mut SampleObserver<'_>,
+    ) {
+        for place in places.clone() {
+            self.step(place, chunk, buffers);
+        }
+        for (sample, t) in
+            (0..chunk.given.len()).flat_map(|i| (0..chunk.steps).map(move |t| (i, t)))
+        {
+            let nodes = self.steps[places.clone()].iter().zip(&buffers.sent[places.clone()]);
+            for (step, sent) in nodes {
+                let each = self.rows(step, chunk);
+                let row = chunk.begin(step, each) + sample * each + t.min(each - 1);
+                let values = &sent.values[row * step.len..][..step.len];
+                observe(chunk.sample + sample, step.id, chunk.first + t, values);
+            }
         }
     }
 
     /// Whether a node sends the same in every timestep of this run, kept in its first row.
-    fn stays(&self, step: &Step, given: Given<'_>) -> bool {
-        step.constant && matches!(given, Given::Always(..))
+    fn stays(&self, step: &Step, chunk: Chunk<'_>) -> bool {
+        step.constant && matches!(chunk.given, [Given::Always(..), ..])
     }
 
     /// Moves the last timesteps in front, where delays find them.
@@ -180,29 +221,35 @@ impl Plan {
         }
     }
 
-    fn read<'a>(&self, o: Operand, sent: &'a [Sent], given: Given<'_>) -> Read<'a> {
+    /// Rows of a node for each sample of a chunk.
+    fn rows(&self, step: &Step, chunk: Chunk<'_>) -> usize {
+        if self.stays(step, chunk) { 1 } else { chunk.steps }
+    }
+
+    /// What `reader` reads.
+    fn read<'a>(&self, reader: &Step, o: Operand, sent: &'a [Sent], chunk: Chunk<'_>) -> Read<'a> {
         let step = &self.steps[o.from];
+        let each = self.rows(step, chunk);
         Read {
             sent: &sent[o.from],
             len: step.len,
             // No operand is later than the history that its source keeps.
-            first: step.history - o.delay,
-            constant: self.stays(step, given),
+            first: chunk.begin(step, each) - o.delay,
+            times: (self.rows(reader, chunk) / each).max(1),
         }
     }
 
     /// Runs one node over the timesteps of a chunk.
     fn step(&self, place: usize, chunk: Chunk<'_>, buffers: &mut Buffers) {
         let step = &self.steps[place];
-        let stays = self.stays(step, chunk.given);
-        if stays && chunk.first > 0 {
+        let each = self.rows(step, chunk);
+        if chunk.first > 0 && self.stays(step, chunk) {
             return;
         }
-        let steps = if stays { 1 } else { chunk.steps };
         // A node may read itself, but only what it sent in timesteps before.
         let mut own = std::mem::take(&mut buffers.sent[place]);
-        let from = if stays { 0 } else { step.history };
-        let rows = from..from + steps;
+        let from = chunk.begin(step, each);
+        let rows = from..from + each * chunk.given.len();
         let values = &mut own.values[rows.start * step.len..rows.end * step.len];
         self.act(step, chunk, buffers, values);
         if step.listed {
@@ -222,12 +269,13 @@ impl Plan {
 
     fn act(&self, step: &Step, chunk: Chunk<'_>, buffers: &mut Buffers, out: &mut [f32]) {
         let Buffers { sent, states, shown, listed, bits, sums } = buffers;
-        let read = |port: usize| self.read(step.operands[port], sent, chunk.given);
+        let read = |port: usize| self.read(step, step.operands[port], sent, chunk);
+        let each = self.rows(step, chunk);
         let rows = out.chunks_exact_mut(step.len).enumerate();
         match &step.action {
             Action::Encode { scale } => {
                 for (t, row) in rows {
-                    chunk.given.encode(chunk.first + t, *scale, row);
+                    chunk.given[t / each].encode(chunk.first + t % each, *scale, row);
                 }
             }
             Action::Silence => out.fill(0.0),
@@ -285,7 +333,8 @@ impl Plan {
             Action::Decode { readout, output } => {
                 for (t, row) in rows {
                     row.copy_from_slice(read(0).values(t));
-                    for (s, v) in shown[*output].iter_mut().zip(&*row) {
+                    let shown = &mut shown[*output][(chunk.sample + t / each) * step.len..];
+                    for (s, v) in shown.iter_mut().zip(&*row) {
                         *s = if *readout == Readout::Sum { *s + v } else { *v };
                     }
                 }
@@ -301,7 +350,7 @@ impl Plan {
         sums: &mut [f32],
         out: &mut [f32],
     ) {
-        let steps = if read.constant { 1 } else { out.len() / targets };
+        let steps = out.len() / targets / read.times;
         for block in rows.blocks() {
             block.sums(self.isa, read.lists(steps), sums);
             place(block, &sums[..steps * block.width()], targets, out);
@@ -317,18 +366,24 @@ impl Plan {
         sent: &[Sent],
         out: &mut [f32],
     ) {
-        let arriving = |o: &Operand| {
-            let read = self.read(*o, sent, chunk.given);
-            let stride = if read.constant { 0 } else { read.len };
-            Arriving { values: &read.sent.values[read.row(0) * read.len..], stride }
-        };
-        // Most populations have few projections, of which nothing is allocated.
-        match step.operands.as_slice() {
-            [a] => neurons.fire(self.isa, states, &[arriving(a)], out),
-            [a, b] => neurons.fire(self.isa, states, &[arriving(a), arriving(b)], out),
-            many => {
-                let many: Vec<Arriving<'_>> = many.iter().map(arriving).collect();
-                neurons.fire(self.isa, states, &many, out);
+        let each = self.rows(step, chunk);
+        for (sample, out) in out.chunks_exact_mut(each * step.len).enumerate() {
+            if chunk.first == 0 {
+                neurons.rest(states);
+            }
+            let arriving = |o: &Operand| {
+                let read = self.read(step, *o, sent, chunk);
+                let stride = if read.times > 1 { 0 } else { read.len };
+                Arriving { values: &read.sent.values[read.row(sample * each) * read.len..], stride }
+            };
+            // Most populations have few projections, of which nothing is allocated.
+            match step.operands.as_slice() {
+                [a] => neurons.fire(self.isa, states, &[arriving(a)], out),
+                [a, b] => neurons.fire(self.isa, states, &[arriving(a), arriving(b)], out),
+                many => {
+                    let many: Vec<Arriving<'_>> = many.iter().map(arriving).collect();
+                    neurons.fire(self.isa, states, &many, out);
+                }
             }
         }
     }
