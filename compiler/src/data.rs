@@ -1,10 +1,12 @@
 //! Samples and labels from `.npz` and `.npy` files.
 
 use std::borrow::Cow;
+use std::io::BufWriter;
 use std::path::Path;
 
 use bytes::Bytes;
 use snnc_backends::format::npy::{NpyArray, NpyType};
+use snnc_backends::format::npz::Npz;
 use snnc_backends::format::{ArrayFile, read_array_file};
 
 use crate::Error;
@@ -77,7 +79,17 @@ impl Dataset {
             ArrayFile::Npz(npz) => {
                 let get = |name| npz.get(name).map_err(|e| fail(e.to_string(), ""));
                 let names: Vec<&str> = npz.names().collect();
-                let x = get("x")?.ok_or_else(|| {
+                let inflated = npz.inflated_len("x").map_err(|e| fail(e.to_string(), ""))?;
+                let x = match inflated {
+                    Some(len) if len > MAPPED_FROM => Some(aside(&npz, "x").map_err(|e| {
+                        fail(
+                            e.to_string(),
+                            "free space for it, or point TMPDIR where there is some",
+                        )
+                    })?),
+                    _ => get("x")?,
+                };
+                let x = x.ok_or_else(|| {
                     fail(
                         format!("has no array `x` (it has {})", names.join(", ")),
                         "name the samples `x`, the labels `y`",
@@ -149,7 +161,7 @@ impl Dataset {
 
     /// Whether the elements are reals.
     pub fn is_real(&self) -> bool {
-        matches!(self.elements, Elements::Reals(_))
+        matches!(self.elements, Elements::F32(_) | Elements::Reals(_))
     }
 
     /// All samples as one, of one dimension more.
@@ -230,13 +242,49 @@ impl Dataset {
     }
 }
 
+/// An array that is inflated to a file without a name and mapped from there.
+fn aside(npz: &Npz, name: &str) -> Result<NpyArray, Box<dyn std::error::Error>> {
+    let mut file = BufWriter::new(tempfile::tempfile()?);
+    npz.inflate(name, &mut file)?;
+    Ok(NpyArray::read(mmap::unnamed(file.into_inner()?)?)?)
+}
+
 fn reals(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use snnc_backends::format::npz::{Compression, NpzWriter};
+
     use super::*;
+
+    #[test]
+    fn every_type_of_real_is_real() {
+        for dtype in [NpyType::F16, NpyType::F32, NpyType::F64, NpyType::U8, NpyType::I32] {
+            let data = vec![0; 4 * dtype.size()].into();
+            let x = NpyArray { dtype, shape: vec![2, 2], data };
+            let real = matches!(dtype, NpyType::F16 | NpyType::F32 | NpyType::F64);
+            assert_eq!(Dataset::new(&x, None, None).unwrap().is_real(), real, "{dtype}");
+        }
+    }
+
+    #[test]
+    fn what_is_inflated_aside_is_what_is_inflated_in_memory() {
+        let values: Vec<f32> = (0..100_000).map(|i| (i % 37) as f32).collect();
+        let array = NpyArray::from_f32([100, 1000], &values).unwrap();
+        let mut writer = NpzWriter::new(Compression::Deflated);
+        writer.add("x", &array).unwrap();
+        let bytes = writer.finish().unwrap();
+        let npz = Npz::open(bytes.clone()).unwrap();
+        assert!(npz.inflated_len("x").unwrap().is_some_and(|len| len > 400_000));
+        assert_eq!(aside(&npz, "x").unwrap(), array);
+        // A byte of the data in the middle is another one.
+        let mut damaged = bytes;
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        assert!(Npz::open(damaged).is_ok_and(|npz| aside(&npz, "x").is_err()));
+    }
 
     #[test]
     fn samples_with_channels_last_are_turned() {

@@ -80,6 +80,15 @@ pub enum NpzError {
         /// What that evidence is.
         evidence: &'static str,
     },
+    /// What was inflated cannot be written.
+    #[error("member {name:?} of the zip archive cannot be written where it is inflated to")]
+    Output {
+        /// Name of the array.
+        name: String,
+        /// What the output says.
+        #[source]
+        source: std::io::Error,
+    },
     /// A member is not a readable array, or an array contradicts itself.
     #[error("member {name:?} of the zip archive is not a readable array")]
     Array {

@@ -1,7 +1,7 @@
 //! Reading files, by mapping them into memory or by copying.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -21,6 +21,17 @@ pub(crate) fn read(path: &Path, mapped: bool) -> io::Result<Bytes> {
         return Ok(Bytes::from_owner(map));
     }
     let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// The bytes of a file without a name, which nobody else can change; mapped if that is possible.
+pub(crate) fn unnamed(mut file: File) -> io::Result<Bytes> {
+    if let Ok(map) = map(&file) {
+        return Ok(Bytes::from_owner(map));
+    }
+    let mut bytes = Vec::new();
+    file.seek(io::SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes.into())
 }

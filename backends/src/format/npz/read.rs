@@ -5,7 +5,7 @@ use crate::format::Limits;
 use crate::format::npy::{Header, MAX_PREAMBLE_LEN, NpyArray};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use zip::read::ZipFile;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -74,6 +74,39 @@ impl Npz {
     /// # Errors
     /// The member is damaged, is not an array, or promises more than the limits allow.
     pub fn get(&self, name: &str) -> Result<Option<NpyArray>, NpzError> {
+        self.member(name, |member| match member.compression() {
+            CompressionMethod::Stored => self.read_stored(name, &member),
+            _ => read_compressed(name, member),
+        })
+    }
+
+    /// Bytes of the NPY file that the array called `name` is inflated to, as the directory declares them;
+    /// `None` when there is no such array or it is not compressed.
+    ///
+    /// # Errors
+    /// The member is damaged or promises more than the limits allow.
+    pub fn inflated_len(&self, name: &str) -> Result<Option<u64>, NpzError> {
+        let len = self.member(name, |member| {
+            Ok((member.compression() != CompressionMethod::Stored).then(|| member.size()))
+        })?;
+        Ok(len.flatten())
+    }
+
+    /// Inflates the array called `name` to `out`, as an NPY file, piece by piece: for arrays that had better
+    /// not be in memory as a whole. Returns whether there is such an array.
+    ///
+    /// # Errors
+    /// As [`Npz::get`], and when `out` takes no more; what was written by then is not to be used.
+    pub fn inflate(&self, name: &str, out: &mut impl Write) -> Result<bool, NpzError> {
+        Ok(self.member(name, |member| inflate(name, member, out))?.is_some())
+    }
+
+    /// Opens a member that the limits allow.
+    fn member<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(ZipFile<'_, Cursor<Bytes>>) -> Result<T, NpzError>,
+    ) -> Result<Option<T>, NpzError> {
         let Some(&index) = self.members.get(name) else {
             return Ok(None);
         };
@@ -86,11 +119,7 @@ impl Npz {
         self.limits
             .check(stored, member.size())
             .map_err(|source| NpzError::Limit { name: name.to_owned(), source })?;
-        let array = match member.compression() {
-            CompressionMethod::Stored => self.read_stored(name, &member)?,
-            _ => read_compressed(name, member)?,
-        };
-        Ok(Some(array))
+        read(member).map(Some)
     }
 
     /// An array that lies in the file as it is.
@@ -119,31 +148,50 @@ impl Npz {
 }
 
 /// An array that has to be inflated.
+fn read_compressed(name: &str, member: ZipFile<'_, Cursor<Bytes>>) -> Result<NpyArray, NpzError> {
+    let mut content = Vec::new();
+    let header = inflate(name, member, &mut content)?;
+    content.shrink_to_fit();
+    let data = Bytes::from(content).slice(header.preamble_len..);
+    header.into_array(data).map_err(|source| NpzError::Array { name: name.to_owned(), source })
+}
+
+/// Writes what a member holds to `out`.
 ///
 /// The header comes first and has to promise what the directory declares, so that a bomb is known
-/// before it goes off. Memory then grows with the data that arrives.
-fn read_compressed(name: &str, member: ZipFile<'_, Cursor<Bytes>>) -> Result<NpyArray, NpzError> {
+/// before it goes off. Memory or file then grows with the data that arrives.
+fn inflate(
+    name: &str,
+    member: ZipFile<'_, Cursor<Bytes>>,
+    out: &mut impl Write,
+) -> Result<Header, NpzError> {
+    const PIECE: usize = 64 << 10;
     let declared = member.size();
     let broken =
         |source: std::io::Error| NpzError::Member { name: name.to_owned(), source: source.into() };
-    let not_an_array = |source| NpzError::Array { name: name.to_owned(), source };
+    let unwritten = |source| NpzError::Output { name: name.to_owned(), source };
 
-    let mut content = Vec::new();
+    let mut piece = Vec::new();
     // One byte more than declared, to notice when there is more.
     let mut member = member.take(declared.saturating_add(1));
-    (&mut member).take(MAX_PREAMBLE_LEN as u64).read_to_end(&mut content).map_err(broken)?;
-    let header = Header::parse(&content).map_err(not_an_array)?;
+    (&mut member).take(MAX_PREAMBLE_LEN as u64).read_to_end(&mut piece).map_err(broken)?;
+    let header = Header::parse(&piece)
+        .map_err(|source| NpzError::Array { name: name.to_owned(), source })?;
     let promised = header.preamble_len as u64 + header.data_len as u64;
     if promised != declared {
         return Err(size_error(name, declared, promised, "its NPY header"));
     }
-    member.read_to_end(&mut content).map_err(broken)?;
-    if content.len() as u64 != declared {
-        return Err(size_error(name, declared, content.len() as u64, "what was inflated"));
+    let mut found = 0;
+    while !piece.is_empty() {
+        out.write_all(&piece).map_err(unwritten)?;
+        found += piece.len() as u64;
+        piece.clear();
+        (&mut member).take(PIECE as u64).read_to_end(&mut piece).map_err(broken)?;
     }
-    content.shrink_to_fit();
-    let data = Bytes::from(content).slice(header.preamble_len..);
-    header.into_array(data).map_err(not_an_array)
+    if found != declared {
+        return Err(size_error(name, declared, found, "what was inflated"));
+    }
+    Ok(header)
 }
 
 fn size_error(name: &str, declared: u64, found: u64, evidence: &'static str) -> NpzError {

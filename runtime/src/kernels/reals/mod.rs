@@ -15,7 +15,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use super::{Isa, Kernels, multiversion};
+#[cfg(target_arch = "x86_64")]
+use super::Kernels;
+use super::{Isa, multiversion};
 
 /// Most targets that are summed at once.
 pub const WIDEST: usize = 64;
@@ -197,7 +199,8 @@ impl Maps<'_> {
 #[derive(Clone, Debug)]
 struct Tile {
     words: std::ops::Range<usize>,
-    /// Rows behind this tile that are asked for meanwhile.
+    /// Rows behind this tile that are asked for meanwhile, where there is an instruction for that.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     ahead: usize,
 }
 
