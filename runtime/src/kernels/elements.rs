@@ -138,6 +138,8 @@ pub struct Windows {
     /// Begin of the place, and the end of its cells, which begin where those before end.
     places: Vec<(usize, usize)>,
     cells: Vec<usize>,
+    /// The last place, and the last cell.
+    last: [usize; 2],
 }
 
 impl Windows {
@@ -145,6 +147,14 @@ impl Windows {
     pub fn push(&mut self, place: usize, cells: &[usize]) {
         self.cells.extend_from_slice(cells);
         self.places.push((place, self.cells.len()));
+        self.last[0] = self.last[0].max(place);
+        self.last[1] = cells.iter().fold(self.last[1], |last, &cell| last.max(cell));
+    }
+
+    /// Refuses bytes in which places or cells of `len` bytes do not lie.
+    fn check(&self, from: &[u8], len: usize, to: &[u8]) {
+        assert!(self.cells.is_empty() || self.last[1] + len <= from.len(), "a cell lies outside");
+        assert!(self.places.is_empty() || self.last[0] + len <= to.len(), "a place lies outside");
     }
 
     /// Joins the `len` bytes of all cells of each window, byte by byte; those of a window without cells are
@@ -196,17 +206,45 @@ impl Windows {
     }
 }
 
+/// The largest of the bytes `from[cell + i]` of all cells of each window, for `len` bytes; `empty` where
+/// there is no cell.
+///
+/// # Panics
+/// When a cell or a place does not lie in the bytes.
+pub fn maxima(isa: Isa, from: &[u8], windows: &Windows, len: usize, empty: u8, to: &mut [u8]) {
+    windows.check(from, len, to);
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says; cells and places were checked.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::join::<false>(from, windows, len, empty, to) },
+        _ => maxima_of_cells(isa, from, windows, len, empty, to),
+    }
+}
+
+/// The sum of the bytes `from[cell + i]` of all cells of each window, for `len` bytes, which wraps.
+///
+/// # Panics
+/// As [`maxima`].
+pub fn sums(isa: Isa, from: &[u8], windows: &Windows, len: usize, to: &mut [u8]) {
+    windows.check(from, len, to);
+    match isa.kernels() {
+        // SAFETY: the processor has the features, as an `Isa` says; cells and places were checked.
+        #[cfg(target_arch = "x86_64")]
+        Kernels::Avx512 => unsafe { avx512::join::<true>(from, windows, len, 0, to) },
+        _ => sums_of_cells(isa, from, windows, len, to),
+    }
+}
+
 multiversion! {
-    /// The largest of the bytes `from[cell + i]` of all cells of each window, for `len` bytes; `empty` where
-    /// there is no cell.
-    pub fn maxima(from: &[u8], windows: &Windows, len: usize, empty: u8, to: &mut [u8]) {
+    /// As [`maxima`], for the compiler to vectorise.
+    pub fn maxima_of_cells(from: &[u8], windows: &Windows, len: usize, empty: u8, to: &mut [u8]) {
         windows.join(from, len, empty, to, u8::max);
     }
 }
 
 multiversion! {
-    /// The sum of the bytes `from[cell + i]` of all cells of each window, for `len` bytes, which wraps.
-    pub fn sums(from: &[u8], windows: &Windows, len: usize, to: &mut [u8]) {
+    /// As [`sums`], for the compiler to vectorise.
+    pub fn sums_of_cells(from: &[u8], windows: &Windows, len: usize, to: &mut [u8]) {
         windows.join(from, len, 0, to, u8::wrapping_add);
     }
 }

@@ -125,3 +125,10 @@ macro_rules! multiversion {
     };
 }
 pub(crate) use multiversion;
+
+multiversion! {
+    /// The largest of some places in memory, 0 without any.
+    pub fn furthest(places: &[usize]) -> usize {
+        places.iter().fold(0, |most, &place| if place > most { place } else { most })
+    }
+}

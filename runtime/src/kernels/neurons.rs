@@ -1,7 +1,7 @@
 //! Neurons, sixteen channels at a time, their membrane potentials in registers for all timesteps.
 
 use super::product::BLOCK;
-use super::{Isa, Kernels, multiversion};
+use super::{Isa, Kernels, furthest, multiversion};
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -122,11 +122,11 @@ fn row<T: Copy>(table: &[T], t: usize, width: usize, first: usize) -> &[T] {
 }
 
 /// Refuses what kernels without bounds would read or write outside of.
-fn check(input: &Input<'_>, sent: &Sent<'_>, tables: &[usize]) {
+fn check(isa: Isa, input: &Input<'_>, sent: &Sent<'_>, tables: &[usize]) {
     let padded = sent.stride.next_multiple_of(BLOCK);
     let places = sent.places.len();
     let holds = |sums: &[i32], rows: usize| sums.is_empty() || sums.len() >= rows * input.width;
-    let furthest = sent.places.iter().copied().max().unwrap_or(0);
+    let furthest = furthest(isa, sent.places);
     assert!(padded <= input.width && input.bias.len() >= input.width, "too few channels");
     assert!(holds(input.constant, places) && holds(input.varying, places * input.steps));
     assert!(places == 0 || furthest + input.steps * sent.stride <= sent.bytes.len());
@@ -139,7 +139,7 @@ fn check(input: &Input<'_>, sent: &Sent<'_>, tables: &[usize]) {
 /// # Panics
 /// When buffers or tables are too short.
 pub fn fire(isa: Isa, n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
-    check(input, sent, &[n.threshold.len(), n.amount.len(), n.spike.len(), n.initial.len()]);
+    check(isa, input, sent, &[n.threshold.len(), n.amount.len(), n.spike.len(), n.initial.len()]);
     match isa.kernels() {
         // SAFETY: the processor has the features, as an `Isa` says; the arguments were checked.
         #[cfg(target_arch = "x86_64")]
@@ -153,7 +153,7 @@ pub fn fire(isa: Isa, n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
 /// # Panics
 /// When buffers or tables are too short.
 pub fn answer(isa: Isa, n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
-    check(input, sent, &[n.slope.len(), n.offset.len()]);
+    check(isa, input, sent, &[n.slope.len(), n.offset.len()]);
     match isa.kernels() {
         _ if !n.thresholds.is_empty() => answer_blocks(isa, n, input, sent),
         // SAFETY: the processor has the features, as an `Isa` says; the arguments were checked.

@@ -5,7 +5,7 @@
 //! place of its kernel, so that no patch is ever copied.
 
 use super::aligned::Aligned;
-use super::{Isa, Kernels};
+use super::{Isa, Kernels, furthest};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -26,6 +26,8 @@ pub struct Product {
     taps: Vec<usize>,
     /// Groups of 4 bytes in one tap.
     groups: usize,
+    /// Distance of every group of every tap from a row.
+    offsets: Vec<usize>,
     outputs: usize,
     /// What every sum begins with, padded to whole blocks.
     initial: Aligned<i32>,
@@ -87,7 +89,9 @@ impl Product {
         }
         let mut padded = Aligned::zeros(blocks * BLOCK);
         padded[..outputs].copy_from_slice(initial);
-        Product { packed, taps, groups, outputs, initial: padded, parts }
+        let of_tap = |&tap: &usize| (0..groups).map(move |group| tap + 4 * group);
+        let offsets = taps.iter().flat_map(of_tap).collect();
+        Product { packed, taps, groups, offsets, outputs, initial: padded, parts }
     }
 
     /// Where the weights of a part begin.
@@ -141,7 +145,7 @@ impl Product {
     /// When a row does not lie in `x`, or `sums` is too short.
     pub fn run(&self, isa: Isa, x: &[u8], rows: &[usize], sums: &mut [i32], add: bool) {
         let reach = self.taps.iter().copied().max().unwrap_or(0) + 4 * self.groups;
-        let furthest = rows.iter().copied().max().unwrap_or(0);
+        let furthest = furthest(isa, rows);
         assert!(furthest + reach <= x.len(), "a row of {reach} bytes lies outside of the payloads");
         assert!(rows.len() * self.width() <= sums.len(), "there is no room for all sums");
         match isa.kernels() {

@@ -167,6 +167,10 @@ proptest! {
             prop_assert_eq!(&pooled, &most);
             elements::sums(isa, &bytes, &windows, len, &mut pooled);
             prop_assert_eq!(&pooled, &sum);
+            elements::maxima_of_cells(isa, &bytes, &windows, len, empty, &mut pooled);
+            prop_assert_eq!(&pooled, &most);
+            elements::sums_of_cells(isa, &bytes, &windows, len, &mut pooled);
+            prop_assert_eq!(&pooled, &sum);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::LONG_CHUNK;
+use super::{LONG_CHUNK, Windows};
 
 /// 64 bytes from `at` on, `zero` beyond the end; bytes other than `zero` have their bit in the mask, and
 /// their distance from it in the register.
@@ -80,6 +80,45 @@ pub(super) unsafe fn synapses(bytes: &[u8], zero: u8, each: &[u32]) -> u64 {
         total += sum(sums);
     }
     total
+}
+
+/// Joins the bytes of the cells of each window: their sum, or the largest.
+///
+/// # Safety
+/// The processor has AVX-512, and cells and places were checked.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+pub(super) unsafe fn join<const SUM: bool>(
+    from: &[u8],
+    windows: &Windows,
+    len: usize,
+    empty: u8,
+    to: &mut [u8],
+) {
+    let empty = _mm512_set1_epi8(empty as i8);
+    let join = |a, b| if SUM { _mm512_add_epi8(a, b) } else { _mm512_max_epu8(a, b) };
+    for at in (0..len).step_by(64) {
+        let inside = if len - at < 64 { (1 << (len - at)) - 1 } else { u64::MAX };
+        let (from, to) = (from.as_ptr().wrapping_add(at), to.as_mut_ptr().wrapping_add(at));
+        let mut first = 0;
+        for &(place, end) in &windows.places {
+            // SAFETY: the cells of a window end after those of the one before, and `len` bytes of each
+            // lie in `from`; so does the place in `to`.
+            unsafe {
+                let cells = windows.cells.get_unchecked(first..end);
+                let load = |cell| _mm512_maskz_loadu_epi8(inside, from.wrapping_add(cell).cast());
+                let joined = match *cells {
+                    // So many most windows have.
+                    [a, b, c, d] => join(join(load(a), load(b)), join(load(c), load(d))),
+                    [] => empty,
+                    [cell, ref rest @ ..] => {
+                        rest.iter().fold(load(cell), |joined, &cell| join(joined, load(cell)))
+                    }
+                };
+                _mm512_mask_storeu_epi8(to.wrapping_add(place).cast(), inside, joined);
+                first = end;
+            }
+        }
+    }
 }
 
 /// The sum of unsigned 32-bit numbers.

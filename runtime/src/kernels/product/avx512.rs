@@ -22,12 +22,10 @@ pub(super) unsafe fn run(p: &Product, x: &[u8], rows: &[usize], sums: &mut [i32]
                     (4, 4..) => tile::<4, 4, 1>(p, x, rows, sums, add, (row, part)),
                     (4, 2..) => tile::<2, 4, 1>(p, x, rows, sums, add, (row, part)),
                     (4, _) => tile::<1, 4, 4>(p, x, rows, sums, add, (row, part)),
-                    (2, 12..) => tile::<12, 2, 1>(p, x, rows, sums, add, (row, part)),
                     (2, 8..) => tile::<8, 2, 1>(p, x, rows, sums, add, (row, part)),
                     (2, 4..) => tile::<4, 2, 1>(p, x, rows, sums, add, (row, part)),
                     (2, 2..) => tile::<2, 2, 2>(p, x, rows, sums, add, (row, part)),
                     (2, _) => tile::<1, 2, 4>(p, x, rows, sums, add, (row, part)),
-                    (_, 16..) => tile::<16, 1, 1>(p, x, rows, sums, add, (row, part)),
                     (_, 8..) => tile::<8, 1, 1>(p, x, rows, sums, add, (row, part)),
                     (_, 4..) => tile::<4, 1, 2>(p, x, rows, sums, add, (row, part)),
                     (_, 2..) => tile::<2, 1, 4>(p, x, rows, sums, add, (row, part)),
@@ -61,26 +59,37 @@ unsafe fn tile<const R: usize, const B: usize, const S: usize>(
             *start = start.add(offset);
         }
         let mut weights = p.packed.as_ptr().add(p.start(part));
-        for &tap in &p.taps {
-            let mut group = 0;
-            while group < p.groups {
-                for total in total.iter_mut().take(p.groups - group) {
-                    let mut w = [_mm512_setzero_si512(); B];
-                    for (b, w) in w.iter_mut().enumerate() {
-                        // Weights come from far when the layer is large; beyond the end it does
-                        // nothing.
-                        _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(b * LINE + AHEAD));
-                        *w = _mm512_loadu_si512(weights.add(b * LINE).cast());
+        let mut step = |offset: usize, total: &mut [[__m512i; B]; R]| {
+            let mut w = [_mm512_setzero_si512(); B];
+            for (b, w) in w.iter_mut().enumerate() {
+                if B == 4 || R == 1 {
+                    // Weights come from far when the layer is large; beyond the end it does nothing.
+                    _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(b * LINE + AHEAD));
+                }
+                *w = _mm512_loadu_si512(weights.add(b * LINE).cast());
+            }
+            for r in 0..R {
+                let four = starts[r].add(offset).cast::<i32>().read_unaligned();
+                let four = _mm512_set1_epi32(four);
+                for b in 0..B {
+                    total[r][b] = _mm512_dpbusd_epi32(total[r][b], four, w[b]);
+                }
+            }
+            weights = weights.add(B * LINE);
+        };
+        if S == 1 {
+            for &offset in &p.offsets {
+                step(offset, &mut total[0]);
+            }
+        } else {
+            // Few rows are read sooner than the list of offsets.
+            for &tap in &p.taps {
+                let mut group = 0;
+                while group < p.groups {
+                    for total in total.iter_mut().take(p.groups - group) {
+                        step(tap + 4 * group, total);
+                        group += 1;
                     }
-                    for r in 0..R {
-                        let four = starts[r].add(tap + 4 * group).cast::<i32>().read_unaligned();
-                        let four = _mm512_set1_epi32(four);
-                        for b in 0..B {
-                            total[r][b] = _mm512_dpbusd_epi32(total[r][b], four, w[b]);
-                        }
-                    }
-                    weights = weights.add(B * LINE);
-                    group += 1;
                 }
             }
         }

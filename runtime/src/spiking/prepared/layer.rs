@@ -69,13 +69,12 @@ impl Plan {
             steps: self.steps,
             width: layer.width,
         };
-        let starts = &mut b.scratch.starts;
-        starts.clear();
+        let own = &mut b.scratch.starts;
         match layer.to {
             Source::Map(to) => {
                 let (stride, len) = (self.maps[to].stride, self.maps[to].len());
-                of_block(&layer.places, places, |at, sample| starts.push(at + sample * len));
-                let mut sent = Sent { bytes: &mut b.maps[to], places: starts, stride };
+                starts(&layer.places, places, len, own);
+                let mut sent = Sent { bytes: &mut b.maps[to], places: own, stride };
                 match &layer.fire {
                     Fire::Binary(n) => neurons::fire(self.isa, n, &input, &mut sent),
                     Fire::Line(n) => neurons::answer(self.isa, n, &input, &mut sent),
@@ -85,8 +84,8 @@ impl Plan {
             Source::Totals(to) => {
                 let (neurons, len) =
                     (self.totals[to].neurons, self.totals[to].neurons * self.steps);
-                of_block(&layer.places, places, |at, sample| starts.push(at + sample * len));
-                accumulate(layer, &input, starts, neurons, &mut b.totals[to]);
+                starts(&layer.places, places, len, own);
+                accumulate(layer, &input, own, neurons, &mut b.totals[to]);
             }
         }
     }
@@ -108,10 +107,8 @@ impl Plan {
             self.sums(s, places.clone(), (&b.maps[s.from], spikes), &mut b.scratch, sums, false);
         }
         let (stride, len) = (self.maps[to].stride, self.maps[to].len());
-        let starts = &mut b.scratch.starts;
-        starts.clear();
-        of_block(&layer.places, places, |at, sample| starts.push(at + sample * len));
-        let mut sent = Sent { bytes: &mut b.maps[to], places: starts, stride };
+        starts(&layer.places, places, len, &mut b.scratch.starts);
+        let mut sent = Sent { bytes: &mut b.maps[to], places: &b.scratch.starts, stride };
         neurons::answer_wide(self.isa, n, &b.varying, &mut sent);
     }
 
@@ -161,18 +158,25 @@ impl Plan {
         {
             let (all, lines) = (&mut scratch.places, map.lines() as u32);
             all.clear();
-            of_block(&s.places, places, |[line, place], sample| {
-                all.push([line + sample as u32 * lines, place]);
+            of_block(&s.places, places, |own, sample| {
+                let first = sample as u32 * lines;
+                all.extend(own.iter().map(|&[line, place]| [first + line, place]));
             });
             sums.run(self.isa, product, spikes, all, to, add);
             return;
         }
         let Scratch { rows, patches: copies, .. } = scratch;
-        rows.clear();
-        of_block(&s.bases, places, |base, sample| {
-            let first = base + sample * map.len();
-            rows.extend((0..map.steps).map(|t| first + t * map.stride));
-        });
+        if map.steps == 1 {
+            starts(&s.bases, places, map.len(), rows);
+        } else {
+            rows.clear();
+            of_block(&s.bases, places, |bases, sample| {
+                for base in bases {
+                    let first = base + sample * map.len();
+                    rows.extend((0..map.steps).map(|t| first + t * map.stride));
+                }
+            });
+        }
         match &s.arithmetic {
             Arithmetic::Product { product, patches, .. } => {
                 if let Some(patches) = patches {
@@ -189,16 +193,22 @@ impl Plan {
     }
 }
 
-/// Those of `places` that a block of all samples has, sample after sample: calls `put` with each and its
-/// sample.
-fn of_block<T: Copy>(places: &[T], block: Range<usize>, mut put: impl FnMut(T, usize)) {
+/// Those of `places` that a block of all samples has, sample after sample: calls `put` with some of them
+/// and their sample.
+fn of_block<T>(places: &[T], block: Range<usize>, mut put: impl FnMut(&[T], usize)) {
     let mut at = block.start;
     while at < block.end {
         let (sample, first) = (at / places.len(), at % places.len());
         let last = places.len().min(first + block.end - at);
-        places[first..last].iter().for_each(|&place| put(place, sample));
+        put(&places[first..last], sample);
         at += last - first;
     }
+}
+
+/// The same of a map: where they begin in the memory of all samples, each of which takes `len`.
+fn starts(places: &[usize], block: Range<usize>, len: usize, to: &mut Vec<usize>) {
+    to.clear();
+    of_block(places, block, |own, sample| to.extend(own.iter().map(|at| at + sample * len)));
 }
 
 /// Copies the patch of every row together; the rows then begin in the patches.

@@ -26,7 +26,7 @@ pub(super) struct Synapses {
 pub(super) enum Arithmetic {
     /// Every channel meets every other.
     Product {
-        product: Product,
+        product: Box<Product>,
         patches: Option<Patches>,
         /// The same for spikes, where the map sends nothing else.
         sums: Option<Sums>,
@@ -310,7 +310,7 @@ fn product(
     };
     let channels = g.source[0];
     if map.stride.is_multiple_of(4) {
-        let product = Product::new(taps, channels, initial, weight);
+        let product = Box::new(Product::new(taps, channels, initial, weight));
         let sums = map.is_binary().then(|| Sums::new(&product, map.layout(1)));
         return Some(Arithmetic::Product { product, patches: None, sums });
     }
@@ -321,20 +321,20 @@ fn product(
             _ => runs.push((tap, channels)),
         }
     }
-    let (_, longest) = runs[0];
+    let &(_, longest) = runs.first()?;
     let groups = |bytes: usize| bytes.div_ceil(4);
     let alike = runs.iter().all(|&(_, len)| len == longest);
     if alike && groups(longest) * runs.len() <= 2 * groups(count * channels) {
         // Bytes behind a run meet weights of 0.
         let taps = runs.iter().map(|&(from, _)| from).collect();
-        let product = Product::new(taps, longest, initial, |target, run, i| {
+        let product = Box::new(Product::new(taps, longest, initial, |target, run, i| {
             weight(target, (run * longest + i) / channels, i % channels)
-        });
+        }));
         return Some(Arithmetic::Product { product, patches: None, sums: None });
     }
-    let product = Product::new(vec![0], count * channels, initial, |target, _, i| {
+    let product = Box::new(Product::new(vec![0], count * channels, initial, |target, _, i| {
         weight(target, i / channels, i % channels)
-    });
+    }));
     let len = (count * channels).next_multiple_of(4);
     Some(Arithmetic::Product { product, patches: Some(Patches { runs, len }), sums: None })
 }
