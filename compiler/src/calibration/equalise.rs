@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 
+use rayon::prelude::*;
 use snnc_ir::{DType, Graph, Node, NodeId, Tensor, TensorOp, Unary};
 
 use super::{Site, SiteStatistics, ThresholdMethod};
@@ -92,7 +93,7 @@ pub(super) fn thresholds(
         let lives = distribution.maximum > 0.0 || (signed && distribution.minimum < 0.0);
         lives.then(|| method.threshold(&distribution, levels, signed))
     };
-    let found: Vec<Option<f64>> = found.channels.iter().map(of).collect();
+    let found: Vec<Option<f64>> = found.channels.par_iter().map(of).collect();
     let largest = found.iter().flatten().copied().fold(0.0, f64::max);
     let largest = if largest > 0.0 { largest } else { 1.0 };
     // A channel that was silent says nothing, and gets the range of the others.

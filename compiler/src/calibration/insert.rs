@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, Tensor, TensorOp, TensorType};
+use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, TensorOp, TensorType};
 
 use super::correct::correct_biases;
 use super::equalise::{Group, groups, thresholds};
-use super::weights::quantise_row;
-use super::{Distribution, Site, SiteStatistics, Statistics, ThresholdMethod};
+use super::{Distribution, Site, SiteStatistics, Statistics, ThresholdMethod, weights};
 use crate::data::{Dataset, Scaling};
 use crate::{Error, Problem};
 
@@ -250,14 +249,9 @@ fn quantise_weights(graph: &mut Graph, layer: NodeId, bits: u8) {
     let mut operands = graph.operands(layer);
     let Some(weights) = operands.get(1).map(|o| o.source) else { return };
     let Some(value) = graph[weights].data.clone().filter(|d| d.dtype().is_float()) else { return };
-    let channels = value.shape().first().copied().unwrap_or(1).max(1);
-    let reals = value.to_f32();
-    let rows = reals.chunks((reals.len() / channels).max(1)).map(|row| quantise_row(row, bits));
-    let (codes, scale): (Vec<Vec<i64>>, Vec<f32>) = rows.unzip();
+    let (codes, scale) = weights::quantise(&value, bits);
     let levels = (1i64 << (bits - 1)) - 1;
     let q = Quantisation::per_axis(scale, 0, -levels, levels);
-    let dtype = if bits <= 8 { DType::I8 } else { DType::I16 };
-    let codes = Tensor::from_i64(dtype, value.shape(), &codes.concat());
     let mut node =
         Node::constant(graph.fresh_name(&format!("{}.codes", graph[weights].name)), codes);
     node.ty.quantisation = Some(q.clone());

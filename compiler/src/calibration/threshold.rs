@@ -1,5 +1,8 @@
 //! From a histogram to a threshold: the largest value that payloads can stand for.
 
+use snnc_runtime::kernels::rounding::{LANES, MOST_LEVELS_F64, nearest_f64, value_errors};
+use snnc_runtime::kernels::{Isa, Kernels};
+
 use super::Distribution;
 
 /// How thresholds are chosen. A threshold `t` with `n` levels gives the step `t / n`.
@@ -60,29 +63,90 @@ pub fn quantised_error(of: &Distribution, step: f64, levels: i64, signed: bool) 
 }
 
 fn code(x: f64, step: f64, levels: i64, signed: bool) -> f64 {
-    let low = if signed { -(levels as f64) } else { 0.0 };
-    (x / step).round_ties_even().clamp(low, levels as f64)
+    let (low, high) = range(levels, signed);
+    if high <= MOST_LEVELS_F64 {
+        return nearest_f64(x / step, low, high);
+    }
+    (x / step).round_ties_even().clamp(low, high)
 }
+
+/// The smallest and the largest code.
+fn range(levels: i64, signed: bool) -> (f64, f64) {
+    (if signed { -(levels as f64) } else { 0.0 }, levels as f64)
+}
+
+/// Steps of the grid on which the least error is looked for.
+const GRID: usize = 400;
+/// So many of them are refined.
+const STARTS: usize = 4;
+/// Between so many points it is seen whether a step can still be among the best.
+const STRETCH: usize = 64;
 
 /// The error has many local minima in the step, so the fixed points are those near the best of a
 /// grid.
 fn least_squares(of: &Distribution, levels: i64, signed: bool, reach: f64) -> f64 {
-    const GRID: u32 = 400;
-    let error = |step: f64| quantised_error(of, step, levels, signed);
-    let mut candidates: Vec<(f64, f64)> = (1..=GRID)
-        .map(|i| reach * f64::from(i) / f64::from(GRID) / levels as f64)
-        .map(|step| (error(step), step))
-        .collect();
-    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let step = |i: usize| reach * i as f64 / GRID as f64 / levels as f64;
+    let isa = Isa::of(Kernels::chosen()).filter(|_| levels as f64 <= MOST_LEVELS_F64);
+    let candidates = match isa {
+        Some(isa) => starts(isa, of, levels, signed, step),
+        None => starts_one_by_one(of, levels, signed, step),
+    };
     let mut best = candidates[0];
-    for &(_, start) in candidates.iter().take(4) {
+    for &(_, start) in &candidates {
         let step = fixed_point(of, start, levels, signed);
-        let found = (error(step), step);
+        let found = (quantised_error(of, step, levels, signed), step);
         if found.0 < best.0 {
             best = found;
         }
     }
     best.1 * levels as f64
+}
+
+/// The [`STARTS`] best steps of the grid with their errors, the best first, of equals the smaller step:
+/// the slow twin of [`starts`].
+fn starts_one_by_one(
+    of: &Distribution,
+    levels: i64,
+    signed: bool,
+    step: impl Fn(usize) -> f64,
+) -> Vec<(f64, f64)> {
+    let with_error = |step: f64| (quantised_error(of, step, levels, signed), step);
+    let mut candidates: Vec<(f64, f64)> = (1..=GRID).map(|i| with_error(step(i))).collect();
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    candidates.truncate(STARTS);
+    candidates
+}
+
+/// The [`STARTS`] best steps of the grid with their errors, the best first, of equals the smaller step.
+/// An error only grows along the points, so those that are above the best of all points are left.
+fn starts(
+    isa: Isa,
+    of: &Distribution,
+    levels: i64,
+    signed: bool,
+    step: impl Fn(usize) -> f64,
+) -> Vec<(f64, f64)> {
+    let (low, high) = range(levels, signed);
+    let points: Vec<(f64, f64)> = of.points.iter().map(|&(x, n)| (x, n as f64)).collect();
+    let mut best: Vec<(f64, usize)> = Vec::with_capacity(STARTS + LANES);
+    // Coarse steps first: with more than a few levels the best are among them.
+    for last in (1..=GRID).rev().step_by(LANES) {
+        let indices: [usize; LANES] = std::array::from_fn(|l| last.saturating_sub(l).max(1));
+        let steps = indices.map(&step);
+        let mut errors = [0.0; LANES];
+        let limit = best.get(STARTS - 1).map_or(f64::NAN, |b| b.0);
+        for stretch in points.chunks(STRETCH) {
+            value_errors(isa, stretch, &steps, low, high, &mut errors);
+            if errors.iter().all(|&e| e > limit) {
+                break;
+            }
+        }
+        let new = errors.into_iter().zip(indices).take(last.min(LANES));
+        best.extend(new);
+        best.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        best.truncate(STARTS);
+    }
+    best.into_iter().map(|(error, index)| (error, step(index))).collect()
 }
 
 /// Iterates `step <- sum(x q(x)) / sum(q(x)^2)` until it stands.
@@ -110,6 +174,8 @@ fn fixed_point(of: &Distribution, start: f64, levels: i64, signed: bool) -> f64 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::Histogram;
     use super::*;
 
@@ -140,6 +206,29 @@ mod tests {
             let best = grid.map(|t| quantised_error(&h, t / levels as f64, levels, false));
             let best = best.fold(f64::INFINITY, f64::min);
             assert!(own <= best * 1.01, "{levels} levels: {own} against {best}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_steps_at_once_are_one_by_one(
+            values in proptest::collection::vec(
+                prop_oneof![-4f32..4f32, (-20i32..20).prop_map(|h| h as f32 / 8.0)], 1..300),
+            levels in prop_oneof![1i64..20, 1i64..70_000], signed in any::<bool>(),
+        ) {
+            let mut h = Histogram::default();
+            h.extend(&values);
+            let h = h.distribution(1.0);
+            let reach = h.maximum.max(-h.minimum);
+            let step = |i: usize| reach * i as f64 / GRID as f64 / levels as f64;
+            let slow = starts_one_by_one(&h, levels, signed, step);
+            for isa in Kernels::ALL.into_iter().filter_map(Isa::of) {
+                let fast = starts(isa, &h, levels, signed, step);
+                let bits = |c: &[(f64, f64)]| -> Vec<[u64; 2]> {
+                    c.iter().map(|c| [c.0.to_bits(), c.1.to_bits()]).collect()
+                };
+                prop_assert_eq!(bits(&fast), bits(&slow));
+            }
         }
     }
 

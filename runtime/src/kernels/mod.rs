@@ -1,8 +1,9 @@
 //! Fast arithmetic on payloads: the only place of this crate where `unsafe` is allowed.
 //!
 //! Payloads are bytes, weights signed bytes, sums 32-bit integers that wrap. Nothing saturates and
-//! nothing rounds but [`neurons::Line`], whose result is verified beforehand, so every instruction set
-//! gives the same bits: AVX-512 with VNNI, AVX2, and portable code for all other processors.
+//! nothing rounds but [`neurons::Line`], whose result is verified beforehand, and sums of reals, whose
+//! order is kept, so every instruction set gives the same bits: AVX-512 with VNNI, AVX2, and portable
+//! code for all other processors.
 #![allow(unsafe_code)]
 
 pub mod aligned;
@@ -12,6 +13,7 @@ pub mod neurons;
 pub mod ordered;
 pub mod product;
 pub mod reals;
+pub mod rounding;
 #[cfg(test)]
 mod tests;
 
