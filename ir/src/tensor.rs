@@ -60,8 +60,11 @@ impl Tensor {
     /// A tensor of reals; `shape` must have `values.len()` elements.
     pub fn from_f32(shape: &[usize], values: &[f32]) -> Self {
         debug_assert_eq!(shape.iter().product::<usize>(), values.len());
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Tensor { dtype: DType::F32, shape: shape.to_vec(), bytes }
+        let mut bytes = vec![0; 4 * values.len()];
+        for (bytes, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+            *bytes = value.to_le_bytes();
+        }
+        Tensor { dtype: DType::F32, shape: shape.to_vec(), bytes: bytes.into() }
     }
 
     /// A tensor of integers stored in `dtype`, which must be a whole-byte integer type that holds

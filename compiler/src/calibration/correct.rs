@@ -8,8 +8,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use snnc_ir::{Graph, Node, NodeId, Tensor, TensorOp};
-use snnc_runtime::tensor::{Program, Value};
+use snnc_runtime::tensor::{Program, RunError, Value};
 
+use super::sweep::Sweep;
 use crate::Error;
 use crate::data::{Dataset, Scaling};
 
@@ -17,41 +18,84 @@ use crate::data::{Dataset, Scaling};
 const OPERATIONS: usize = 3 << 30;
 /// Samples that are enough in any case, and those without which a mean says too little.
 const SAMPLES: (usize, usize) = (32, 256);
+/// Bytes that the values of all samples may take together.
+const MEMORY: usize = 64 << 20;
 
-/// Corrects the biases of `coded`, which has every node of `float` and quantisers between them.
-///
-/// # Errors
-/// When a sample does not fit, or a network cannot be run.
-pub(super) fn correct_biases(
-    float: &Graph,
-    coded: &mut Graph,
-    (data, path): (&Dataset, &Path),
-    scaling: Scaling,
-) -> Result<(), Error> {
-    let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
-    let Some(&input) = float.inputs().first() else { return Err(fault(&"has no input")) };
-    let shape = float[input].ty.shape.clone();
-    let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
-    let layer = |id: &NodeId| {
-        matches!(float[*id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense))
-    };
-    let order = float.order().map_err(|e| fault(&e))?;
-    let layers: Vec<NodeId> = order.into_iter().filter(layer).collect();
-    let cost: usize = layers.iter().map(|&id| operations(float, id)).sum();
-    let samples = (OPERATIONS / cost.max(1)).clamp(SAMPLES.0, SAMPLES.1).min(data.len());
-    if samples == 0 {
-        return Ok(());
+/// What the means of a float network's layers are over some samples.
+pub(super) struct Correction {
+    layers: Vec<NodeId>,
+    wanted: Vec<Vec<f64>>,
+    inputs: Vec<Value>,
+}
+
+impl Correction {
+    /// Runs `float` on as many samples as there is time for.
+    ///
+    /// # Errors
+    /// When a sample does not fit, or the network cannot be run.
+    pub(super) fn new(
+        float: &Graph,
+        (data, path): (&Dataset, &Path),
+        scaling: Scaling,
+    ) -> Result<Correction, Error> {
+        let found = float.inputs();
+        let Some(&input) = found.first() else { return Err(fault(&"has no input")) };
+        if found.len() > 1 {
+            return Err(fault(&RunError::Inputs { expected: found.len(), found: 1 }));
+        }
+        let shape = float[input].ty.shape.clone();
+        let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
+        let layer = |id: &NodeId| {
+            matches!(float[*id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense))
+        };
+        let order = float.order().map_err(|e| fault(&e))?;
+        let layers: Vec<NodeId> = order.into_iter().filter(layer).collect();
+        let cost: usize = layers.iter().map(|&id| operations(float, id)).sum();
+        let samples = (OPERATIONS / cost.max(1)).clamp(SAMPLES.0, SAMPLES.1).min(data.len());
+        let inputs: Vec<Value> = (0..samples)
+            .map(|i| Value::from_f32(&shape, data.reals(i, scaling)).map_err(|e| fault(&e)))
+            .collect::<Result<_, _>>()?;
+        let wanted = if samples == 0 { Vec::new() } else { means_of_all(float, &layers, &inputs)? };
+        Ok(Correction { layers, wanted, inputs })
     }
-    let inputs: Vec<Value> = (0..samples)
-        .map(|i| Value::from_f32(&shape, data.reals(i, scaling)).map_err(|e| fault(&e)))
-        .collect::<Result<_, _>>()?;
-    let wanted = means(float, &layers, &inputs)?;
-    for (&id, wanted) in layers.iter().zip(&wanted) {
-        let part = up_to(coded, id);
-        let found = means(&part, &[id], &inputs)?;
-        shift(coded, id, wanted, &found[0]);
+
+    /// Corrects the biases of `coded`, which has every node of the float network and quantisers
+    /// between them.
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub(super) fn apply(self, coded: &mut Graph) -> Result<(), Error> {
+        let mut sweep = Sweep::new(coded, &self.layers, &self.inputs);
+        if sweep.memory() > MEMORY {
+            return self.apply_one_by_one(coded);
+        }
+        for id in sweep.order().to_vec() {
+            sweep.compute(coded, id).map_err(|e| fault(&e))?;
+            for (place, _) in self.layers.iter().enumerate().filter(|(_, layer)| **layer == id) {
+                let found = mean(sweep.values(id).par_iter().map(channel_means).collect());
+                shift(coded, id, &self.wanted[place], &found);
+                if place + 1 < self.layers.len() {
+                    sweep.compute(coded, id).map_err(|e| fault(&e))?;
+                }
+            }
+            sweep.release(coded, id);
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The same, running the network anew up to each layer: the slow twin, in less memory.
+    fn apply_one_by_one(self, coded: &mut Graph) -> Result<(), Error> {
+        for (&id, wanted) in self.layers.iter().zip(&self.wanted) {
+            let part = up_to(coded, id);
+            let found = means(&part, &[id], &self.inputs)?;
+            shift(coded, id, wanted, &found[0]);
+        }
+        Ok(())
+    }
+}
+
+fn fault(e: &dyn std::fmt::Display) -> Error {
+    Error::input("network", e.to_string(), "")
 }
 
 fn operations(graph: &Graph, layer: NodeId) -> usize {
@@ -75,10 +119,27 @@ fn up_to(graph: &Graph, id: NodeId) -> Graph {
     part
 }
 
+/// The means of [`means`], with all weights prepared only while they are needed, if values of all
+/// samples find room.
+fn means_of_all(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f64>>, Error> {
+    let mut sweep = Sweep::new(graph, nodes, inputs);
+    if sweep.memory() > MEMORY {
+        return means(graph, nodes, inputs);
+    }
+    let mut found = vec![Vec::new(); nodes.len()];
+    for id in sweep.order().to_vec() {
+        sweep.compute(graph, id).map_err(|e| fault(&e))?;
+        if let Some(place) = nodes.iter().position(|&n| n == id) {
+            found[place] = mean(sweep.values(id).par_iter().map(channel_means).collect());
+        }
+        sweep.release(graph, id);
+    }
+    Ok(found)
+}
+
 /// The mean of each channel of each of the nodes over all samples and cells.
 fn means(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f64>>, Error> {
-    let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
-    let program = Program::new(graph).map_err(|e| fault(&e))?;
+    let program = Program::lean(graph).map_err(|e| fault(&e))?;
     let of_sample = |input: &Value| -> Result<Vec<Vec<f64>>, Error> {
         let mut found = vec![Vec::new(); nodes.len()];
         let mut observe = |id: NodeId, value: &Value| {
@@ -89,18 +150,22 @@ fn means(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f6
         program.run_with(std::slice::from_ref(input), &mut observe).map_err(|e| fault(&e))?;
         Ok(found)
     };
-    // In order of the samples, so that the sum does not depend on the threads.
     let all: Vec<Vec<Vec<f64>>> = inputs.par_iter().map(of_sample).collect::<Result<_, _>>()?;
-    let mut sums: Vec<Vec<f64>> = all.first().cloned().unwrap_or_default();
-    for sample in all.iter().skip(1) {
-        for (sum, found) in sums.iter_mut().zip(sample) {
-            for (s, x) in sum.iter_mut().zip(found) {
-                *s += x;
-            }
+    let of_node = |n: usize| mean(all.iter().map(|sample| sample[n].clone()).collect());
+    Ok((0..nodes.len()).map(of_node).collect())
+}
+
+/// The mean over samples, added up in their order, so that it does not depend on the threads.
+fn mean(samples: Vec<Vec<f64>>) -> Vec<f64> {
+    let n = samples.len().max(1) as f64;
+    let mut samples = samples.into_iter();
+    let mut sum = samples.next().unwrap_or_default();
+    for found in samples {
+        for (s, x) in sum.iter_mut().zip(found) {
+            *s += x;
         }
     }
-    let n = inputs.len().max(1) as f64;
-    Ok(sums.into_iter().map(|s| s.into_iter().map(|x| x / n).collect()).collect())
+    sum.into_iter().map(|x| x / n).collect()
 }
 
 fn channel_means(value: &Value) -> Vec<f64> {
@@ -159,5 +224,58 @@ mod tests {
         let found = means(&up_to(&coded, layer), &[layer], &inputs).unwrap();
         shift(&mut coded, layer, &wanted[0], &found[0]);
         assert_eq!(means(&coded, &[layer], &inputs).unwrap(), [[1.0, 2.0]]);
+    }
+
+    /// A residual network whose weights are coarse: layers after a layer, beside it, and after both.
+    fn residual() -> (Graph, Graph) {
+        let weights = |n: usize, by: f32| {
+            let w = (0..n).map(|i| (((i * 7919) % 23) as f32 * 0.11 - 1.2) * by);
+            w.map(|w| format!("{w}")).collect::<Vec<_>>().join(" ")
+        };
+        let text = |by: f32| {
+            let (four, two) = (weights(16, by), weights(8, by));
+            format!(
+                r#"snnir 1 tensor "r" {{"timesteps":1,"schedule":"streaming"}}
+%x = input () : f32[1,4]
+%w = constant () : f32[4,4]
+  data f32[4,4] {four}
+%v = constant () : f32[2,4]
+  data f32[2,4] {two}
+%b = constant () : f32[4]
+  data f32[4] 0.5 -0.25 0.125 1
+%a = dense (%x, %w, %b) : f32[1,4]
+%relu = unary "relu" (%a) : f32[1,4]
+%beside = dense (%x, %w) : f32[1,4]
+%deep = dense (%relu, %w) : f32[1,4]
+%sum = binary "add" (%deep, %beside) : f32[1,4]
+%last = dense (%sum, %v) : f32[1,2]
+%y = output (%last) : f32[1,2]
+"#
+            )
+        };
+        (Graph::from_text(&text(1.0)).unwrap(), Graph::from_text(&text(1.07)).unwrap())
+    }
+
+    #[test]
+    fn one_sweep_corrects_as_a_run_for_each_layer_does() {
+        let (float, coded) = residual();
+        let names = ["a", "beside", "deep", "last"];
+        let layers: Vec<NodeId> = names.iter().map(|n| float.find(n).unwrap()).collect();
+        let value =
+            |i: usize| (0..4).map(|k| ((i * 31 + k * 17) % 13) as f32 * 0.3 - 1.7).collect();
+        let inputs: Vec<Value> =
+            (0..9).map(|i| Value::from_f32(&[1, 4], value(i)).unwrap()).collect();
+        let wanted = means(&float, &layers, &inputs).unwrap();
+        assert_eq!(means_of_all(&float, &layers, &inputs).unwrap(), wanted);
+        let correction = || Correction {
+            layers: layers.clone(),
+            wanted: wanted.clone(),
+            inputs: inputs.clone(),
+        };
+        let (mut fast, mut slow) = (coded.clone(), coded.clone());
+        correction().apply(&mut fast).unwrap();
+        correction().apply_one_by_one(&mut slow).unwrap();
+        assert_eq!(fast.to_wire(), slow.to_wire());
+        assert_ne!(fast.to_wire(), coded.to_wire());
     }
 }

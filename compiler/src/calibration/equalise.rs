@@ -28,6 +28,9 @@ pub(super) struct Group {
 /// the weights that read it.
 const SPREAD: f64 = 16.0;
 
+/// Weights that a thread scales at least at once.
+const SHARE: usize = 1 << 14;
+
 /// The groups of a float network.
 pub(super) fn groups(graph: &Graph, sites: &[Site]) -> Vec<Group> {
     let order = graph.order().unwrap_or_default();
@@ -110,9 +113,12 @@ impl Group {
         }
         let parameters = graph.sources(self.producer).len();
         for port in 1..parameters {
-            scale(graph, self.producer, port, |index, len| {
-                1.0 / thresholds[index * outputs / len.max(1)]
-            });
+            let Some(len) = graph.source(self.producer, port).map(|p| graph[p].ty.len()) else {
+                continue;
+            };
+            let run = if len % outputs == 0 { len / outputs } else { 1 };
+            let factor = |first: usize| 1.0 / thresholds[first * outputs / len.max(1)];
+            scale(graph, self.producer, port, run, factor);
         }
         for &consumer in &self.consumers {
             let groups = match graph[consumer].as_tensor() {
@@ -125,8 +131,8 @@ impl Group {
             let taps: usize = shape[2..].iter().product();
             // A dense layer reads all cells of a channel, one after the other.
             let cells = (inputs * groups / outputs).max(1);
-            scale(graph, consumer, 1, |index, _| {
-                let (row, input) = (index / (inputs * taps), index / taps % inputs);
+            scale(graph, consumer, 1, taps, |first| {
+                let (row, input) = (first / (inputs * taps), first / taps % inputs);
                 let group = row / (rows / groups).max(1);
                 thresholds[((group * inputs + input) / cells).min(outputs - 1)]
             });
@@ -136,15 +142,36 @@ impl Group {
 }
 
 /// Replaces a constant operand by one multiplied element by element; `factor` is given the index of
-/// an element and the number of elements.
-fn scale(graph: &mut Graph, layer: NodeId, port: usize, factor: impl Fn(usize, usize) -> f64) {
+/// the first of each `run` neighbours, which share it.
+fn scale(
+    graph: &mut Graph,
+    layer: NodeId,
+    port: usize,
+    run: usize,
+    factor: impl Fn(usize) -> f64 + Sync,
+) {
     let mut operands = graph.operands(layer);
-    let Some(value) = operands.get(port).and_then(|o| graph[o.source].data.clone()) else { return };
-    let reals = value.to_f32();
-    let scaled = |(i, x): (usize, &f32)| (f64::from(*x) * factor(i, reals.len())) as f32;
-    let scaled: Vec<f32> = reals.iter().enumerate().map(scaled).collect();
-    let name = graph.fresh_name(&format!("{}.equalised", graph[operands[port].source].name));
-    let node = Node::constant(name, Tensor::from_f32(value.shape(), &scaled));
+    let Some(old) = operands.get(port).map(|o| o.source) else { return };
+    let Some(value) = graph[old].data.clone() else { return };
+    let mut reals = value.to_f32();
+    let run = run.max(1);
+    reals.par_chunks_mut(run).enumerate().with_min_len(SHARE / run + 1).for_each(|(i, reals)| {
+        let factor = factor(i * run);
+        reals.iter_mut().for_each(|x| *x = (f64::from(*x) * factor) as f32);
+    });
+    let name = graph.fresh_name(&format!("{}.equalised", graph[old].name));
+    let node = Node::constant(name, Tensor::from_f32(value.shape(), &reals));
     operands[port].source = graph.add(node, &[]);
     graph.set_operands(layer, &operands);
+    forget(graph, old);
+}
+
+/// Frees the numbers of a constant that nobody reads any more. It stays with its name, which no other
+/// node then gets.
+pub(super) fn forget(graph: &mut Graph, id: NodeId) {
+    if graph.users(id).is_empty() && matches!(graph[id].as_tensor(), Some(TensorOp::Constant)) {
+        let nothing = Tensor::from_f32(&[0], &[]);
+        graph[id].ty = nothing.tensor_type();
+        graph[id].data = Some(nothing);
+    }
 }

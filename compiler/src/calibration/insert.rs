@@ -5,8 +5,8 @@ use std::path::Path;
 
 use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, TensorOp, TensorType};
 
-use super::correct::correct_biases;
-use super::equalise::{Group, groups, thresholds};
+use super::correct::Correction;
+use super::equalise::{Group, forget, groups, thresholds};
 use super::{Distribution, Site, SiteStatistics, Statistics, ThresholdMethod, weights};
 use crate::data::{Dataset, Scaling};
 use crate::{Error, Problem};
@@ -102,7 +102,10 @@ pub fn quantise(
             equalise(graph, &group, sites, statistics, options, &mut scaled);
         }
     }
-    let float = graph.clone();
+    let corrections = samples
+        .filter(|_| options.correct_biases)
+        .map(|samples| Correction::new(graph, samples, options.scaling))
+        .transpose()?;
     for site in sites {
         let Some(found) = statistics.sites.get(&site.name) else { continue };
         let q = if site.input {
@@ -118,8 +121,8 @@ pub fn quantise(
             quantise_weights(graph, id, options.weight_bits);
         }
     }
-    match samples.filter(|_| options.correct_biases) {
-        Some(samples) => correct_biases(&float, graph, samples, options.scaling),
+    match corrections {
+        Some(corrections) => corrections.apply(graph),
         None => Ok(()),
     }
 }
@@ -261,4 +264,5 @@ fn quantise_weights(graph: &mut Graph, layer: NodeId, bits: u8) {
     let reals = graph.add(Node::tensor(name, TensorOp::Dequantise(q), ty), &[codes]);
     operands[1].source = reals;
     graph.set_operands(layer, &operands);
+    forget(graph, weights);
 }

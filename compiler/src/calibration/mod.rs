@@ -16,6 +16,7 @@ mod histogram;
 mod insert;
 mod sites;
 mod statistics;
+mod sweep;
 mod threshold;
 mod weights;
 

@@ -147,7 +147,7 @@ impl Statistics {
         let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
         let shape = graph[input].ty.shape.clone();
         let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
-        let program = Program::new(graph).map_err(|e| fault(&e))?;
+        let program = Program::lean(graph).map_err(|e| fault(&e))?;
         let names: HashMap<_, _> = sites.iter().map(|s| (s.node, s.name.clone())).collect();
         let merged = |mut a: Statistics, b: Statistics| {
             a.add(&b);

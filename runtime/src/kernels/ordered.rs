@@ -8,6 +8,8 @@ pub const BLOCK: usize = 16;
 
 /// Rows are computed so many at once, each weight being loaded once for all of them.
 const ROWS: usize = 6;
+/// Of the rows that are left, so many at once if there are as many.
+const FEW: usize = 4;
 
 /// Weights laid out as `[block of 16 outputs][tap][16]`, zeros beyond the last output.
 #[derive(Clone, Debug)]
@@ -69,10 +71,11 @@ macro_rules! tile {
     };
 }
 
-/// All rows of all blocks, by tiles of one row and of [`ROWS`].
+/// All rows of all blocks, by tiles of one row, of [`FEW`] and of [`ROWS`].
 macro_rules! products {
-    ($one:ident, $many:ident, $t:ty, $plus:expr) => {
+    ($one:ident, $few:ident, $many:ident, $t:ty, $plus:expr) => {
         tile!($one, $t, 1, $plus);
+        tile!($few, $t, FEW, $plus);
         tile!($many, $t, ROWS, $plus);
 
         impl Ordered<$t> {
@@ -96,10 +99,17 @@ macro_rules! products {
                         $many(isa, x, tile, &self.taps, block, &mut sums);
                         sums.iter().enumerate().for_each(|(r, sums)| place(i * ROWS + r, sums));
                     }
+                    let (few, rest) = rest.as_chunks::<FEW>();
+                    for tile in few {
+                        let mut sums = [[<$t>::default(); BLOCK]; FEW];
+                        $few(isa, x, tile, &self.taps, block, &mut sums);
+                        let first = tiles.len() * ROWS;
+                        sums.iter().enumerate().for_each(|(r, sums)| place(first + r, sums));
+                    }
                     for (r, &row) in rest.iter().enumerate() {
                         let mut sums = [[<$t>::default(); BLOCK]; 1];
                         $one(isa, x, &[row], &self.taps, block, &mut sums);
-                        place(tiles.len() * ROWS + r, &sums[0]);
+                        place(tiles.len() * ROWS + few.len() * FEW + r, &sums[0]);
                     }
                 }
             }
@@ -107,8 +117,8 @@ macro_rules! products {
     };
 }
 
-products!(real_row, real_rows, f32, |sum: f32, x: f32, w: f32| sum + x * w);
-products!(integer_row, integer_rows, i32, |sum: i32, x: i32, w: i32| sum
+products!(real_row, few_real_rows, real_rows, f32, |sum: f32, x: f32, w: f32| sum + x * w);
+products!(integer_row, few_integer_rows, integer_rows, i32, |sum: i32, x: i32, w: i32| sum
     .wrapping_add(x.wrapping_mul(w)));
 
 #[cfg(test)]

@@ -110,6 +110,12 @@ impl Packed {
         Some(Packed { isa, layout, numbers })
     }
 
+    /// Whether [`Packed::run`] has a result for every value of reals, so that nobody else needs the
+    /// weights.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.numbers, Numbers::Reals { .. })
+    }
+
     /// Runs the layer; `None` where the sums of these codes may not fit 32 bits, or the value is not of
     /// the kind that the weights are for.
     pub fn run(

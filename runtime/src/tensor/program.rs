@@ -38,6 +38,8 @@ enum Action {
     Apply(TensorOp),
     /// Applies this operator with its packed weights where they serve.
     Packed(TensorOp, Box<Packed>),
+    /// Was a constant that no run needs.
+    Spent,
 }
 
 /// What a run computed.
@@ -76,12 +78,26 @@ impl Program {
     /// # Errors
     /// As [`Program::new`].
     pub fn with_kernels(graph: &Graph, kernels: Kernels) -> Result<Self, RunError> {
+        Program::build(graph, kernels, false)
+    }
+
+    /// As [`Program::new`], holding no weights but in the form in which they are multiplied: stored
+    /// constants, dequantised or not, that no run needs are neither kept nor shown to observers.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub fn lean(graph: &Graph) -> Result<Self, RunError> {
+        Program::build(graph, Kernels::chosen(), true)
+    }
+
+    fn build(graph: &Graph, kernels: Kernels, lean: bool) -> Result<Self, RunError> {
         let isa = Isa::of(kernels);
         let order = graph.order()?;
         let positions: HashMap<NodeId, usize> =
             order.iter().enumerate().map(|(position, &id)| (id, position)).collect();
         let inputs = graph.inputs();
         let mut steps = Vec::with_capacity(order.len());
+        let mut readers: Vec<usize> = order.iter().map(|&id| graph.users(id).len()).collect();
         for &id in &order {
             let step = step(graph, id, &inputs, &positions).and_then(|step| folded(step, &steps));
             let step = step.map_err(|source| RunError::Node {
@@ -92,6 +108,9 @@ impl Program {
                 Some(isa) => packed(step, &steps, isa),
                 None => step,
             });
+            if lean {
+                spend(graph, id, &positions, &mut steps, &mut readers);
+            }
         }
         let outputs: Vec<(String, usize)> = graph
             .outputs()
@@ -126,6 +145,9 @@ impl Program {
         }
         let mut values: Vec<Option<Value>> = vec![None; self.steps.len()];
         for (position, step) in self.steps.iter().enumerate() {
+            if matches!(step.action, Action::Spent) {
+                continue;
+            }
             let value = self.value_of(step, inputs, &values).map_err(|source| RunError::Node {
                 node: step.name.clone(),
                 source: Box::new(source),
@@ -157,6 +179,7 @@ impl Program {
                     Err(value.misfit(&step.ty))
                 };
             }
+            Action::Spent => return Err(RunError::Unsupported("a constant has been freed")),
             Action::Apply(op) | Action::Packed(op, _) => op,
         };
         let operand = |&position: &usize| {
@@ -248,6 +271,34 @@ fn packed(step: Step, before: &[Step], isa: Isa) -> Step {
     match packed {
         Some(packed) => Step { action: Action::Packed(op.clone(), Box::new(packed)), ..step },
         None => step,
+    }
+}
+
+/// Frees the constants of which the last step, that of node `id`, was the last reader, if it has what
+/// it needs of them.
+fn spend(
+    graph: &Graph,
+    id: NodeId,
+    positions: &HashMap<NodeId, usize>,
+    steps: &mut [Step],
+    readers: &mut [usize],
+) {
+    let Some(step) = steps.last_mut() else { return };
+    let kept = match &step.action {
+        Action::Constant(_) => 0,
+        Action::Packed(_, packed) if packed.is_complete() => 1,
+        _ => return,
+    };
+    step.operands.truncate(kept);
+    for source in graph.sources(id).into_iter().skip(kept) {
+        let position = positions[&source];
+        readers[position] = readers[position].saturating_sub(1);
+        let stored =
+            matches!(graph[source].as_tensor(), Some(TensorOp::Constant | TensorOp::Dequantise(_)));
+        if readers[position] == 0 && stored && matches!(steps[position].action, Action::Constant(_))
+        {
+            steps[position].action = Action::Spent;
+        }
     }
 }
 

@@ -108,3 +108,30 @@ fn what_depends_on_constants_alone_is_computed_once_and_still_shown() {
     let cast = shown.iter().find(|(id, _)| *id == graph.find("cast").unwrap()).unwrap();
     assert_eq!(cast.1.as_f32().unwrap(), [1.0, 2.0]);
 }
+
+#[test]
+fn a_lean_program_keeps_and_shows_no_constant_that_is_packed() {
+    let text = r#"snnir 1 tensor "lean" {"timesteps":1,"schedule":"streaming"}
+%x = input () : f32[1,2]
+%w = constant () : i8[3,2]
+  data i8[3,2] 2 0 0 2 4 -2
+%reals = dequantise {"scale":[0.5],"zero_point":[0],"minimum":-128,"maximum":127,"rounding":"half-even"} (%w) : f32[3,2]
+%b = constant () : f32[3]
+  data f32[3] 1 2 3
+%fc = dense (%x, %reals, %b) : f32[1,3]
+%y = output (%fc) : f32[1,3]
+%z = output (%b) : f32[3]
+"#;
+    let graph = Graph::from_text(text).unwrap();
+    let x = reals(&[1, 2], &[3.0, 5.0]).0;
+    let (lean, whole) = (Program::lean(&graph).unwrap(), Program::new(&graph).unwrap());
+    let wanted = whole.run(std::slice::from_ref(&x)).unwrap();
+    let mut shown = Vec::new();
+    let mut observe = |id, _: &Value| shown.push(graph[id].name.clone());
+    assert_eq!(lean.run_with(std::slice::from_ref(&x), &mut observe).unwrap(), wanted);
+    assert_eq!(wanted.first().unwrap().as_f32().unwrap(), [4.0, 7.0, 4.0]);
+    match crate::kernels::Kernels::chosen() {
+        crate::kernels::Kernels::Scalar => assert!(shown.contains(&"reals".to_owned())),
+        _ => assert_eq!(shown, ["x", "fc", "y", "z"], "an output is shown"),
+    }
+}
