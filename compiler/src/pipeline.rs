@@ -197,7 +197,7 @@ impl Model {
         let mut coded = tensor.clone();
         if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
             let sites = calibration::sites(&tensor);
-            let statistics = statistics(&tensor, &sites, sha256(), calibration)?;
+            let statistics = statistics(&tensor, &sites, sha256, calibration)?;
             let mut chosen = calibration.options.clone();
             let mut bits = format!("{}-bit payloads", chosen.payload_bits);
             if let Some(budget) = calibration.budget {
@@ -214,11 +214,14 @@ impl Model {
             }
             let samples = samples(calibration)?;
             let samples = samples.as_ref().map(|(data, path)| (data, *path));
-            calibration::quantise(&mut coded, &sites, &statistics, &chosen, samples)?;
             let text = format!(
                 "is on reals: quantised to {bits} and {}-bit weights by {} samples",
                 chosen.weight_bits, statistics.samples
             );
+            let plan = calibration::Plan::new(&mut coded, &sites, &statistics, &chosen)?;
+            // Of large networks they are as large as weights.
+            drop(statistics);
+            plan.apply(&mut coded, samples)?;
             context.notes.push(("the network".into(), text));
         }
         let quantised = verified(passes::quantised(coded, context)?)?.into_inner();
@@ -314,14 +317,14 @@ fn samples(calibration: &Calibration) -> Result<Option<(Dataset, &Path)>, Error>
 }
 
 /// The statistics of a file, or of the calibration set.
-fn statistics(
+fn statistics<'a>(
     tensor: &Graph,
     sites: &[Site],
-    sha256: &str,
+    sha256: &dyn Fn() -> &'a String,
     calibration: &Calibration,
 ) -> Result<Statistics, Error> {
     if let Some(path) = &calibration.statistics {
-        return read_statistics(path, sha256);
+        return read_statistics(path, sha256());
     }
     let Some(path) = &calibration.data else {
         return Err(Error::Unsupported(vec![Problem::new(

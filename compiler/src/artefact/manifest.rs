@@ -212,6 +212,9 @@ impl OutputRow {
     }
 }
 
+/// Weights that are looked at together.
+const PART: usize = 1 << 14;
+
 impl PopulationRow {
     /// Rows of all populations.
     pub fn all(network: &Graph) -> Vec<PopulationRow> {
@@ -223,7 +226,13 @@ impl PopulationRow {
         let projections: Vec<&Node> =
             projections(network, id).into_iter().map(|p| &network[p]).collect();
         let weights = || projections.iter().filter_map(|p| p.data.as_ref());
-        let bits = weights().flat_map(|w| w.to_i64().unwrap_or_default()).map(signed_bits).max();
+        // Part by part: as 64-bit integers all at once they would be the largest thing in memory.
+        let part = |w: &snnc_ir::Tensor, first: usize| {
+            let weights = w.part_to_i64(first..first + PART).unwrap_or_default();
+            weights.into_iter().map(signed_bits).max()
+        };
+        let parts = |w| (0..snnc_ir::Tensor::len(w)).step_by(PART).filter_map(move |i| part(w, i));
+        let bits = weights().flat_map(parts).max();
         let Op::Spiking(SpikingOp::Population(p)) = &node.op else {
             return PopulationRow::unknown(node);
         };

@@ -4,10 +4,11 @@
 //! pre-activations over some samples is brought to that of the float network (the empirical bias
 //! correction of Nagel et al. 2019, section 4.2; the "light" pipeline of Li et al. 2021).
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use rayon::prelude::*;
-use snnc_ir::{Graph, Node, NodeId, Tensor, TensorOp};
+use snnc_ir::{DType, Graph, Node, NodeId, Tensor, TensorOp};
 use snnc_runtime::tensor::{Program, RunError, Value};
 
 use super::sweep::Sweep;
@@ -70,13 +71,9 @@ impl Correction {
             return self.apply_one_by_one(coded);
         }
         for id in sweep.order().to_vec() {
-            sweep.compute(coded, id).map_err(|e| fault(&e))?;
-            for (place, _) in self.layers.iter().enumerate().filter(|(_, layer)| **layer == id) {
-                let found = mean(sweep.values(id).par_iter().map(channel_means).collect());
-                shift(coded, id, &self.wanted[place], &found);
-                if place + 1 < self.layers.len() {
-                    sweep.compute(coded, id).map_err(|e| fault(&e))?;
-                }
+            match self.layers.iter().position(|&layer| layer == id) {
+                Some(place) => correct(coded, id, &self.wanted[place], &mut sweep)?,
+                None => sweep.compute(coded, id).map_err(|e| fault(&e))?,
             }
             sweep.release(coded, id);
         }
@@ -91,6 +88,44 @@ impl Correction {
             shift(coded, id, wanted, &found[0]);
         }
         Ok(())
+    }
+}
+
+/// Computes a layer, corrects its bias and gives its values the new one. A bias is added last, so that
+/// the sums before it serve for both.
+fn correct(
+    coded: &mut Graph,
+    id: NodeId,
+    wanted: &[f64],
+    sweep: &mut Sweep<'_>,
+) -> Result<(), Error> {
+    let ty = &coded[id].ty;
+    let channels = ty.shape.get(1).copied().unwrap_or(0);
+    let single = ty.dtype == DType::F32 && ty.shape.first() == Some(&1);
+    let old = bias(coded, id).filter(|b| single && (b.is_empty() || b.len() == channels));
+    let Some(old) = old else {
+        sweep.compute(coded, id).map_err(|e| fault(&e))?;
+        let found = mean(sweep.values(id).par_iter().map(channel_means).collect());
+        shift(coded, id, wanted, &found);
+        return sweep.compute(coded, id).map_err(|e| fault(&e));
+    };
+    sweep.compute_sums(coded, id).map_err(|e| fault(&e))?;
+    let means = |sums: &Value| means_with(sums, &old);
+    let found = mean(sweep.values(id).par_iter().map(means).collect());
+    shift(coded, id, wanted, &found);
+    let new = bias(coded, id).unwrap_or_default();
+    sweep.add_bias(id, &new).map_err(|e| fault(&e))
+}
+
+/// The bias of a layer, empty if there is none; `None` if it is no constant of reals in single
+/// precision.
+fn bias(graph: &Graph, layer: NodeId) -> Option<Vec<f32>> {
+    match graph.source(layer, 2) {
+        None => Some(Vec::new()),
+        Some(bias) => {
+            let value = graph[bias].data.as_ref().filter(|d| d.dtype() == DType::F32)?;
+            Some(value.to_f32())
+        }
     }
 }
 
@@ -169,11 +204,22 @@ fn mean(samples: Vec<Vec<f64>>) -> Vec<f64> {
 }
 
 fn channel_means(value: &Value) -> Vec<f64> {
+    means_with(value, &[])
+}
+
+/// The mean of each channel of one sample, with its bias added, if there are any.
+fn means_with(value: &Value, bias: &[f32]) -> Vec<f64> {
     let channels = value.shape().get(1).copied().unwrap_or(1).max(1);
-    let reals = value.to_f32();
+    let reals = value.as_f32().map_or_else(|| Cow::Owned(value.to_f32()), Cow::Borrowed);
     let cells = (reals.len() / channels).max(1);
-    let mean = |c: &[f32]| c.iter().map(|&x| f64::from(x)).sum::<f64>() / c.len().max(1) as f64;
-    reals.chunks(cells).map(mean).collect()
+    let mean = |(channel, c): (usize, &[f32])| {
+        let sum: f64 = match bias.get(channel) {
+            Some(b) => c.iter().map(|x| f64::from(x + b)).sum(),
+            None => c.iter().map(|&x| f64::from(x)).sum(),
+        };
+        sum / c.len().max(1) as f64
+    };
+    reals.chunks(cells).enumerate().map(mean).collect()
 }
 
 /// Adds `wanted - found` to a layer's bias.

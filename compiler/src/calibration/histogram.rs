@@ -1,13 +1,17 @@
 //! Histograms of activations that merge exactly, and what thresholds are chosen by.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 /// Counts of real numbers by the upper 16 bits of their f32 form: 128 bins to an octave, whatever the
 /// range, so no range need be known beforehand, and adding counts in any order gives the same
 /// histogram to the last bit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    bins: BTreeMap<u16, u64>,
+    /// Bins that are not empty, ascending; there is one for every channel of every site, so that they
+    /// lie close.
+    bins: Vec<u16>,
+    /// As many counts.
+    counts: Vec<u64>,
     minimum: Option<f32>,
     maximum: Option<f32>,
 }
@@ -15,18 +19,52 @@ pub struct Histogram {
 impl Histogram {
     /// Counts every number; NaN is left out.
     pub fn extend(&mut self, values: &[f32]) {
+        let mut keys = Vec::with_capacity(values.len());
         for &x in values.iter().filter(|x| !x.is_nan()) {
-            *self.bins.entry((x.to_bits() >> 16) as u16).or_insert(0) += 1;
+            keys.push((x.to_bits() >> 16) as u16);
             self.minimum = Some(self.minimum.map_or(x, |m| m.min(x)));
             self.maximum = Some(self.maximum.map_or(x, |m| m.max(x)));
         }
+        keys.sort_unstable();
+        let (bins, counts): (Vec<u16>, Vec<u64>) =
+            keys.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)).unzip();
+        self.add(&bins, &counts);
+    }
+
+    /// Adds counts of bins in ascending order.
+    fn add(&mut self, bins: &[u16], counts: &[u64]) {
+        let union = {
+            let (mut own, mut new) = (self.bins.iter().peekable(), bins.iter().peekable());
+            std::iter::from_fn(|| match (own.peek(), new.peek()) {
+                (None, None) => None,
+                (Some(a), Some(b)) if a == b => own.next().and(new.next()),
+                (Some(a), Some(b)) if a > b => new.next(),
+                (None, Some(_)) => new.next(),
+                _ => own.next(),
+            })
+            .count()
+        };
+        let (mut joined, mut sums) = (Vec::with_capacity(union), Vec::with_capacity(union));
+        let (mut i, mut k) = (0, 0);
+        while joined.len() < union {
+            let order = match (self.bins.get(i), bins.get(k)) {
+                (Some(own), Some(new)) => own.cmp(new),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let own = if order.is_le() { self.counts[i] } else { 0 };
+            let new = if order.is_ge() { counts[k] } else { 0 };
+            joined.push(if order.is_le() { self.bins[i] } else { bins[k] });
+            sums.push(own + new);
+            i += usize::from(order.is_le());
+            k += usize::from(order.is_ge());
+        }
+        (self.bins, self.counts) = (joined, sums);
     }
 
     /// Adds another histogram's counts.
     pub fn merge(&mut self, other: &Histogram) {
-        for (&bin, &count) in &other.bins {
-            *self.bins.entry(bin).or_insert(0) += count;
-        }
+        self.add(&other.bins, &other.counts);
         let join = |a: Option<f32>, b: Option<f32>, f: fn(f32, f32) -> f32| match (a, b) {
             (Some(a), Some(b)) => Some(f(a, b)),
             (a, b) => a.or(b),
@@ -35,23 +73,24 @@ impl Histogram {
         self.maximum = join(self.maximum, other.maximum, f32::max);
     }
 
-    /// From stored parts.
+    /// From stored parts, bins with their counts in ascending order.
     pub(super) fn from_parts(
-        bins: BTreeMap<u16, u64>,
+        bins: impl IntoIterator<Item = (u16, u64)>,
         minimum: Option<f32>,
         maximum: Option<f32>,
     ) -> Self {
-        Histogram { bins, minimum, maximum }
+        let (bins, counts) = bins.into_iter().unzip();
+        Histogram { bins, counts, minimum, maximum }
     }
 
-    /// The stored parts.
-    pub(super) fn parts(&self) -> (&BTreeMap<u16, u64>, Option<f32>, Option<f32>) {
-        (&self.bins, self.minimum, self.maximum)
+    /// The stored parts: bins in ascending order, their counts, smallest and largest number.
+    pub(super) fn parts(&self) -> (&[u16], &[u64], Option<f32>, Option<f32>) {
+        (&self.bins, &self.counts, self.minimum, self.maximum)
     }
 
     /// Numbers counted.
     pub fn count(&self) -> u64 {
-        self.bins.values().sum()
+        self.counts.iter().sum()
     }
 
     /// Smallest number, 0 if there is none.
@@ -72,7 +111,7 @@ impl Histogram {
             (f64::from(f32::from_bits(bits)) * factor, count)
         };
         Distribution {
-            points: self.bins.iter().map(point).collect(),
+            points: self.bins.iter().zip(&self.counts).map(point).collect(),
             minimum: f64::from(self.minimum()) * factor,
             maximum: f64::from(self.maximum()) * factor,
         }
@@ -134,6 +173,10 @@ impl Distribution {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -168,6 +211,34 @@ mod tests {
             h.extend(&[x]);
             let (middle, count) = h.distribution(1.0).points[0];
             assert!(count == 1 && ((middle - f64::from(x)) / f64::from(x)).abs() < 0.004);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_a_map(parts in proptest::collection::vec(
+            proptest::collection::vec(
+                prop_oneof![-3f32..3f32, Just(0.0), Just(-0.0), Just(f32::NAN), any::<f32>()], 0..60),
+            1..6,
+        )) {
+            let mut wanted: BTreeMap<u16, u64> = BTreeMap::new();
+            let mut found = Histogram::default();
+            for (i, part) in parts.iter().enumerate() {
+                for x in part.iter().filter(|x| !x.is_nan()) {
+                    *wanted.entry((x.to_bits() >> 16) as u16).or_insert(0) += 1;
+                }
+                if i % 2 == 0 {
+                    found.extend(part);
+                } else {
+                    let mut other = Histogram::default();
+                    other.extend(part);
+                    found.merge(&other);
+                }
+            }
+            let counted: BTreeMap<u16, u64> =
+                found.bins.iter().copied().zip(found.counts.iter().copied()).collect();
+            prop_assert_eq!(&counted, &wanted);
+            prop_assert!(found.bins.is_sorted() && found.bins.len() == wanted.len());
         }
     }
 }

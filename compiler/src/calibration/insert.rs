@@ -85,45 +85,82 @@ pub fn quantise(
     options: &QuantiseOptions,
     samples: Option<(&Dataset, &Path)>,
 ) -> Result<(), Error> {
-    options.check()?;
-    let unknown = |site: &&Site| !statistics.sites.contains_key(&site.name);
-    let mut problems: Vec<Problem> = sites.iter().filter(unknown).map(not_known).collect();
-    let names: Vec<&str> = sites.iter().map(|s| s.name.as_str()).collect();
-    for name in options.site_bits.keys().filter(|name| !names.contains(&name.as_str())) {
-        let remedy = format!("there are {}", names.join(", "));
-        problems.push(Problem::new(format!("`{name}`"), "is no value that is sent", remedy));
-    }
-    if !problems.is_empty() {
-        return Err(Error::Input(problems));
-    }
-    let mut scaled = HashMap::new();
-    if options.each_channel {
-        for group in groups(graph, sites) {
-            equalise(graph, &group, sites, statistics, options, &mut scaled);
+    Plan::new(graph, sites, statistics, options)?.apply(graph, samples)
+}
+
+/// What statistics say about a network, which are not needed beyond it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    quantisations: Vec<(NodeId, Quantisation)>,
+    options: QuantiseOptions,
+}
+
+impl Plan {
+    /// Chooses the quantiser of every site; divides channels by their thresholds in `graph`, where each
+    /// has its own.
+    ///
+    /// # Errors
+    /// When a site has no statistics, or bits are out of range.
+    pub fn new(
+        graph: &mut Graph,
+        sites: &[Site],
+        statistics: &Statistics,
+        options: &QuantiseOptions,
+    ) -> Result<Plan, Error> {
+        options.check()?;
+        let unknown = |site: &&Site| !statistics.sites.contains_key(&site.name);
+        let mut problems: Vec<Problem> = sites.iter().filter(unknown).map(not_known).collect();
+        let names: Vec<&str> = sites.iter().map(|s| s.name.as_str()).collect();
+        for name in options.site_bits.keys().filter(|name| !names.contains(&name.as_str())) {
+            let remedy = format!("there are {}", names.join(", "));
+            problems.push(Problem::new(format!("`{name}`"), "is no value that is sent", remedy));
         }
-    }
-    let corrections = samples
-        .filter(|_| options.correct_biases)
-        .map(|samples| Correction::new(graph, samples, options.scaling))
-        .transpose()?;
-    for site in sites {
-        let Some(found) = statistics.sites.get(&site.name) else { continue };
-        let q = if site.input {
-            input_quantisation(found, options)
-        } else {
-            activation_quantisation(found, site, options, scaled.get(&site.node))
+        if !problems.is_empty() {
+            return Err(Error::Input(problems));
+        }
+        let mut scaled = HashMap::new();
+        if options.each_channel {
+            for group in groups(graph, sites) {
+                equalise(graph, &group, sites, statistics, options, &mut scaled);
+            }
+        }
+        let quantisation = |site: &Site| {
+            let found = statistics.sites.get(&site.name)?;
+            let q = if site.input {
+                input_quantisation(found, options)
+            } else {
+                activation_quantisation(found, site, options, scaled.get(&site.node))
+            };
+            Some((site.node, q))
         };
-        insert(graph, site.node, q);
+        let quantisations = sites.iter().filter_map(quantisation).collect();
+        Ok(Plan { quantisations, options: options.clone() })
     }
-    let ids: Vec<NodeId> = graph.ids().collect();
-    for id in ids {
-        if matches!(graph[id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense)) {
-            quantise_weights(graph, id, options.weight_bits);
+
+    /// Inserts the quantisers and replaces weights by codes in the graph that the plan was made with;
+    /// with samples at hand, biases make up for what rounding shifts.
+    ///
+    /// # Errors
+    /// When a sample does not fit.
+    pub fn apply(self, graph: &mut Graph, samples: Option<(&Dataset, &Path)>) -> Result<(), Error> {
+        let corrections = samples
+            .filter(|_| self.options.correct_biases)
+            .map(|samples| Correction::new(graph, samples, self.options.scaling))
+            .transpose()?;
+        for (site, q) in self.quantisations {
+            insert(graph, site, q);
         }
-    }
-    match corrections {
-        Some(corrections) => corrections.apply(graph),
-        None => Ok(()),
+        let ids: Vec<NodeId> = graph.ids().collect();
+        for id in ids {
+            let op = graph[id].as_tensor();
+            if matches!(op, Some(TensorOp::Convolution { .. } | TensorOp::Dense)) {
+                quantise_weights(graph, id, self.options.weight_bits);
+            }
+        }
+        match corrections {
+            Some(corrections) => corrections.apply(graph),
+            None => Ok(()),
+        }
     }
 }
 

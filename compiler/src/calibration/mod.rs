@@ -23,7 +23,7 @@ mod weights;
 pub use cost::Cost;
 pub use errors::{SiteErrors, site_errors};
 pub use histogram::{Distribution, Histogram};
-pub use insert::{QuantiseOptions, quantise};
+pub use insert::{Plan, QuantiseOptions, quantise};
 pub use sites::{Site, sites};
 pub use statistics::{SiteStatistics, Statistics, StatisticsError};
 pub use threshold::{ThresholdMethod, quantised_error};

@@ -114,9 +114,9 @@ struct WireHistogram {
 
 impl WireHistogram {
     fn new(histogram: &Histogram) -> Self {
-        let (bins, minimum, maximum) = histogram.parts();
-        let (bins, counts) = bins.iter().map(|(&b, &c)| (u32::from(b), c)).unzip();
-        WireHistogram { bins, counts, minimum, maximum }
+        let (bins, counts, minimum, maximum) = histogram.parts();
+        let bins = bins.iter().map(|&b| u32::from(b)).collect();
+        WireHistogram { bins, counts: counts.to_vec(), minimum, maximum }
     }
 
     /// `None` if a bin is out of range.

@@ -91,7 +91,39 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// When the operator cannot be applied; the error names the node.
     pub(super) fn compute(&mut self, graph: &Graph, id: NodeId) -> Result<(), RunError> {
-        let (part, sources) = self.part(graph, id);
+        self.compute_with(graph, id, usize::MAX)
+    }
+
+    /// Computes the sums of products of a layer, without its bias.
+    ///
+    /// # Errors
+    /// As [`Sweep::compute`].
+    pub(super) fn compute_sums(&mut self, graph: &Graph, id: NodeId) -> Result<(), RunError> {
+        self.compute_with(graph, id, 2)
+    }
+
+    /// Adds a bias for each channel to the sums of a layer of one sample, unless it is empty.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub(super) fn add_bias(&mut self, id: NodeId, bias: &[f32]) -> Result<(), RunError> {
+        let (Some(values), false) = (self.values.get_mut(&id), bias.is_empty()) else {
+            return Ok(());
+        };
+        values.par_iter_mut().try_for_each(|value| {
+            let mut reals = value.to_f32();
+            let cells = (reals.len() / bias.len()).max(1);
+            for (map, bias) in reals.chunks_exact_mut(cells).zip(bias) {
+                map.iter_mut().for_each(|y| *y += bias);
+            }
+            *value = Value::from_f32(value.shape(), reals)?;
+            Ok(())
+        })
+    }
+
+    /// Computes a node with so many of its operands at most.
+    fn compute_with(&mut self, graph: &Graph, id: NodeId, most: usize) -> Result<(), RunError> {
+        let (part, sources) = self.part(graph, id, most);
         let program = Program::lean(&part)?;
         let of_sample = |index: usize| {
             let operand = |source: &NodeId| match self.values.get(source) {
@@ -123,18 +155,20 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// One node with the constants that it reads, its other operands being inputs; and what these are.
-    fn part(&self, graph: &Graph, id: NodeId) -> (Graph, Vec<NodeId>) {
+    /// One node with the constants among its first `most` operands, its other operands being inputs; and what these are.
+    fn part(&self, graph: &Graph, id: NodeId, most: usize) -> (Graph, Vec<NodeId>) {
         let mut part = Graph::new(graph.name.clone(), graph.stage);
         let mut copies: HashMap<NodeId, NodeId> = HashMap::new();
         let mut inputs = Vec::new();
         let mut pending = vec![id];
         while let Some(&at) = pending.last() {
-            let sources = graph.sources(at);
+            let mut operands = graph.operands(at);
+            operands.truncate(if at == id { most } else { usize::MAX });
             let is_input = matches!(graph[at].as_tensor(), Some(TensorOp::Input))
                 || (at != id && self.placed.contains(&at));
-            let missing = |s: &&NodeId| !is_input && !copies.contains_key(*s);
-            let before: Vec<NodeId> = sources.iter().filter(missing).copied().collect();
+            let sources = operands.iter().map(|o| o.source);
+            let before: Vec<NodeId> =
+                sources.filter(|s| !is_input && !copies.contains_key(s)).collect();
             if !before.is_empty() {
                 pending.extend(before);
                 continue;
@@ -151,8 +185,7 @@ impl<'a> Sweep<'a> {
             } else {
                 let copy = part.add(graph[at].clone(), &[]);
                 let moved = |o: Operand| copies.get(&o.source).map(|&s| Operand { source: s, ..o });
-                let operands: Vec<Operand> =
-                    graph.operands(at).into_iter().filter_map(moved).collect();
+                let operands: Vec<Operand> = operands.into_iter().filter_map(moved).collect();
                 part.set_operands(copy, &operands);
                 copy
             };

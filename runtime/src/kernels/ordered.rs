@@ -25,10 +25,23 @@ impl<T: Copy + Default> Ordered<T> {
     pub fn new(taps: Vec<usize>, outputs: usize, weights: &[T]) -> Ordered<T> {
         let count = taps.len();
         let mut packed = vec![T::default(); outputs.div_ceil(BLOCK) * count * BLOCK];
-        for (output, row) in weights.chunks_exact(count.max(1)).take(outputs).enumerate() {
-            let block = &mut packed[output / BLOCK * count * BLOCK..];
-            for (tap, &weight) in row.iter().enumerate() {
-                block[tap * BLOCK + output % BLOCK] = weight;
+        let size = (count * BLOCK).max(1);
+        let weights = &weights[..weights.len().min(outputs * count)];
+        for (block, rows) in packed.chunks_exact_mut(size).zip(weights.chunks(size)) {
+            if rows.len() == size {
+                let rows: [&[T]; BLOCK] =
+                    std::array::from_fn(|lane| &rows[lane * count..][..count]);
+                for (tap, lanes) in block.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+                    for (lane, row) in lanes.iter_mut().zip(rows) {
+                        *lane = row[tap];
+                    }
+                }
+            } else {
+                for (lane, row) in rows.chunks_exact(count).enumerate() {
+                    for (tap, &weight) in row.iter().enumerate() {
+                        block[tap * BLOCK + lane] = weight;
+                    }
+                }
             }
         }
         Ordered { packed, taps, outputs }

@@ -80,9 +80,19 @@ impl Nearest {
 /// ONNX DequantizeLinear.
 pub(super) fn dequantise(x: &Value, q: &Quantisation, ty: &TensorType) -> Result<Value, RunError> {
     let codes = integers(x)?;
-    let channels = Channels::new(q, x.shape())?.each();
-    let real = |(code, i): (&i64, usize)| code.saturating_sub(q.zero_at(i)) as f32 * q.scale_at(i);
-    Value::from_f32(&ty.shape, codes.iter().zip(channels).map(real).collect())
+    let (run, channels) = Channels::new(q, x.shape())?.runs();
+    let mut reals = Vec::with_capacity(codes.len());
+    if run > 0 {
+        for (chunk, channel) in codes.chunks_exact(run).zip(channels) {
+            let (zero, scale) = (q.zero_at(channel), q.scale_at(channel));
+            if zero == 0 {
+                reals.extend(chunk.iter().map(|&code| code as f32 * scale));
+            } else {
+                reals.extend(chunk.iter().map(|code| code.saturating_sub(zero) as f32 * scale));
+            }
+        }
+    }
+    Value::from_f32(&ty.shape, reals)
 }
 
 /// The two forms of requantisation; every step is one `f32` operation.
