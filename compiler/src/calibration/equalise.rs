@@ -153,14 +153,22 @@ fn scale(
     let mut operands = graph.operands(layer);
     let Some(old) = operands.get(port).map(|o| o.source) else { return };
     let Some(value) = graph[old].data.clone() else { return };
-    let mut reals = value.to_f32();
+    // In place, in the bytes of the new constant: weights are large.
+    let mut bytes = match value.dtype() {
+        DType::F32 => value.bytes().to_vec(),
+        _ => value.to_f32().into_iter().flat_map(f32::to_le_bytes).collect(),
+    };
     let run = run.max(1);
-    reals.par_chunks_mut(run).enumerate().with_min_len(SHARE / run + 1).for_each(|(i, reals)| {
+    let runs = bytes.par_chunks_mut(4 * run).enumerate().with_min_len(SHARE / run + 1);
+    runs.for_each(|(i, reals)| {
         let factor = factor(i * run);
-        reals.iter_mut().for_each(|x| *x = (f64::from(*x) * factor) as f32);
+        for real in reals.as_chunks_mut::<4>().0 {
+            *real = ((f64::from(f32::from_le_bytes(*real)) * factor) as f32).to_le_bytes();
+        }
     });
+    let Ok(scaled) = Tensor::new(DType::F32, value.shape().to_vec(), bytes.into()) else { return };
     let name = graph.fresh_name(&format!("{}.equalised", graph[old].name));
-    let node = Node::constant(name, Tensor::from_f32(value.shape(), &reals));
+    let node = Node::constant(name, scaled);
     operands[port].source = graph.add(node, &[]);
     graph.set_operands(layer, &operands);
     forget(graph, old);

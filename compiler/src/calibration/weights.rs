@@ -14,19 +14,24 @@ const STRETCH: usize = 256;
 /// [`quantise_row`]. Codes have 8 bits if `bits` are no more, else 16.
 pub(super) fn quantise(value: &Tensor, bits: u8) -> (Tensor, Vec<f32>) {
     let channels = value.shape().first().copied().unwrap_or(1).max(1);
-    let reals = value.to_f32();
-    let length = (reals.len() / channels).max(1);
+    // Reals are made row by row: all at once they would be as large as the weights.
+    let reals = match value.dtype() {
+        DType::F32 => value.bytes().clone(),
+        _ => Tensor::from_f32(value.shape(), &value.to_f32()).bytes().clone(),
+    };
+    let length = (value.len() / channels).max(1);
     let (dtype, width) = if bits <= 8 { (DType::I8, 1) } else { (DType::I16, 2) };
-    let mut bytes = vec![0u8; reals.len() * width];
+    let mut bytes = vec![0u8; value.len() * width];
     let isa = Isa::of(Kernels::chosen());
-    let row = |(row, bytes): (&[f32], &mut [u8])| {
-        let (codes, scale) = quantise_row(isa, row, bits);
+    let row = |(row, bytes): (&[u8], &mut [u8])| {
+        let row: Vec<f32> = row.as_chunks::<4>().0.iter().map(|&w| f32::from_le_bytes(w)).collect();
+        let (codes, scale) = quantise_row(isa, &row, bits);
         for (bytes, code) in bytes.chunks_exact_mut(width).zip(codes) {
             bytes.copy_from_slice(&code.to_le_bytes()[..width]);
         }
         scale
     };
-    let rows = reals.par_chunks(length).zip(bytes.par_chunks_mut(length * width));
+    let rows = reals.par_chunks(4 * length).zip(bytes.par_chunks_mut(length * width));
     let scale = rows.map(row).collect();
     let codes = Tensor::new(dtype, value.shape().to_vec(), bytes.into());
     // Bytes are as many as the shape of `value` has elements.
