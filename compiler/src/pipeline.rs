@@ -218,7 +218,7 @@ impl Model {
                 "is on reals: quantised to {bits} and {}-bit weights by {} samples",
                 chosen.weight_bits, statistics.samples
             );
-            let plan = calibration::Plan::new(&mut coded, &sites, &statistics, &chosen)?;
+            let plan = calibration::Plan::new(&coded, &sites, &statistics, &chosen)?;
             // Of large networks they are as large as weights.
             drop(statistics);
             plan.apply(&mut coded, samples)?;

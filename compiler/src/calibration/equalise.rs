@@ -104,13 +104,19 @@ pub(super) fn thresholds(
 }
 
 impl Group {
-    /// Divides the values by `thresholds`, one for each output of the producer; changes nothing and
-    /// returns `false` if they are not as many.
-    pub(super) fn apply(&self, graph: &mut Graph, thresholds: &[f64]) -> bool {
+    /// Whether `thresholds` are as many as the producer has outputs.
+    pub(super) fn fits(&self, graph: &Graph, thresholds: &[f64]) -> bool {
         let outputs = graph[self.producer].ty.shape.get(1).copied().unwrap_or(0);
-        if outputs != thresholds.len() || outputs == 0 {
-            return false;
+        outputs == thresholds.len() && outputs > 0
+    }
+
+    /// Divides the values by `thresholds`, one for each output of the producer; changes nothing if they
+    /// are not as many.
+    pub(super) fn apply(&self, graph: &mut Graph, thresholds: &[f64]) {
+        if !self.fits(graph, thresholds) {
+            return;
         }
+        let outputs = thresholds.len();
         let parameters = graph.sources(self.producer).len();
         for port in 1..parameters {
             let Some(len) = graph.source(self.producer, port).map(|p| graph[p].ty.len()) else {
@@ -137,7 +143,6 @@ impl Group {
                 thresholds[((group * inputs + input) / cells).min(outputs - 1)]
             });
         }
-        true
     }
 }
 

@@ -91,18 +91,20 @@ pub fn quantise(
 /// What statistics say about a network, which are not needed beyond it.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Layers whose values are divided channel by channel, and by what.
+    divided: Vec<(Group, Vec<f64>)>,
     quantisations: Vec<(NodeId, Quantisation)>,
     options: QuantiseOptions,
 }
 
 impl Plan {
-    /// Chooses the quantiser of every site; divides channels by their thresholds in `graph`, where each
-    /// has its own.
+    /// Chooses the quantiser of every site, and what channels are divided by, where each has its own
+    /// threshold.
     ///
     /// # Errors
     /// When a site has no statistics, or bits are out of range.
     pub fn new(
-        graph: &mut Graph,
+        graph: &Graph,
         sites: &[Site],
         statistics: &Statistics,
         options: &QuantiseOptions,
@@ -119,9 +121,11 @@ impl Plan {
             return Err(Error::Input(problems));
         }
         let mut scaled = HashMap::new();
+        let mut divided = Vec::new();
         if options.each_channel {
             for group in groups(graph, sites) {
-                equalise(graph, &group, sites, statistics, options, &mut scaled);
+                let found = divisors(graph, &group, sites, statistics, options, &mut scaled);
+                divided.extend(found.map(|divisors| (group, divisors)));
             }
         }
         let quantisation = |site: &Site| {
@@ -134,15 +138,18 @@ impl Plan {
             Some((site.node, q))
         };
         let quantisations = sites.iter().filter_map(quantisation).collect();
-        Ok(Plan { quantisations, options: options.clone() })
+        Ok(Plan { divided, quantisations, options: options.clone() })
     }
 
-    /// Inserts the quantisers and replaces weights by codes in the graph that the plan was made with;
-    /// with samples at hand, biases make up for what rounding shifts.
+    /// Divides channels, inserts the quantisers and replaces weights by codes in the graph that the plan
+    /// was made for; with samples at hand, biases make up for what rounding shifts.
     ///
     /// # Errors
     /// When a sample does not fit.
     pub fn apply(self, graph: &mut Graph, samples: Option<(&Dataset, &Path)>) -> Result<(), Error> {
+        for (group, divisors) in &self.divided {
+            group.apply(graph, divisors);
+        }
         let corrections = samples
             .filter(|_| self.options.correct_biases)
             .map(|samples| Correction::new(graph, samples, self.options.scaling))
@@ -175,24 +182,26 @@ struct Scaled {
     first: bool,
 }
 
-/// Divides the values of a group by the thresholds of their channels.
-fn equalise(
-    graph: &mut Graph,
+/// The thresholds of a group's channels, by which its values can be divided; notes them for its sites.
+fn divisors(
+    graph: &Graph,
     group: &Group,
     sites: &[Site],
     statistics: &Statistics,
     options: &QuantiseOptions,
     scaled: &mut HashMap<NodeId, Scaled>,
-) {
-    let Some(site) = sites.iter().find(|s| Some(&s.node) == group.sites.first()) else { return };
-    let Some(found) = statistics.sites.get(&site.name) else { return };
+) -> Option<Vec<f64>> {
+    let site = sites.iter().find(|s| Some(&s.node) == group.sites.first())?;
+    let found = statistics.sites.get(&site.name)?;
     let levels = options.levels(site);
     let divisors = thresholds(found, options.method, levels, site.signed);
-    if group.apply(graph, &divisors) {
-        for (place, &node) in group.sites.iter().enumerate() {
-            scaled.insert(node, Scaled { divisors: divisors.clone(), first: place == 0 });
-        }
+    if !group.fits(graph, &divisors) {
+        return None;
     }
+    for (place, &node) in group.sites.iter().enumerate() {
+        scaled.insert(node, Scaled { divisors: divisors.clone(), first: place == 0 });
+    }
+    Some(divisors)
 }
 
 /// Inserts a quantiser at one site alone; returns the share of its neurons that send something.
@@ -211,8 +220,10 @@ pub(super) fn quantise_site(
     };
     let mut scaled = HashMap::new();
     let own = |group: &Group| options.each_channel && group.sites.first() == Some(&site.node);
-    if let Some(group) = groups(graph, sites).into_iter().find(own) {
-        equalise(graph, &group, sites, statistics, options, &mut scaled);
+    if let Some(group) = groups(graph, sites).into_iter().find(own)
+        && let Some(divisors) = divisors(graph, &group, sites, statistics, options, &mut scaled)
+    {
+        group.apply(graph, &divisors);
     }
     let q = activation_quantisation(found, site, options, scaled.get(&site.node));
     let divided = distribution(found, scaled.get(&site.node));
