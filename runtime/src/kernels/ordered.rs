@@ -1,13 +1,16 @@
 //! Sums of products each made in a given order, so that reals come out to the last bit as one product
 //! after another gives them: outputs lie side by side in vectors, and no sum is split.
 
-use super::{Isa, multiversion};
+use super::{Isa, Kernels, multiversion};
 
 /// Outputs are computed in blocks of so many.
 pub const BLOCK: usize = 16;
 
-/// Rows are computed so many at once, each weight being loaded once for all of them.
+/// Rows are computed so many at once, each weight being loaded once for all of them: their sums have to
+/// find room in registers, of which AVX-512 has more.
 const ROWS: usize = 6;
+/// Rows at once by AVX-512.
+const MANY: usize = 8;
 /// Of the rows that are left, so many at once if there are as many.
 const FEW: usize = 4;
 
@@ -17,6 +20,8 @@ pub struct Ordered<T> {
     packed: Vec<T>,
     /// Where in a row each product's element lies, in the order of the sum.
     taps: Vec<usize>,
+    /// One more than the largest of `taps`, 0 without any.
+    span: usize,
     outputs: usize,
 }
 
@@ -44,7 +49,8 @@ impl<T: Copy + Default> Ordered<T> {
                 }
             }
         }
-        Ordered { packed, taps, outputs }
+        let span = taps.iter().map(|tap| tap + 1).max().unwrap_or(0);
+        Ordered { packed, taps, span, outputs }
     }
 
     /// The weights of each block, with its first output and the number of its outputs.
@@ -61,18 +67,24 @@ impl<T: Copy + Default> Ordered<T> {
 macro_rules! tile {
     ($name:ident, $t:ty, $rows:expr, $plus:expr) => {
         multiversion! {
-            /// Sums of one block of outputs, all taps, for so many rows.
+            /// Sums of one block of outputs, all taps, which are below `span`, for so many rows.
             pub fn $name(
                 x: &[$t],
                 rows: &[usize; $rows],
                 taps: &[usize],
+                span: usize,
                 block: &[$t],
                 sums: &mut [[$t; BLOCK]; $rows],
             ) {
+                // All of one length, so that one comparison serves for all rows.
+                let rows = rows.map(|row| &x[row..row + span]);
                 let mut own = [[<$t>::default(); BLOCK]; $rows];
                 for (&tap, weights) in taps.iter().zip(block.as_chunks::<BLOCK>().0) {
-                    for (sums, &row) in own.iter_mut().zip(rows) {
-                        let x = x[row + tap];
+                    if tap >= span {
+                        break;
+                    }
+                    for (sums, row) in own.iter_mut().zip(&rows) {
+                        let x = row[tap];
                         for (sum, &w) in sums.iter_mut().zip(weights) {
                             *sum = $plus(*sum, x, w);
                         }
@@ -84,12 +96,13 @@ macro_rules! tile {
     };
 }
 
-/// All rows of all blocks, by tiles of one row, of [`FEW`] and of [`ROWS`].
+/// All rows of all blocks, by tiles of [`MANY`], [`ROWS`], [`FEW`] and one.
 macro_rules! products {
-    ($one:ident, $few:ident, $many:ident, $t:ty, $plus:expr) => {
-        tile!($one, $t, 1, $plus);
+    ($t:ty, [$many:ident, $more:ident, $few:ident, $one:ident], $plus:expr) => {
+        tile!($many, $t, MANY, $plus);
+        tile!($more, $t, ROWS, $plus);
         tile!($few, $t, FEW, $plus);
-        tile!($many, $t, ROWS, $plus);
+        tile!($one, $t, 1, $plus);
 
         impl Ordered<$t> {
             /// `y[o * rows + r] = sum(x[rows[r] + tap] * weight(o, tap))`, from 0, in the order of the
@@ -100,46 +113,65 @@ macro_rules! products {
             pub fn run(&self, isa: Isa, x: &[$t], rows: &[usize], y: &mut [$t]) {
                 assert_eq!(y.len(), self.outputs * rows.len(), "there is one sum for each output");
                 y.fill(<$t>::default());
+                if self.span == 0 {
+                    return;
+                }
+                let wide = if isa.kernels() == Kernels::Avx512 { rows } else { &[] };
                 for (first, count, block) in self.blocks() {
-                    let mut place = |r: usize, sums: &[$t; BLOCK]| {
-                        for (lane, &sum) in sums.iter().take(count).enumerate() {
-                            y[(first + lane) * rows.len() + r] = sum;
+                    let mut done = 0;
+                    let mut place = |r: usize, sums: &[[$t; BLOCK]]| {
+                        for (r, sums) in (r..).zip(sums) {
+                            for (lane, &sum) in sums.iter().take(count).enumerate() {
+                                y[(first + lane) * rows.len() + r] = sum;
+                            }
                         }
                     };
-                    let (tiles, rest) = rows.as_chunks::<ROWS>();
-                    for (i, tile) in tiles.iter().enumerate() {
-                        let mut sums = [[<$t>::default(); BLOCK]; ROWS];
-                        $many(isa, x, tile, &self.taps, block, &mut sums);
-                        sums.iter().enumerate().for_each(|(r, sums)| place(i * ROWS + r, sums));
+                    macro_rules! tiles {
+                        ($rows:expr, $size:expr, $tile:ident) => {
+                            for tile in $rows.as_chunks::<{ $size }>().0 {
+                                let mut sums = [[<$t>::default(); BLOCK]; $size];
+                                $tile(isa, x, tile, &self.taps, self.span, block, &mut sums);
+                                place(done, &sums);
+                                done += $size;
+                            }
+                        };
                     }
-                    let (few, rest) = rest.as_chunks::<FEW>();
-                    for tile in few {
-                        let mut sums = [[<$t>::default(); BLOCK]; FEW];
-                        $few(isa, x, tile, &self.taps, block, &mut sums);
-                        let first = tiles.len() * ROWS;
-                        sums.iter().enumerate().for_each(|(r, sums)| place(first + r, sums));
-                    }
-                    for (r, &row) in rest.iter().enumerate() {
-                        let mut sums = [[<$t>::default(); BLOCK]; 1];
-                        $one(isa, x, &[row], &self.taps, block, &mut sums);
-                        place(tiles.len() * ROWS + few.len() * FEW + r, &sums[0]);
-                    }
+                    tiles!(wide, MANY, $many);
+                    tiles!(rows[done..], ROWS, $more);
+                    tiles!(rows[done..], FEW, $few);
+                    tiles!(rows[done..], 1, $one);
                 }
             }
         }
     };
 }
 
-products!(real_row, few_real_rows, real_rows, f32, |sum: f32, x: f32, w: f32| sum + x * w);
-products!(integer_row, few_integer_rows, integer_rows, i32, |sum: i32, x: i32, w: i32| sum
-    .wrapping_add(x.wrapping_mul(w)));
+products!(
+    f32,
+    [many_real_rows, more_real_rows, few_real_rows, real_row],
+    |sum: f32, x: f32, w: f32| sum + x * w
+);
+products!(
+    i32,
+    [many_integer_rows, more_integer_rows, few_integer_rows, integer_row],
+    |sum: i32, x: i32, w: i32| sum.wrapping_add(x.wrapping_mul(w))
+);
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Kernels;
     use super::*;
+
+    #[test]
+    fn without_taps_every_sum_is_zero() {
+        let none: Ordered<f32> = Ordered::new(Vec::new(), 3, &[]);
+        for isa in Kernels::ALL.into_iter().filter_map(Isa::of) {
+            let mut y = [1.0; 6];
+            none.run(isa, &[], &[0, 7], &mut y);
+            assert_eq!(y, [0.0; 6]);
+        }
+    }
 
     proptest! {
         #[test]

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_of_runs};
 use snnc_ir::{
-    Coding, Connectivity, GradedNeuron, Neuron, Node, NodeId, Population, Projection, SpikingOp,
-    Tensor, TensorOp, ThresholdTable,
+    Coding, Connectivity, DType, GradedNeuron, Neuron, Node, NodeId, Population, Projection,
+    SpikingOp, Tensor, TensorOp, ThresholdTable,
 };
 
 use super::{Converter, Form, Payloads, Synapses, unbatched};
@@ -241,10 +241,27 @@ impl Converter<'_> {
     }
 }
 
+/// Weights that are compared together.
+const PART: usize = 1 << 12;
+
 /// The weights as a tensor, the quantised network's own if it has the same bytes.
 fn integers(s: &Synapses, weights: &[i64]) -> Tensor {
-    let tensor = Tensor::from_integers(&s.weight_shape, weights);
-    s.codes.iter().find(|own| **own == tensor).cloned().unwrap_or(tensor)
+    let low = weights.iter().copied().min().unwrap_or(0);
+    let high = weights.iter().copied().max().unwrap_or(0);
+    let dtype = DType::narrowest_signed(low, high);
+    let same = |own: &&Tensor| {
+        let alike = |(i, part): (usize, &[i64])| {
+            own.part_to_i64(i * PART..i * PART + part.len()).is_ok_and(|own| own == part)
+        };
+        own.dtype() == dtype
+            && own.shape() == s.weight_shape
+            && own.len() == weights.len()
+            && weights.chunks(PART).enumerate().all(alike)
+    };
+    match s.codes.iter().find(same) {
+        Some(own) => own.clone(),
+        None => Tensor::from_i64(dtype, &s.weight_shape, weights),
+    }
 }
 
 /// Interval of each channel's sum.
