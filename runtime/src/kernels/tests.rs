@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::events::{Layout, Spikes, Sums};
-use super::neurons::{Line, WideLine, fit, fit_below, fit_wide};
+use super::neurons::{
+    Binary, Input, Line, Sent, WideLine, answer, answer_blocks, fire, fire_blocks, fit, fit_below,
+    fit_wide,
+};
 use super::product::Product;
 use super::reals::bits::{self, bits, gather, spread};
 use super::reals::{Lists, Maps, Rows, largest_of_four, nonzero, transpose};
@@ -411,6 +414,72 @@ proptest! {
                 let largest = cell(0, 0).max(cell(0, 1)).max(cell(1, 0)).max(cell(1, 1));
                 prop_assert!(out == largest || (out.is_nan() && largest.is_nan()));
             }
+        }
+    }
+}
+
+/// The bytes that neurons send, in a buffer of places of `stride` channels with a gap behind each.
+fn sent_by(
+    places: usize,
+    (steps, stride): (usize, usize),
+    run: impl FnOnce(&mut Sent<'_>),
+) -> Vec<u8> {
+    let starts: Vec<usize> = (0..places).map(|place| place * (steps * stride + 3)).collect();
+    let mut bytes = vec![77; places * (steps * stride + 3)];
+    run(&mut Sent { bytes: &mut bytes, places: &starts, stride });
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn neurons_of_every_instruction_set_send_the_same(
+        (blocks, fewer, places, steps) in (1usize..10, 0usize..4, 1usize..5, 1usize..6),
+        sums in prop::collection::vec(-300i32..300, 997),
+        (constant, varying, behind_barrier) in any::<(bool, bool, bool)>(),
+        bias_at in prop::option::of(0usize..5),
+        (rows, hard) in ([any::<bool>(); 3], prop::option::of(-50i32..50)),
+    ) {
+        let (width, stride) = (16 * blocks, 16 * blocks - 4 * fewer);
+        let many = |len: usize, seed: usize| -> Vec<i32> {
+            (0..len).map(|i| sums[(i * 7 + seed) % 997]).collect()
+        };
+        let input = Input {
+            varying: &many(if varying { places * steps * width } else { 0 }, 1),
+            constant: &many(if constant { places * width } else { 0 }, 2),
+            bias: &many(width, 3),
+            bias_at: bias_at.filter(|&at| at < steps),
+            steps,
+            width,
+        };
+        let rows = rows.map(|each| width * if each { steps } else { 1 });
+        let binary = Binary {
+            threshold: many(rows[0], 4),
+            amount: many(rows[1], 5),
+            spike: many(rows[2], 6).iter().map(|&x| x as u8).collect(),
+            initial: many(width, 7),
+            hard,
+            silence: 9,
+            behind_barrier,
+        };
+        let real = |x: &i32| *x as f32 / 50.0;
+        let line = Line {
+            slope: many(width, 8).iter().map(real).collect(),
+            offset: many(width, 9).iter().map(real).collect(),
+            low: 0.0,
+            high: 200.0,
+            silence: 9,
+            behind_barrier,
+            thresholds: Vec::new(),
+        };
+        let portable = Isa::of(Kernels::Portable).unwrap();
+        let shape = (steps, stride);
+        let fired = sent_by(places, shape, |to| fire_blocks(portable, &binary, &input, to));
+        let answered = sent_by(places, shape, |to| answer_blocks(portable, &line, &input, to));
+        for isa in every() {
+            let own = sent_by(places, shape, |to| fire(isa, &binary, &input, to));
+            prop_assert_eq!(&own, &fired, "{:?}", isa);
+            let own = sent_by(places, shape, |to| answer(isa, &line, &input, to));
+            prop_assert_eq!(&own, &answered, "{:?}", isa);
         }
     }
 }

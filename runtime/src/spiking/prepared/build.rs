@@ -15,8 +15,9 @@ use crate::kernels::Isa;
 use crate::kernels::elements::Windows;
 use crate::kernels::product::BLOCK;
 
-/// Maps of so many bytes in all are worked on at once, or those of one sample.
-const GROUP_BYTES: usize = 16 << 20;
+/// Samples are run at once as long as all maps of them take less than the weights, or than so many bytes,
+/// which the cache holds.
+const NEAR: usize = 1 << 19;
 
 /// More samples at once save nothing.
 const LARGEST_GROUP: usize = 32;
@@ -88,7 +89,7 @@ impl<'a> Builder<'a> {
             Action::Layer(layer) => Some(layer),
             _ => None,
         });
-        let (mut constant, mut varying, mut patches) = (0, 0, 0);
+        let (mut constant, mut varying, mut patches, mut weights) = (0, 0, 0, 0);
         for layer in layers {
             constant = constant.max(layer.block * layer.width);
             // Neurons of wide sums are given those of each projection apart.
@@ -97,12 +98,13 @@ impl<'a> Builder<'a> {
             for s in &layer.synapses {
                 let rows = layer.block * self.maps[s.from].steps;
                 patches = patches.max(rows * s.patch_len());
+                weights += s.weights();
             }
         }
         let each: usize = self.maps.iter().map(Map::len).sum();
         self.maps.iter_mut().for_each(Map::tabulate);
         Plan {
-            group: (GROUP_BYTES / each.max(1)).clamp(1, LARGEST_GROUP),
+            group: (weights.max(NEAR) / each.max(1)).clamp(1, LARGEST_GROUP),
             isa,
             steps: self.steps,
             maps: self.maps,

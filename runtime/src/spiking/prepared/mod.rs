@@ -144,13 +144,16 @@ impl Prepared {
         let mut outcomes = Vec::with_capacity(samples.len());
         let buffers = idle().pop();
         let mut buffers = buffers.unwrap_or_default();
-        for (i, group) in samples.chunks(self.plan.group).enumerate() {
+        // Groups of nearly the same size, rather than a small one at the end.
+        let groups = samples.len().div_ceil(self.plan.group).max(1);
+        let size = samples.len().div_ceil(groups).max(1);
+        for (i, group) in samples.chunks(size).enumerate() {
             buffers.prepare(&self.plan, group.len());
             outcomes.extend(self.plan.run(graph, group, &mut buffers));
             for sample in 0..group.len() {
                 for &id in wanted {
                     if let Some(shown) = self.plan.shown(id, sample, &buffers) {
-                        observe(i * self.plan.group + sample, id, shown);
+                        observe(i * size + sample, id, shown);
                     }
                 }
             }

@@ -266,6 +266,14 @@ impl Synapses {
         plain.then(|| self.bases.iter().map(cells).collect())
     }
 
+    /// Weights that every row meets.
+    pub(super) fn weights(&self) -> usize {
+        match &self.arithmetic {
+            Arithmetic::Product { product, .. } => product.products(),
+            Arithmetic::Diagonal { weights, .. } => weights.len(),
+        }
+    }
+
     /// Bytes of patches for one row, 0 if none are copied.
     pub(super) fn patch_len(&self) -> usize {
         match &self.arithmetic {
