@@ -53,6 +53,8 @@ impl Nearest {
     const WHOLE: f32 = 12_582_912.0;
 
     fn of(q: &Quantisation, channel: usize) -> Option<Nearest> {
+        // An axis of length 0 has neither.
+        q.zero_point.first().and(q.scale.first())?;
         let zero = q.zero_at(channel);
         let (low, high) = (q.minimum.checked_sub(zero)?, q.maximum.checked_sub(zero)?);
         let few = |end: i64| end.unsigned_abs() < 1 << 22;
