@@ -30,14 +30,16 @@ pub(super) struct Correction {
 }
 
 impl Correction {
-    /// Runs `float` on as many samples as there is time for.
+    /// Runs `float` on as many samples as there is time for; calls `done` with each layer that is no
+    /// longer needed, where weights are prepared layer by layer.
     ///
     /// # Errors
     /// When a sample does not fit, or the network cannot be run.
     pub(super) fn new(
-        float: &Graph,
+        float: &mut Graph,
         (data, path): (&Dataset, &Path),
         scaling: Scaling,
+        done: &mut dyn FnMut(&mut Graph, NodeId),
     ) -> Result<Correction, Error> {
         let found = float.inputs();
         let Some(&input) = found.first() else { return Err(fault(&"has no input")) };
@@ -56,7 +58,8 @@ impl Correction {
         let inputs: Vec<Value> = (0..samples)
             .map(|i| Value::from_f32(&shape, data.reals(i, scaling)).map_err(|e| fault(&e)))
             .collect::<Result<_, _>>()?;
-        let wanted = if samples == 0 { Vec::new() } else { means_of_all(float, &layers, &inputs)? };
+        let wanted =
+            if samples == 0 { Vec::new() } else { means_of_all(float, &layers, &inputs, done)? };
         Ok(Correction { layers, wanted, inputs })
     }
 
@@ -156,7 +159,12 @@ fn up_to(graph: &Graph, id: NodeId) -> Graph {
 
 /// The means of [`means`], with all weights prepared only while they are needed, if values of all
 /// samples find room.
-fn means_of_all(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f64>>, Error> {
+fn means_of_all(
+    graph: &mut Graph,
+    nodes: &[NodeId],
+    inputs: &[Value],
+    done: &mut dyn FnMut(&mut Graph, NodeId),
+) -> Result<Vec<Vec<f64>>, Error> {
     let mut sweep = Sweep::new(graph, nodes, inputs);
     if sweep.memory() > MEMORY {
         return means(graph, nodes, inputs);
@@ -166,6 +174,7 @@ fn means_of_all(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec
         sweep.compute(graph, id).map_err(|e| fault(&e))?;
         if let Some(place) = nodes.iter().position(|&n| n == id) {
             found[place] = mean(sweep.values(id).par_iter().map(channel_means).collect());
+            done(graph, id);
         }
         sweep.release(graph, id);
     }
@@ -312,7 +321,10 @@ mod tests {
         let inputs: Vec<Value> =
             (0..9).map(|i| Value::from_f32(&[1, 4], value(i)).unwrap()).collect();
         let wanted = means(&float, &layers, &inputs).unwrap();
-        assert_eq!(means_of_all(&float, &layers, &inputs).unwrap(), wanted);
+        let mut done = Vec::new();
+        let swept =
+            means_of_all(&mut float.clone(), &layers, &inputs, &mut |_, id| done.push(id)).unwrap();
+        assert_eq!((swept, done), (wanted.clone(), layers.clone()));
         let correction = || Correction {
             layers: layers.clone(),
             wanted: wanted.clone(),

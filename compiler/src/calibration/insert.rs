@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, TensorOp, TensorType};
+use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, Tensor, TensorOp, TensorType};
 
 use super::correct::Correction;
 use super::equalise::{Group, forget, groups, thresholds};
@@ -150,9 +150,21 @@ impl Plan {
         for (group, divisors) in &self.divided {
             group.apply(graph, divisors);
         }
+        let bits = self.options.weight_bits;
+        // Weights that only one layer reads are rounded when it has run, so that not all of them are
+        // there as reals and as codes.
+        let mut rounded = HashMap::new();
+        let mut done = |graph: &mut Graph, layer: NodeId| {
+            if let Some(weights) = graph.source(layer, 1)
+                && graph.users(weights).len() == 1
+                && let Some(value) = graph[weights].data.take_if(|d| d.dtype().is_float())
+            {
+                rounded.insert(weights, weights::quantise(&value, bits));
+            }
+        };
         let corrections = samples
             .filter(|_| self.options.correct_biases)
-            .map(|samples| Correction::new(graph, samples, self.options.scaling))
+            .map(|samples| Correction::new(graph, samples, self.options.scaling, &mut done))
             .transpose()?;
         for (site, q) in self.quantisations {
             insert(graph, site, q);
@@ -161,7 +173,7 @@ impl Plan {
         for id in ids {
             let op = graph[id].as_tensor();
             if matches!(op, Some(TensorOp::Convolution { .. } | TensorOp::Dense)) {
-                quantise_weights(graph, id, self.options.weight_bits);
+                quantise_weights(graph, id, bits, &mut rounded);
             }
         }
         match corrections {
@@ -295,20 +307,30 @@ fn insert(graph: &mut Graph, id: NodeId, q: Quantisation) {
     }
 }
 
-/// Replaces constant real weights by codes behind a dequantiser.
-fn quantise_weights(graph: &mut Graph, layer: NodeId, bits: u8) {
+/// Replaces constant real weights by codes behind a dequantiser; those that are rounded already are
+/// taken from `rounded`.
+fn quantise_weights(
+    graph: &mut Graph,
+    layer: NodeId,
+    bits: u8,
+    rounded: &mut HashMap<NodeId, (Tensor, Vec<f32>)>,
+) {
     let mut operands = graph.operands(layer);
     let Some(weights) = operands.get(1).map(|o| o.source) else { return };
-    let Some(value) = graph[weights].data.clone().filter(|d| d.dtype().is_float()) else { return };
-    let (codes, scale) = weights::quantise(&value, bits);
+    let (codes, scale) = match (rounded.remove(&weights), &graph[weights].data) {
+        (Some(found), _) => found,
+        (None, Some(value)) if value.dtype().is_float() => weights::quantise(value, bits),
+        _ => return,
+    };
     let levels = (1i64 << (bits - 1)) - 1;
     let q = Quantisation::per_axis(scale, 0, -levels, levels);
+    let shape = codes.shape().to_vec();
     let mut node =
         Node::constant(graph.fresh_name(&format!("{}.codes", graph[weights].name)), codes);
     node.ty.quantisation = Some(q.clone());
     let codes = graph.add(node, &[]);
     let name = graph.fresh_name(&format!("{}.reals", graph[weights].name));
-    let ty = TensorType::new(DType::F32, value.shape());
+    let ty = TensorType::new(DType::F32, shape);
     let reals = graph.add(Node::tensor(name, TensorOp::Dequantise(q), ty), &[codes]);
     operands[1].source = reals;
     graph.set_operands(layer, &operands);

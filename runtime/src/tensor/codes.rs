@@ -1,8 +1,9 @@
 //! Codes and the real numbers that they stand for.
 
-use snnc_ir::{Quantisation, Rounding, TensorType};
+use snnc_ir::{Quantisation, Rounding, Tensor, TensorType};
 
 use super::layout::{Channels, broadcast_strides, offsets};
+use super::value::element_count;
 use super::{Data, RunError, Value};
 
 /// The integers of a value.
@@ -86,15 +87,41 @@ pub(super) fn dequantise(x: &Value, q: &Quantisation, ty: &TensorType) -> Result
     let mut reals = Vec::with_capacity(codes.len());
     if run > 0 {
         for (chunk, channel) in codes.chunks_exact(run).zip(channels) {
-            let (zero, scale) = (q.zero_at(channel), q.scale_at(channel));
-            if zero == 0 {
-                reals.extend(chunk.iter().map(|&code| code as f32 * scale));
-            } else {
-                reals.extend(chunk.iter().map(|code| code.saturating_sub(zero) as f32 * scale));
+            extend(&mut reals, chunk, q, channel);
+        }
+    }
+    Value::from_f32(&ty.shape, reals)
+}
+
+/// [`dequantise`] of stored codes, which are unpacked part by part.
+pub(super) fn dequantise_stored(
+    codes: &Tensor,
+    q: &Quantisation,
+    ty: &TensorType,
+) -> Result<Value, RunError> {
+    const PART: usize = 1 << 12;
+    let count = element_count(codes.shape())?;
+    let (run, channels) = Channels::new(q, codes.shape())?.runs();
+    let mut reals = Vec::with_capacity(count);
+    if run > 0 {
+        for (first, channel) in (0..count).step_by(run).zip(channels) {
+            for part in (first..first + run).step_by(PART) {
+                let part = codes.part_to_i64(part..(first + run).min(part + PART));
+                let part = part.map_err(|_| RunError::Mixed)?;
+                extend(&mut reals, &part, q, channel);
             }
         }
     }
     Value::from_f32(&ty.shape, reals)
+}
+
+fn extend(reals: &mut Vec<f32>, codes: &[i64], q: &Quantisation, channel: usize) {
+    let (zero, scale) = (q.zero_at(channel), q.scale_at(channel));
+    if zero == 0 {
+        reals.extend(codes.iter().map(|&code| code as f32 * scale));
+    } else {
+        reals.extend(codes.iter().map(|code| code.saturating_sub(zero) as f32 * scale));
+    }
 }
 
 /// The two forms of requantisation; every step is one `f32` operation.

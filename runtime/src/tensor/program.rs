@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{Graph, NodeId, Op, TensorOp, TensorType};
+use snnc_ir::{DType, Graph, NodeId, Op, Tensor, TensorOp, TensorType};
 
 use super::evaluate::{apply, check};
 use super::packed::Packed;
-use super::{RunError, Value};
+use super::{RunError, Value, codes};
 use crate::kernels::{Isa, Kernels};
 
 /// A tensor graph made ready to run any number of times, on any number of threads at once.
@@ -99,7 +99,10 @@ impl Program {
         let mut steps = Vec::with_capacity(order.len());
         let mut readers: Vec<usize> = order.iter().map(|&id| graph.users(id).len()).collect();
         for &id in &order {
-            let step = step(graph, id, &inputs, &positions).and_then(|step| folded(step, &steps));
+            let step = match lean.then(|| unpacked(graph, id, &positions)).flatten() {
+                Some(step) => step,
+                None => step(graph, id, &inputs, &positions).and_then(|step| folded(step, &steps)),
+            };
             let step = step.map_err(|source| RunError::Node {
                 node: graph[id].describe(),
                 source: Box::new(source),
@@ -272,6 +275,51 @@ fn packed(step: Step, before: &[Step], isa: Isa) -> Step {
         Some(packed) => Step { action: Action::Packed(op.clone(), Box::new(packed)), ..step },
         None => step,
     }
+}
+
+/// The step of stored codes that nobody but dequantisers reads, which is spent, or that of such a
+/// dequantiser, which makes reals of the bytes: codes of 64 bits would be the largest thing in memory.
+/// `None` for all other nodes.
+fn unpacked(
+    graph: &Graph,
+    id: NodeId,
+    positions: &HashMap<NodeId, usize>,
+) -> Option<Result<Step, RunError>> {
+    let node = &graph[id];
+    let step = |action| Step {
+        id,
+        name: node.describe(),
+        action,
+        operands: Vec::new(),
+        ty: node.ty.clone(),
+        last_uses: Vec::new(),
+    };
+    match node.as_tensor()? {
+        TensorOp::Constant => codes_alone(graph, id).map(|_| Ok(step(Action::Spent))),
+        TensorOp::Dequantise(q) => {
+            let source = graph.source(id, 0).filter(|s| positions.contains_key(s))?;
+            let value = codes::dequantise_stored(codes_alone(graph, source)?, q, &node.ty);
+            Some(value.map(|value| step(Action::Constant(value))))
+        }
+        _ => None,
+    }
+}
+
+/// The codes of a constant whose only readers are dequantisers, as they should be.
+fn codes_alone(graph: &Graph, id: NodeId) -> Option<&Tensor> {
+    let data = graph[id].data.as_ref()?;
+    let users = graph.users(id);
+    let fits = |&user: &NodeId| {
+        let (node, operands) = (&graph[user], graph.operands(user));
+        let Some(op @ TensorOp::Dequantise(_)) = node.as_tensor() else { return false };
+        node.ty.dtype == DType::F32
+            && operands.len() == 1
+            && operands[0].delay == 0
+            && check(op, &[&graph[id].ty], &node.ty).is_ok()
+    };
+    let stored = graph[id].ty.dtype == data.dtype() && graph[id].ty.shape == data.shape();
+    (stored && !data.dtype().is_float() && !users.is_empty() && users.iter().all(fits))
+        .then_some(data)
 }
 
 /// Frees the constants of which the last step, that of node `id`, was the last reader, if it has what

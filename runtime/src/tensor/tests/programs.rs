@@ -135,3 +135,30 @@ fn a_lean_program_keeps_and_shows_no_constant_that_is_packed() {
         _ => assert_eq!(shown, ["x", "fc", "y", "z"], "an output is shown"),
     }
 }
+
+#[test]
+fn codes_that_only_dequantisers_read_are_unpacked_as_the_rest() {
+    let q = |zero: &str| {
+        format!(
+            r#"{{"scale":[0.5,0.25,3.0],"zero_point":{zero},"axis":0,"minimum":-8,"maximum":7,"rounding":"half-even"}}"#
+        )
+    };
+    for (dtype, zero) in [("i8", "[0,0,0]"), ("i4", "[1,-2,0]"), ("i16", "[0]")] {
+        let text = format!(
+            r#"snnir 1 tensor "codes" {{"timesteps":1,"schedule":"streaming"}}
+%x = input () : f32[1,5]
+%w = constant () : {dtype}[3,5]
+  data {dtype}[3,5] 2 0 -8 2 4 -2 7 1 1 0 -1 -3 5 6 7
+%reals = dequantise {} (%w) : f32[3,5]
+%fc = dense (%x, %reals) : f32[1,3]
+%y = output (%fc) : f32[1,3]
+%z = output (%reals) : f32[3,5]
+"#,
+            q(zero)
+        );
+        let graph = Graph::from_text(&text).unwrap();
+        let x = reals(&[1, 5], &[3.0, 5.0, -1.0, 0.5, 2.0]).0;
+        let (lean, whole) = (Program::lean(&graph).unwrap(), Program::new(&graph).unwrap());
+        assert_eq!(lean.run(std::slice::from_ref(&x)), whole.run(&[x]), "{dtype}");
+    }
+}
