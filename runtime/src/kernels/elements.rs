@@ -1,9 +1,11 @@
 //! What is done byte by byte and sum by sum: encoding, counting, pooling, products without a sum over
 //! channels.
 
+#[cfg(target_arch = "x86_64")]
+use super::Kernels;
 use super::neurons::whole;
 use super::product::BLOCK;
-use super::{Isa, Kernels, multiversion};
+use super::{Isa, multiversion};
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;

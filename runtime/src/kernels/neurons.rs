@@ -1,7 +1,9 @@
 //! Neurons, sixteen channels at a time, their membrane potentials in registers for all timesteps.
 
+#[cfg(target_arch = "x86_64")]
+use super::Kernels;
 use super::product::BLOCK;
-use super::{Isa, Kernels, furthest, multiversion};
+use super::{Isa, furthest, multiversion};
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;

@@ -4,8 +4,10 @@
 //! bytes, each at a fixed distance from the row. A dense layer has one tap, a convolution one for each
 //! place of its kernel, so that no patch is ever copied.
 
+#[cfg(target_arch = "x86_64")]
+use super::Kernels;
 use super::aligned::Aligned;
-use super::{Isa, Kernels, furthest};
+use super::{Isa, furthest};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -27,6 +29,7 @@ pub struct Product {
     /// Groups of 4 bytes in one tap.
     groups: usize,
     /// Distance of every group of every tap from a row.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     offsets: Vec<usize>,
     outputs: usize,
     /// What every sum begins with, padded to whole blocks.
