@@ -1,12 +1,12 @@
 //! Samples and labels from `.npz` and `.npy` files.
 
 use std::borrow::Cow;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use bytes::Bytes;
 use snnc_backends::format::npy::{NpyArray, NpyType};
-use snnc_backends::format::npz::Npz;
+use snnc_backends::format::npz::{Npz, NpzError};
 use snnc_backends::format::{ArrayFile, read_array_file};
 
 use crate::Error;
@@ -81,12 +81,9 @@ impl Dataset {
                 let names: Vec<&str> = npz.names().collect();
                 let inflated = npz.inflated_len("x").map_err(|e| fail(e.to_string(), ""))?;
                 let x = match inflated {
-                    Some(len) if len > MAPPED_FROM => Some(aside(&npz, "x").map_err(|e| {
-                        fail(
-                            e.to_string(),
-                            "free space for it, or point TMPDIR where there is some",
-                        )
-                    })?),
+                    Some(len) if len > MAPPED_FROM => {
+                        Some(aside(&npz, "x").map_err(|(reason, remedy)| fail(reason, remedy))?)
+                    }
                     _ => get("x")?,
                 };
                 let x = x.ok_or_else(|| {
@@ -243,10 +240,22 @@ impl Dataset {
 }
 
 /// An array that is inflated to a file without a name and mapped from there.
-fn aside(npz: &Npz, name: &str) -> Result<NpyArray, Box<dyn std::error::Error>> {
-    let mut file = BufWriter::new(tempfile::tempfile()?);
-    npz.inflate(name, &mut file)?;
-    Ok(NpyArray::read(mmap::unnamed(file.into_inner()?)?)?)
+///
+/// # Errors
+/// Reason and remedy, when it is damaged or the file cannot be written.
+fn aside(npz: &Npz, name: &str) -> Result<NpyArray, (String, &'static str)> {
+    let unwritten = |e: io::Error| {
+        let reason = format!("cannot be inflated to a temporary file: {e}");
+        (reason, "free space for it, or point TMPDIR where there is some")
+    };
+    let damaged = |e: &dyn std::error::Error| (e.to_string(), "save it again");
+    let mut file = BufWriter::new(tempfile::tempfile().map_err(unwritten)?);
+    npz.inflate(name, &mut file).map_err(|e| match e {
+        NpzError::Output { source, .. } => unwritten(source),
+        other => damaged(&other),
+    })?;
+    let file = file.into_inner().map_err(|e| unwritten(e.into_error()))?;
+    NpyArray::read(mmap::unnamed(file).map_err(unwritten)?).map_err(|e| damaged(&e))
 }
 
 fn reals(bytes: &[u8]) -> Vec<f32> {
@@ -283,7 +292,9 @@ mod tests {
         let mut damaged = bytes;
         let middle = damaged.len() / 2;
         damaged[middle] ^= 1;
-        assert!(Npz::open(damaged).is_ok_and(|npz| aside(&npz, "x").is_err()));
+        let (reason, remedy) = aside(&Npz::open(damaged).unwrap(), "x").unwrap_err();
+        assert!(reason.contains("member \"x\""), "{reason}");
+        assert_eq!(remedy, "save it again");
     }
 
     #[test]
