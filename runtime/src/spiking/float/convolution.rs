@@ -1,4 +1,4 @@
-//! Convolutions: every output place has a list of the weights that it adds up.
+//! Convolutions: every output place has a list of the weights that it adds up, or a map of them in bits.
 
 use super::prepared::Meetings;
 use super::run::Read;
@@ -10,7 +10,10 @@ use crate::kernels::reals::{Lists, Maps, NEAR, Rows, WIDEST, transpose};
 const FEW: usize = 16;
 
 /// Sums of which a block is made at once where each tile of its weights is to serve many.
-pub(super) const MANY: usize = 256;
+const MANY: usize = 256;
+
+/// Sums that are made at once, at most.
+pub(super) const SUMS: usize = MANY * WIDEST;
 
 /// A convolution of sources that send more than spikes, or that have too many taps for a word of bits.
 #[derive(Debug)]
@@ -208,6 +211,3 @@ impl SpikeConvolution {
         }
     }
 }
-
-/// Sums that are made at once, at most.
-pub(super) const SUMS: usize = MANY * WIDEST;
