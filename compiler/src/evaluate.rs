@@ -12,7 +12,6 @@ use snnc_runtime::spiking::Activity;
 
 use crate::certificate::Measured;
 use crate::energy::{NetworkEnergy, PopulationEnergy};
-use crate::{Error, Problem};
 
 pub use runner::Runner;
 
@@ -113,10 +112,6 @@ pub struct LayerRow {
     pub maximum_error: Option<i64>,
     /// Signal to quantisation noise in dB (equation 8); none where there is no noise.
     pub sqnr_db: Option<f64>,
-}
-
-fn run_fault(e: impl std::fmt::Display) -> Error {
-    Error::Input(vec![Problem::new("network", e.to_string(), "")])
 }
 
 fn fires(graph: &Graph, id: NodeId) -> bool {

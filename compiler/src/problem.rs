@@ -57,6 +57,11 @@ impl Error {
         Error::Input(vec![Problem::new(place, reason, remedy)])
     }
 
+    /// The network cannot be run, for this reason.
+    pub fn network(reason: impl std::fmt::Display) -> Self {
+        Error::input("network", reason.to_string(), "")
+    }
+
     /// A usage error with one problem.
     pub fn usage(
         place: impl Into<String>,

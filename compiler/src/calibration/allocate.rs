@@ -98,8 +98,7 @@ pub fn measure(
     (data, path): (&Dataset, &Path),
     (samples, bits, cost): (usize, &[u8], Cost),
 ) -> Result<Vec<SiteChoices>, Error> {
-    let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
-    let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
+    let Some(&input) = graph.inputs().first() else { return Err(Error::network("has no input")) };
     let shape = graph[input].ty.shape.clone();
     let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
     let samples = samples.min(data.len());
@@ -162,13 +161,12 @@ fn probabilities(
     shape: &[usize],
     scaling: Scaling,
 ) -> Result<Vec<Vec<f64>>, Error> {
-    let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
-    let program = Program::new(graph).map_err(|e| fault(&e))?;
+    let program = Program::new(graph).map_err(Error::network)?;
     (0..samples)
         .into_par_iter()
         .map(|i| {
-            let value = Value::from_f32(shape, data.reals(i, scaling)).map_err(|e| fault(&e))?;
-            let outcome = program.run(&[value]).map_err(|e| fault(&e))?;
+            let value = Value::from_f32(shape, data.reals(i, scaling)).map_err(Error::network)?;
+            let outcome = program.run(&[value]).map_err(Error::network)?;
             Ok(softmax(&outcome.first().map(Value::to_f32).unwrap_or_default()))
         })
         .collect()

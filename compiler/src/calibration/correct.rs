@@ -42,21 +42,21 @@ impl Correction {
         done: &mut dyn FnMut(&mut Graph, NodeId),
     ) -> Result<Correction, Error> {
         let found = float.inputs();
-        let Some(&input) = found.first() else { return Err(fault(&"has no input")) };
+        let Some(&input) = found.first() else { return Err(Error::network("has no input")) };
         if found.len() > 1 {
-            return Err(fault(&RunError::Inputs { expected: found.len(), found: 1 }));
+            return Err(Error::network(RunError::Inputs { expected: found.len(), found: 1 }));
         }
         let shape = float[input].ty.shape.clone();
         let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
         let layer = |id: &NodeId| {
             matches!(float[*id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense))
         };
-        let order = float.order().map_err(|e| fault(&e))?;
+        let order = float.order().map_err(Error::network)?;
         let layers: Vec<NodeId> = order.into_iter().filter(layer).collect();
         let cost: usize = layers.iter().map(|&id| operations(float, id)).sum();
         let samples = (OPERATIONS / cost.max(1)).clamp(SAMPLES.0, SAMPLES.1).min(data.len());
         let inputs: Vec<Value> = (0..samples)
-            .map(|i| Value::from_f32(&shape, data.reals(i, scaling)).map_err(|e| fault(&e)))
+            .map(|i| Value::from_f32(&shape, data.reals(i, scaling)).map_err(Error::network))
             .collect::<Result<_, _>>()?;
         let wanted =
             if samples == 0 { Vec::new() } else { means_of_all(float, &layers, &inputs, done)? };
@@ -76,7 +76,7 @@ impl Correction {
         for id in sweep.order().to_vec() {
             match self.layers.iter().position(|&layer| layer == id) {
                 Some(place) => correct(coded, id, &self.wanted[place], &mut sweep)?,
-                None => sweep.compute(coded, id).map_err(|e| fault(&e))?,
+                None => sweep.compute(coded, id).map_err(Error::network)?,
             }
             sweep.release(coded, id);
         }
@@ -107,17 +107,17 @@ fn correct(
     let single = ty.dtype == DType::F32 && ty.shape.first() == Some(&1);
     let old = bias(coded, id).filter(|b| single && (b.is_empty() || b.len() == channels));
     let Some(old) = old else {
-        sweep.compute(coded, id).map_err(|e| fault(&e))?;
+        sweep.compute(coded, id).map_err(Error::network)?;
         let found = mean(sweep.values(id).par_iter().map(channel_means).collect());
         shift(coded, id, wanted, &found);
-        return sweep.compute(coded, id).map_err(|e| fault(&e));
+        return sweep.compute(coded, id).map_err(Error::network);
     };
-    sweep.compute_sums(coded, id).map_err(|e| fault(&e))?;
+    sweep.compute_sums(coded, id).map_err(Error::network)?;
     let means = |sums: &Value| means_with(sums, &old);
     let found = mean(sweep.values(id).par_iter().map(means).collect());
     shift(coded, id, wanted, &found);
     let new = bias(coded, id).unwrap_or_default();
-    sweep.add_bias(id, &new).map_err(|e| fault(&e))
+    sweep.add_bias(id, &new).map_err(Error::network)
 }
 
 /// The bias of a layer, empty if there is none; `None` if it is no constant of reals in single
@@ -130,10 +130,6 @@ fn bias(graph: &Graph, layer: NodeId) -> Option<Vec<f32>> {
             Some(value.to_f32())
         }
     }
-}
-
-fn fault(e: &dyn std::fmt::Display) -> Error {
-    Error::input("network", e.to_string(), "")
 }
 
 fn operations(graph: &Graph, layer: NodeId) -> usize {
@@ -171,7 +167,7 @@ fn means_of_all(
     }
     let mut found = vec![Vec::new(); nodes.len()];
     for id in sweep.order().to_vec() {
-        sweep.compute(graph, id).map_err(|e| fault(&e))?;
+        sweep.compute(graph, id).map_err(Error::network)?;
         if let Some(place) = nodes.iter().position(|&n| n == id) {
             found[place] = mean(sweep.values(id).par_iter().map(channel_means).collect());
             done(graph, id);
@@ -183,7 +179,7 @@ fn means_of_all(
 
 /// The mean of each channel of each of the nodes over all samples and cells.
 fn means(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f64>>, Error> {
-    let program = Program::lean(graph).map_err(|e| fault(&e))?;
+    let program = Program::lean(graph).map_err(Error::network)?;
     let of_sample = |input: &Value| -> Result<Vec<Vec<f64>>, Error> {
         let mut found = vec![Vec::new(); nodes.len()];
         let mut observe = |id: NodeId, value: &Value| {
@@ -191,7 +187,7 @@ fn means(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f6
                 found[place] = channel_means(value);
             }
         };
-        program.run_with(std::slice::from_ref(input), &mut observe).map_err(|e| fault(&e))?;
+        program.run_with(std::slice::from_ref(input), &mut observe).map_err(Error::network)?;
         Ok(found)
     };
     let all: Vec<Vec<Vec<f64>>> = inputs.par_iter().map(of_sample).collect::<Result<_, _>>()?;

@@ -143,11 +143,12 @@ impl Statistics {
         scaling: Scaling,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Statistics, Error> {
-        let fault = |e: &dyn std::fmt::Display| Error::input("network", e.to_string(), "");
-        let Some(&input) = graph.inputs().first() else { return Err(fault(&"has no input")) };
+        let Some(&input) = graph.inputs().first() else {
+            return Err(Error::network("has no input"));
+        };
         let shape = graph[input].ty.shape.clone();
         let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
-        let program = Program::lean(graph).map_err(|e| fault(&e))?;
+        let program = Program::lean(graph).map_err(Error::network)?;
         let names: HashMap<_, _> = sites.iter().map(|s| (s.node, s.name.clone())).collect();
         let merged = |mut a: Statistics, b: Statistics| {
             a.add(&b);
@@ -157,7 +158,7 @@ impl Statistics {
             .into_par_iter()
             .try_fold(Statistics::default, |mut all, index| {
                 let value =
-                    Value::from_f32(&shape, data.reals(index, scaling)).map_err(|e| fault(&e))?;
+                    Value::from_f32(&shape, data.reals(index, scaling)).map_err(Error::network)?;
                 let count = &mut |id, value: &Value| {
                     if let Some(name) = names.get(&id) {
                         let site = all.sites.entry(name.clone()).or_default();
@@ -165,7 +166,7 @@ impl Statistics {
                         site.extend(&value.to_f32(), channels);
                     }
                 };
-                program.run_with(&[value], count).map_err(|e| fault(&e))?;
+                program.run_with(&[value], count).map_err(Error::network)?;
                 all.samples += 1;
                 tick();
                 Ok(all)

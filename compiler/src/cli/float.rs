@@ -21,8 +21,7 @@ use crate::spiking_integers;
 
 /// Runs the samples or recordings of `--input`.
 pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), Error> {
-    let fault = |e: RunError| Error::input("network", e.to_string(), "");
-    let network = FloatNetwork::new(graph).map_err(fault)?;
+    let network = FloatNetwork::new(graph).map_err(Error::network)?;
     let samples = match args.bin_us {
         Some(microseconds) => recordings(args, graph, microseconds)?,
         None => samples(args, graph)?,
@@ -35,7 +34,7 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
         }
         None => {
             let groups = samples.par_chunks(network.batch()).map(|some| together(&network, some));
-            groups.collect::<Result<Vec<_>, RunError>>().map_err(fault)?.concat()
+            groups.collect::<Result<Vec<_>, RunError>>().map_err(Error::network)?.concat()
         }
     };
     let predictions: Vec<i64> = outputs.iter().map(|o| prediction(o) as i64).collect();
@@ -93,7 +92,7 @@ fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Rows, Arrays), E
                 sent.entry(id).or_default().extend_from_slice(value);
             }
         });
-        let output = output.map_err(|e| Error::input("network", e.to_string(), ""))?;
+        let output = output.map_err(Error::network)?;
         outputs.push(output.into_iter().next().unwrap_or_default());
         let prefix = if samples.len() == 1 { String::new() } else { format!("{i}/") };
         for (id, values) in sent {

@@ -54,8 +54,7 @@ pub(super) struct Recoded {
 
 impl<'a> Recoder<'a> {
     pub(super) fn new(coding: Coding, canonical: &'a Graph) -> Result<Self, Error> {
-        let intervals =
-            intervals(canonical).map_err(|e| Error::input("network", e.to_string(), ""))?;
+        let intervals = intervals(canonical).map_err(Error::network)?;
         let graph = canonical.clone();
         Ok(Recoder { coding, canonical, graph, intervals, problems: Vec::new() })
     }

@@ -7,7 +7,6 @@ use snnc_ir::{Graph, NodeId};
 use snnc_runtime::spiking::{Network, Sample, Shown};
 use snnc_runtime::tensor::{Program, Value};
 
-use super::run_fault;
 use crate::Error;
 use crate::artefact::same_network;
 use crate::certificate::{Comparison, Measured, Verdict, certify, compare_sample};
@@ -59,7 +58,7 @@ impl Reference {
         if is_itself(&conversion, emitted, &comparisons) && proved() {
             return Ok(Reference { comparisons, way: Way::Same });
         }
-        let network = Network::new(&conversion.network).map_err(run_fault)?;
+        let network = Network::new(&conversion.network).map_err(Error::network)?;
         if network.is_prepared() && proved() {
             let value = |c: &Comparison| {
                 let same = |(_, reference): &&(NodeId, NodeId)| *reference == c.reference;
@@ -77,7 +76,7 @@ impl Reference {
     fn by_codes(graph: &Graph, comparisons: Vec<Comparison>) -> Result<Reference, Error> {
         let batched = graph.inputs().first().map(|&i| graph[i].ty.shape.clone());
         let way = Way::Codes {
-            program: Program::new(graph).map_err(run_fault)?,
+            program: Program::new(graph).map_err(Error::network)?,
             batched: batched.unwrap_or_default(),
             values: comparisons.iter().map(|c| c.reference).collect(),
         };
@@ -140,7 +139,7 @@ impl Reference {
                         codes.insert(id, v.to_vec());
                     }
                 };
-                program.run_with(&[value(batched)?], keep).map_err(run_fault)?;
+                program.run_with(&[value(batched)?], keep).map_err(Error::network)?;
             }
             Way::Graded { network, values } => {
                 let wanted: Vec<NodeId> = values.iter().map(|(id, _)| *id).collect();
@@ -154,7 +153,7 @@ impl Reference {
                 };
                 network
                     .run_showing(std::slice::from_ref(sample), &wanted, keep)
-                    .map_err(run_fault)?;
+                    .map_err(Error::network)?;
             }
         }
         Ok(codes)
@@ -205,7 +204,8 @@ mod tests {
             let see = &mut |_, id, shown: Shown<'_>| fast.see(id, shown, &mut seen);
             network.run_batch(&[own], &wanted, see).unwrap();
             assert!(seen.payloads.is_empty() && seen.squares.len() == wanted.len());
-            let value = |shape: &[usize]| Value::from_f32(shape, reals.clone()).map_err(run_fault);
+            let value =
+                |shape: &[usize]| Value::from_f32(shape, reals.clone()).map_err(Error::network);
             let measured = fast.compare(&sample, &seen, value).unwrap();
             assert_eq!(measured, fast.compare(&sample, &sent, value).unwrap());
             assert_eq!(measured, slow.compare(&sample, &sent, value).unwrap());

@@ -11,7 +11,7 @@ use snnc_runtime::spiking::{Network, Outcome, Sample};
 use snnc_runtime::tensor::{Program, Value};
 
 use super::reference::{Reference, Sent};
-use super::{Answer, Evaluation, run_fault};
+use super::{Answer, Evaluation};
 use crate::Error;
 use crate::certificate::Measured;
 use crate::data::{Dataset, Scaling};
@@ -60,7 +60,7 @@ impl Runner {
             None => None,
         };
         let input_shape = network[input].ty.shape.clone();
-        let network = Network::new(network).map_err(run_fault)?;
+        let network = Network::new(network).map_err(Error::network)?;
         let body = Body::Spiking { network: Box::new(network), reference, memories: Vec::new() };
         Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
     }
@@ -85,7 +85,7 @@ impl Runner {
         let (batched, takes_reals) = (ty.shape.clone(), ty.dtype.is_float());
         let input_shape = if batched.len() > 1 { batched[1..].to_vec() } else { batched.clone() };
         let layers = energy::tensor_layers(graph);
-        let body = Body::Tensor { program: Program::new(graph).map_err(run_fault)?, layers };
+        let body = Body::Tensor { program: Program::new(graph).map_err(Error::network)?, layers };
         Ok(Runner { body, input_shape, takes_reals, scaling, batched })
     }
 
@@ -96,9 +96,9 @@ impl Runner {
         batched: &[usize],
     ) -> Result<Value, Error> {
         if self.takes_reals {
-            Value::from_f32(batched, data.reals(index, self.scaling)).map_err(run_fault)
+            Value::from_f32(batched, data.reals(index, self.scaling)).map_err(Error::network)
         } else {
-            Value::from_i64(batched, data.integers(index, self.scaling)).map_err(run_fault)
+            Value::from_i64(batched, data.integers(index, self.scaling)).map_err(Error::network)
         }
     }
 
@@ -127,9 +127,9 @@ impl Runner {
             Body::Tensor { program, .. } => {
                 let outcome = program
                     .run(&[self.tensor_value(data, index, &self.batched)?])
-                    .map_err(run_fault)?;
+                    .map_err(Error::network)?;
                 let Some(value) = outcome.first() else {
-                    return Err(run_fault("there is no output"));
+                    return Err(Error::network("there is no output"));
                 };
                 let codes = value.as_i64().map(<[i64]>::to_vec).unwrap_or_default();
                 Ok(Answer {
@@ -192,7 +192,7 @@ impl Runner {
                 network.run_showing(samples, &shown, see)
             }
         };
-        let outcome = outcome.map_err(run_fault)?;
+        let outcome = outcome.map_err(Error::network)?;
         let measured = match reference {
             Some(r) => r.compare(&sample, &sent, |shape| self.tensor_value(data, index, shape))?,
             None => Vec::new(),
@@ -218,7 +218,7 @@ impl Runner {
                 reference.see(id, shown, &mut sent[i]);
             }
         });
-        let outcomes = outcomes.map_err(run_fault)?.into_iter().zip(indices);
+        let outcomes = outcomes.map_err(Error::network)?.into_iter().zip(indices);
         let answer = |((outcome, index), (sample, sent)): ((Outcome, usize), (&Sample, &Sent))| {
             let value = |shape: &[usize]| self.tensor_value(data, index, shape);
             let measured = match reference {
@@ -293,7 +293,7 @@ impl Runner {
 /// What a spiking network answered.
 fn spiking(network: &Network, outcome: Outcome, measured: Vec<Measured>) -> Result<Answer, Error> {
     let Some(output) = outcome.outputs.into_iter().next() else {
-        return Err(run_fault("there is no output"));
+        return Err(Error::network("there is no output"));
     };
     let shape = network.graph().outputs().first().map(|&o| network.graph()[o].ty.shape.clone());
     Ok(Answer {
