@@ -14,6 +14,7 @@ use crate::certificate::Measured;
 use crate::energy::{NetworkEnergy, PopulationEnergy};
 
 pub use runner::Runner;
+pub(crate) use runner::share;
 
 /// What a network answers to one sample.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use super::{config, render, stream, tables};
 use crate::Error;
 use crate::artefact::write_all;
 use crate::data::{Dataset, Scaling};
-use crate::evaluate::prediction;
+use crate::evaluate::{prediction, share};
 use crate::spiking_float::{self, SpikingSource, Written};
 use crate::spiking_integers;
 
@@ -33,7 +33,8 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
             outputs
         }
         None => {
-            let groups = samples.par_chunks(network.batch()).map(|some| together(&network, some));
+            let groups = samples.par_chunks(share(samples.len(), network.batch()));
+            let groups = groups.map(|some| together(&network, some));
             groups.collect::<Result<Vec<_>, RunError>>().map_err(Error::network)?.concat()
         }
     };
@@ -64,15 +65,10 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
 
 /// The scores of samples that are run at once, where they are pictures.
 fn together(network: &FloatNetwork, samples: &[Shown]) -> Result<Rows, RunError> {
-    let mut pictures = Vec::with_capacity(samples.len());
-    for shown in samples {
-        if let Shown::Picture(sample) = shown {
-            pictures.push(sample);
-        }
-    }
-    let outputs = match pictures.len() == samples.len() {
-        true => network.run_batch(&pictures, &mut |_, _, _, _| {})?,
-        false => {
+    let pictures: Option<Vec<&[f32]>> = samples.iter().map(Shown::picture).collect();
+    let outputs = match pictures {
+        Some(pictures) => network.run_batch(&pictures, &mut |_, _, _, _| {})?,
+        None => {
             let alone = samples.iter().map(|sample| sample.run(network, &mut |_, _, _| {}));
             alone.collect::<Result<_, _>>()?
         }
@@ -176,6 +172,13 @@ enum Shown {
 }
 
 impl Shown {
+    fn picture(&self) -> Option<&[f32]> {
+        match self {
+            Shown::Picture(sample) => Some(sample),
+            Shown::InTime(_) => None,
+        }
+    }
+
     fn timesteps(&self, graph: &Graph) -> usize {
         match self {
             Shown::InTime(rows) => rows.len(),

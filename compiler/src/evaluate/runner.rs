@@ -253,12 +253,11 @@ impl Runner {
             let answer = |i| self.answer(data, i).inspect(|_| tick());
             return (0..data.len()).into_par_iter().map(answer).collect();
         };
-        // Every thread has its share, of samples that are run at once where there are many.
-        let share = data.len().div_ceil(rayon::current_num_threads()).clamp(1, network.batch());
+        let share = share(data.len(), network.batch());
         let answers = |first: usize| {
             let indices = first..data.len().min(first + share);
-            indices.clone().for_each(|_| tick());
-            self.spiking_answers(network, reference.as_deref(), data, indices)
+            let answers = self.spiking_answers(network, reference.as_deref(), data, indices);
+            answers.inspect(|answers| answers.iter().for_each(|_| tick()))
         };
         let all: Result<Vec<Vec<Answer>>, Error> =
             (0..data.len()).into_par_iter().step_by(share).map(answers).collect();
@@ -288,6 +287,12 @@ impl Runner {
         let seconds = start.elapsed().as_secs_f64();
         Ok(self.summary(&answers, data.labels.as_deref(), seconds))
     }
+}
+
+/// How many of so many samples are run at once: no more than the `batch` that a network likes, and no more
+/// than leaves every thread its share.
+pub(crate) fn share(samples: usize, batch: usize) -> usize {
+    samples.div_ceil(rayon::current_num_threads()).clamp(1, batch)
 }
 
 /// What a spiking network answered.
