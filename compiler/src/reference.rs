@@ -115,7 +115,9 @@ impl Requantiser {
     pub fn payload(&self, channel: usize, accumulators: &[i64]) -> i64 {
         let zero = self.output.zero_at(channel);
         let level = match self.semantics {
-            Semantics::Ort => self.output.rounding.round(self.ort(channel, accumulators)) as i64,
+            Semantics::Ort => {
+                return self.output.code_of_units(self.ort(channel, accumulators), channel) - zero;
+            }
             Semantics::Real => self.real(channel, accumulators),
             Semantics::Fixed => self.fixed(channel, accumulators),
         };
@@ -152,7 +154,11 @@ impl Requantiser {
             up @ 0.. => (scaled(sum, up), mantissa),
             down => (sum, scaled(mantissa, -down)),
         };
-        rounded(numerator, denominator, self.output.rounding)
+        let Some(offset) = self.output.offset_at(channel) else {
+            return rounded(numerator, denominator, self.output.rounding);
+        };
+        let (numerator, denominator) = plus(numerator, denominator, offset);
+        rounded(numerator, denominator, self.output.rounding) - self.output.zero_at(channel)
     }
 
     fn fixed(&self, channel: usize, accumulators: &[i64]) -> i64 {
@@ -193,13 +199,16 @@ impl Requantiser {
     }
 
     /// What integer hardware adds before it drops `shift` bits: one half, or what the quantiser's own
-    /// direction asks for.
+    /// direction asks for, and what an offset has beyond the zero point.
     pub fn added(&self, shift: u32) -> i64 {
-        match self.output.rounding {
+        let direction = match self.output.rounding {
             Rounding::Floor | Rounding::Down => 0,
             Rounding::Ceil | Rounding::Up => (1 << shift) - 1,
             _ => 1 << (shift - 1),
-        }
+        };
+        let beyond =
+            self.output.offset_at(0).map_or(0.0, |o| f64::from(o) - self.output.zero_at(0) as f64);
+        direction + (beyond * (1i64 << shift) as f64).round() as i64
     }
 
     /// The ratio as an integer with `bits` bits after the binary point.
@@ -234,6 +243,20 @@ fn parts(x: f32) -> (i128, i32) {
     let bits = x.to_bits();
     let (fraction, exponent) = (i128::from(bits & 0x7f_ffff), (bits >> 23 & 0xff) as i32);
     if exponent == 0 { (fraction, -149) } else { (fraction | 1 << 23, exponent - 150) }
+}
+
+/// `numerator / denominator + x` as a fraction.
+fn plus(numerator: i128, denominator: i128, x: f32) -> (i128, i128) {
+    if x == 0.0 {
+        return (numerator, denominator);
+    }
+    let (mantissa, exponent) = parts(x.abs());
+    let twos = mantissa.trailing_zeros().min(23);
+    let (mantissa, exponent) = (mantissa >> twos, exponent + twos as i32);
+    let mantissa = if x < 0.0 { -mantissa } else { mantissa };
+    let (whole, down) = (scaled(mantissa, exponent.max(0)), (-exponent).max(0));
+    let added = whole.saturating_mul(denominator);
+    (scaled(numerator, down).saturating_add(added), scaled(denominator, down))
 }
 
 /// `x * 2^shift`, at most the largest integer.
@@ -316,6 +339,14 @@ mod tests {
         for x in [0.1f32, 1.0, 3.5e-20, 7.0e12, f32::MIN_POSITIVE / 8.0] {
             let (mantissa, exponent) = parts(x);
             assert_eq!(mantissa as f64 * f64::from(exponent).exp2(), f64::from(x));
+        }
+    }
+
+    #[test]
+    fn a_real_is_added_to_a_fraction() {
+        for x in [0.0f32, 3.0, -2.5, 0.375, 1e6] {
+            let (n, d) = plus(-7, 3, x);
+            assert_eq!(n as f64 / d as f64, (f64::from(x) * 3.0 - 7.0) / 3.0, "{x}");
         }
     }
 

@@ -35,7 +35,8 @@ impl Rounding {
             Rounding::HalfEven => x.round_ties_even(),
             Rounding::Floor => x.floor(),
             Rounding::Ceil => x.ceil(),
-            Rounding::HalfAway => x.round(),
+            // As QONNX's executor has it, where the number below one half rounds to 1 in f32.
+            Rounding::HalfAway => (x.abs() + 0.5).floor().copysign(x),
             Rounding::HalfTowardZero => (x.abs() - 0.5).ceil().copysign(x),
             Rounding::Up => x.abs().ceil().copysign(x),
             Rounding::Down => x.trunc(),
@@ -61,6 +62,12 @@ pub struct Quantisation {
     /// How reals become codes.
     #[serde(default)]
     pub rounding: Rounding,
+    /// What is added to `real / scale` before it is rounded, in place of the zero point after it:
+    /// `code = round(real / scale + offset)`, both operations in f32 (QONNX `Quant`, where a zero point
+    /// may be a fraction). Empty: the zero point is added to the rounded number (ONNX QuantizeLinear).
+    /// One entry, or one for each index along `axis`. Reals of codes are the same in either case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offset: Vec<f32>,
 }
 
 impl Quantisation {
@@ -74,6 +81,7 @@ impl Quantisation {
             minimum,
             maximum,
             rounding: Rounding::HalfEven,
+            offset: Vec::new(),
         }
     }
 
@@ -87,6 +95,7 @@ impl Quantisation {
             minimum,
             maximum,
             rounding: Rounding::HalfEven,
+            offset: Vec::new(),
         }
     }
 
@@ -116,13 +125,28 @@ impl Quantisation {
         self.signed() && self.minimum == -self.maximum
     }
 
+    /// What is added before rounding, if the zero point is not added after it.
+    pub fn offset_at(&self, channel: usize) -> Option<f32> {
+        self.offset.get(if self.offset.len() == 1 { 0 } else { channel }).copied()
+    }
+
     /// The code of `real` (ONNX QuantizeLinear: division, rounding, zero point, saturation).
     pub fn code(&self, real: f32, channel: usize) -> i64 {
-        let scaled = self.rounding.round(real / self.scale_at(channel));
-        if scaled.is_nan() {
-            return self.zero_at(channel).clamp(self.minimum, self.maximum);
+        self.code_of_units(real / self.scale_at(channel), channel)
+    }
+
+    /// The code of a real that is given in units of the scale. NaN becomes the zero point.
+    pub fn code_of_units(&self, units: f32, channel: usize) -> i64 {
+        let zero = self.zero_at(channel);
+        let (units, zero_after) = match self.offset_at(channel) {
+            Some(offset) => (units + offset, 0),
+            None => (units, zero),
+        };
+        if units.is_nan() {
+            return zero.clamp(self.minimum, self.maximum);
         }
-        (scaled as i64).saturating_add(self.zero_at(channel)).clamp(self.minimum, self.maximum)
+        let rounded = self.rounding.round(units) as i64;
+        rounded.saturating_add(zero_after).clamp(self.minimum, self.maximum)
     }
 
     /// The real number of `code` (ONNX DequantizeLinear, in f32).
@@ -163,6 +187,19 @@ mod tests {
         assert_eq!(at(Rounding::Floor), [-3, -1, 0, 1]);
         assert_eq!(at(Rounding::Up), [-3, -1, 1, 2]);
         assert_eq!(at(Rounding::Down), [-2, 0, 0, 1]);
+    }
+
+    #[test]
+    fn an_offset_is_rounded_with_the_number() {
+        let after = Quantisation::per_tensor(1.0, 3, 0, 15);
+        let before = Quantisation { offset: vec![3.0], ..after.clone() };
+        let codes = |q: &Quantisation| [-1.5f32, -0.5, 0.5, 1.5].map(|x| q.code(x, 0));
+        assert_eq!(codes(&after), [1, 3, 3, 5]);
+        assert_eq!(codes(&before), [2, 2, 4, 4]);
+        let down = Quantisation { rounding: Rounding::Down, ..before };
+        assert_eq!(codes(&down), [1, 2, 3, 4], "toward the code 0, not toward the real 0");
+        let half = Quantisation { offset: vec![0.5], ..Quantisation::per_tensor(1.0, 0, -8, 7) };
+        assert_eq!([-1.0, 0.0, 0.25].map(|x| half.code(x, 0)), [0, 0, 1]);
     }
 
     #[test]

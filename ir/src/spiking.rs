@@ -51,6 +51,10 @@ pub struct Encoder {
     /// How reals become whole numbers of units.
     #[serde(default, skip_serializing_if = "Rounding::is_default")]
     pub rounding: Rounding,
+    /// What is added to `x / scale` before rounding, in place of the zero point after it, as in
+    /// [`Quantisation::offset`](crate::Quantisation::offset).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<f32>,
     /// When the payload is sent.
     pub presentation: Presentation,
 }

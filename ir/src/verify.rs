@@ -178,6 +178,9 @@ fn parameters(graph: &Graph, id: NodeId, reasons: &mut Vec<String>) {
             if !(e.scale > 0.0 && e.scale.is_finite()) {
                 reasons.push(format!("an encoder's scale must be positive, not {}", e.scale));
             }
+            if e.offset.is_some_and(|o| !o.is_finite()) {
+                reasons.push("an encoder's offset must be finite".into());
+            }
             if e.minimum > e.maximum {
                 reasons.push("an encoder's codes are an empty range".into());
             }
@@ -202,10 +205,14 @@ fn quantisation(q: &crate::Quantisation, shape: &[usize], reasons: &mut Vec<Stri
         Some(n) => {
             lengths("quantisation scale", q.scale.len(), n, false, reasons);
             lengths("zero point", q.zero_point.len(), n, false, reasons);
+            lengths("quantisation offset", q.offset.len(), n, true, reasons);
         }
     }
     if q.scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
         reasons.push("every scale must be positive and finite".into());
+    }
+    if q.offset.iter().any(|o| !o.is_finite()) {
+        reasons.push("every offset must be finite".into());
     }
     if q.minimum > q.maximum {
         reasons.push("the range of codes is empty".into());

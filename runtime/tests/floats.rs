@@ -177,6 +177,7 @@ impl Maker {
             zero_point: 0,
             minimum: -128,
             maximum: 127,
+            offset: None,
             rounding: Rounding::HalfEven,
             presentation,
         };

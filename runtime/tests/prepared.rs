@@ -269,6 +269,7 @@ impl Maker {
             zero_point: if signed { 0 } else { 7 },
             minimum: if signed { -128 } else { 0 },
             maximum: if signed { 127 } else { 255 },
+            offset: None,
             rounding: if self.dice.one_in(4) { Rounding::Floor } else { Rounding::HalfEven },
             presentation,
         };

@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod onnx_case;
+pub mod onnx_model;
 
 use std::path::{Path, PathBuf};
 

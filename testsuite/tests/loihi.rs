@@ -146,6 +146,7 @@ fn one_layer(source: &[usize], projection: Option<Node>, population: Node) -> Gr
         zero_point: 0,
         minimum: i32::MIN.into(),
         maximum: i32::MAX.into(),
+        offset: None,
         rounding: Default::default(),
         presentation: Presentation::InTime,
     };

@@ -151,6 +151,7 @@ impl Lowering<'_> {
                     zero_point,
                     minimum: low,
                     maximum: high,
+                    offset: None,
                     rounding: Default::default(),
                     presentation: Presentation::Once,
                 };

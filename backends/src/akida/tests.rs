@@ -27,6 +27,7 @@ impl Builder {
             zero_point,
             minimum,
             maximum,
+            offset: None,
             rounding: Default::default(),
             presentation: Presentation::Once,
         };

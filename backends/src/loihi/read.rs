@@ -105,6 +105,7 @@ impl Builder<'_> {
             zero_point: 0,
             minimum: -wide,
             maximum: wide,
+            offset: None,
             rounding: Default::default(),
             presentation: Presentation::EveryTimestep,
         };

@@ -270,6 +270,7 @@ fn input() -> SpikingOp {
         zero_point: 0,
         minimum: -wide,
         maximum: wide,
+        offset: None,
         rounding: Default::default(),
         presentation: Presentation::InTime,
     })

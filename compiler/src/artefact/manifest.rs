@@ -65,7 +65,8 @@ pub struct Source {
 }
 
 /// How samples become payloads: `real = data * data_scale + data_offset` for integer data, then
-/// `code = clamp(round(real / scale) + zero_point)`, sent as `code - zero_point`.
+/// `code = clamp(round(real / scale) + zero_point)`, or `clamp(round(real / scale + offset))` where there
+/// is an offset, sent as `code - zero_point`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputRow {
     /// Name of the encoder.
@@ -89,6 +90,9 @@ pub struct InputRow {
     /// How reals become whole numbers of units.
     #[serde(default, skip_serializing_if = "Rounding::is_default")]
     pub rounding: Rounding,
+    /// Added before rounding, in place of the zero point after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<f32>,
     /// When the payload is sent.
     pub presentation: Presentation,
 }
@@ -187,6 +191,7 @@ impl InputRow {
                 minimum: e.minimum,
                 maximum: e.maximum,
                 rounding: e.rounding,
+                offset: e.offset,
                 presentation: e.presentation,
             }),
             _ => None,
@@ -363,7 +368,7 @@ impl Manifest {
             if let Op::Spiking(SpikingOp::Encoder(e)) = &mut network[id].op {
                 (e.scale, e.zero_point) = (row.scale, row.zero_point);
                 (e.minimum, e.maximum) = (row.minimum, row.maximum);
-                e.rounding = row.rounding;
+                (e.rounding, e.offset) = (row.rounding, row.offset);
             }
         }
         for (id, row) in order.into_iter().zip(&self.populations) {

@@ -55,8 +55,8 @@ pub fn certify_against(
             Some(SpikingOp::Encoder(own)) => {
                 let found = emitted.find(&node.name).and_then(|id| emitted[id].as_spiking());
                 let same = matches!(found, Some(SpikingOp::Encoder(e))
-                    if (e.scale, e.zero_point, e.minimum, e.maximum, e.rounding)
-                        == (own.scale, own.zero_point, own.minimum, own.maximum, own.rounding));
+                    if (e.scale, e.zero_point, e.minimum, e.maximum, e.rounding, e.offset)
+                        == (own.scale, own.zero_point, own.minimum, own.maximum, own.rounding, own.offset));
                 Some(if same {
                     statement(Verdict::Proved, "the same codes are presented".into())
                 } else {

@@ -24,7 +24,8 @@ fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
 }
 
 /// `(a x + b) / s + z = x / (s / a) + (z + b / s)`, if the new zero point is a whole number. A real
-/// half way between two codes may go to the other one, where the zero point changes parity. The
+/// half way between two codes may go to the other one, where the zero point changes parity. A shift of
+/// any size joins an offset that is added before rounding in any case. The
 /// codes keep their meaning: whoever reads them does so by a dequantiser of its own.
 fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
     let TensorOp::Quantise(q) = op(graph, id)? else { return None };
@@ -48,8 +49,8 @@ fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
     match function {
         Binary::Mul if value > 0.0 => changed.scale = vec![scale / value],
         Binary::Div if value > 0.0 && !swapped => changed.scale = vec![scale * value],
-        Binary::Add => changed.zero_point = vec![shifted(q, value / scale)?],
-        Binary::Sub if !swapped => changed.zero_point = vec![shifted(q, -value / scale)?],
+        Binary::Add => shift(&mut changed, value / scale)?,
+        Binary::Sub if !swapped => shift(&mut changed, -value / scale)?,
         _ => return None,
     }
     if !changed.scale.iter().all(|s| *s > 0.0 && s.is_finite()) {
@@ -67,6 +68,13 @@ fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
     Some(())
 }
 
-fn shifted(q: &Quantisation, by: f32) -> Option<i64> {
-    (by.fract() == 0.0 && by.abs() < 1e6).then(|| q.zero_at(0) + by as i64)
+fn shift(q: &mut Quantisation, by: f32) -> Option<()> {
+    match q.offset_at(0) {
+        Some(offset) => q.offset = vec![offset + by],
+        None if by.fract() == 0.0 && by.abs() < 1e6 => {
+            q.zero_point = vec![q.zero_at(0) + by as i64]
+        }
+        None => return None,
+    }
+    Some(())
 }

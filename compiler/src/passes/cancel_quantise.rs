@@ -1,6 +1,6 @@
 //! Removes a quantiser that gives back the codes that were dequantised before it.
 
-use snnc_ir::{Graph, NodeId, TensorOp};
+use snnc_ir::{Graph, NodeId, Quantisation, Rounding, TensorOp};
 
 use super::merge_clip::same_scale;
 use super::rewrite::{inherit, op};
@@ -14,6 +14,9 @@ pub(super) const PASS: Pass = Pass {
     run,
 };
 
+/// Codes that are tried one by one are at most so many.
+const MOST_CODES: i64 = 1 << 16;
+
 fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
     let mut changed = false;
     for id in super::order(graph)? {
@@ -22,8 +25,9 @@ fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
     Ok(changed)
 }
 
-/// `(c - z) * s / s` rounds to `c - z` again for every code below 2^23, as the two roundings to
-/// f32 err by less than a quarter together.
+/// `(c - z) * s / s` rounds to the nearest `c - z` again for every code below 2^22, as the two roundings
+/// to f32 err by less than a quarter together. In other directions of rounding it may not: each code is
+/// tried.
 fn cancel(graph: &mut Graph, id: NodeId) -> Option<()> {
     let TensorOp::Quantise(q) = op(graph, id)? else { return None };
     let real = graph.source(id, 0)?;
@@ -34,10 +38,22 @@ fn cancel(graph: &mut Graph, id: NodeId) -> Option<()> {
     let bounded = small(given.minimum) && small(given.maximum);
     let same_type = graph[codes].ty.dtype == graph[id].ty.dtype;
     let whole = given.zero_point.iter().all(|&z| small(z));
-    if !same_scale(q, given) || !fits || !bounded || !whole || !same_type {
+    if !same_scale(q, given) || !fits || !bounded || !whole || !same_type || !gives_back(q, given) {
         return None;
     }
     inherit(graph, id, codes);
     graph.replace_uses(id, codes);
     Some(())
+}
+
+/// Whether every code of `given` is its own code again.
+fn gives_back(q: &Quantisation, given: &Quantisation) -> bool {
+    let nearest =
+        !matches!(q.rounding, Rounding::Floor | Rounding::Ceil | Rounding::Up | Rounding::Down);
+    if nearest && q.offset.is_empty() {
+        return true;
+    }
+    let few = given.maximum - given.minimum < MOST_CODES;
+    let own = |channel| move |code| q.code(given.real(code, channel), channel) == code;
+    few && (0..q.scale.len()).all(|c| (given.minimum..=given.maximum).all(own(c)))
 }

@@ -44,7 +44,7 @@ fn raise(graph: &mut Graph, names: &mut Names, id: NodeId) -> Option<()> {
         None if scale == 1.0 => (shifted, 1.0),
         None => return None,
     };
-    // Rounding commutes with shifts and bounds only where they are whole.
+    // Rounding commutes with bounds only where they are whole.
     let whole = |v: f64| v.fract() == 0.0 && v.abs() < f64::from(1u32 << 23);
     if scale != given_scale
         || zero != given_zero
@@ -58,7 +58,9 @@ fn raise(graph: &mut Graph, names: &mut Names, id: NodeId) -> Option<()> {
     let dtype = [DType::U8, DType::I8, DType::I16, DType::I32]
         .into_iter()
         .find(|d| d.integer_range().is_some_and(|(least, most)| least <= low && high <= most))?;
-    let q = Quantisation::per_tensor(scale as f32, zero as i64, low, high);
+    let offset = if zero == 0.0 { Vec::new() } else { vec![zero as f32] };
+    let q =
+        Quantisation { offset, ..Quantisation::per_tensor(scale as f32, zero as i64, low, high) };
     let ty = TensorType::new(dtype, graph[x].ty.shape.clone()).quantised(q.clone());
     let name = names.fresh(&format!("{}.codes", graph[id].name));
     let codes = Node::tensor(name, TensorOp::Quantise(q.clone()), ty).with_origins(&origins);

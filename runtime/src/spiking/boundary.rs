@@ -36,9 +36,17 @@ pub fn encode(encoder: &Encoder, sample: &Sample) -> Vec<i64> {
         Sample::Real(x) => x
             .iter()
             .map(|&x| {
-                let level = encoder.rounding.round(x / encoder.scale);
-                let level = if level.is_nan() { 0 } else { level as i64 };
-                clamp(level.saturating_add(encoder.zero_point))
+                let (units, zero) = match encoder.offset {
+                    Some(offset) => (x / encoder.scale + offset, 0),
+                    None => (x / encoder.scale, encoder.zero_point),
+                };
+                let units = encoder.rounding.round(units);
+                let code = if units.is_nan() {
+                    encoder.zero_point
+                } else {
+                    (units as i64).saturating_add(zero)
+                };
+                clamp(code)
             })
             .collect(),
         Sample::Codes(x) => x.iter().map(|&code| clamp(code)).collect(),

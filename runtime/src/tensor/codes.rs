@@ -60,9 +60,13 @@ impl Nearest {
         let (low, high) = (q.minimum.checked_sub(zero)?, q.maximum.checked_sub(zero)?);
         let few = |end: i64| end.unsigned_abs() < 1 << 22;
         // NaN becomes the zero point, which has to be a code itself.
-        (q.rounding == Rounding::HalfEven && few(low) && few(high) && low <= 0 && high >= 0).then(
-            || Nearest { scale: q.scale_at(channel), low: low as f32, high: high as f32, zero },
-        )
+        let after = q.rounding == Rounding::HalfEven && q.offset.is_empty();
+        (after && few(low) && few(high) && low <= 0 && high >= 0).then(|| Nearest {
+            scale: q.scale_at(channel),
+            low: low as f32,
+            high: high as f32,
+            zero,
+        })
     }
 
     #[inline]
@@ -159,10 +163,7 @@ pub(super) fn requantise(
             sums.into_iter().zip(own.each()).map(|(sum, o)| sum / q.scale_at(o)).collect()
         }
     };
-    let code = |(x, o): (f32, usize)| {
-        let rounded = q.rounding.round(x) as i64;
-        rounded.saturating_add(q.zero_at(o)).clamp(q.minimum, q.maximum)
-    };
+    let code = |(x, o): (f32, usize)| q.code_of_units(x, o);
     Value::from_i64(&ty.shape, scaled.into_iter().zip(own.each()).map(code).collect())
 }
 

@@ -63,6 +63,7 @@ pub fn case(seed: u64) -> Case {
         zero_point: 0,
         minimum: if numbers.chance(25) { -most } else { 0 },
         maximum: most,
+        offset: None,
         rounding: Default::default(),
         presentation: Presentation::InTime,
     };

@@ -23,7 +23,8 @@ fn rounding(call: &Call, default: &str) -> Result<Rounding, Failure> {
     })
 }
 
-/// The smallest and largest code of `bits` bits, and the narrowest type of whole bytes for them.
+/// The smallest and largest code of `bits` bits, and the narrowest type of whole bytes for them. As
+/// QONNX's executor has them, in f32, where `2^(bits - 1) - 1` of more than 25 bits is `2^(bits - 1)`.
 fn range(call: &Call, bits: f32) -> Result<(i64, i64, DType), Failure> {
     if bits.fract() != 0.0 || !(1.0..=32.0).contains(&bits) {
         return Err(Failure::unsupported(
@@ -38,6 +39,7 @@ fn range(call: &Call, bits: f32) -> Result<(i64, i64, DType), Failure> {
     } else {
         (0, (1i64 << bits) - 1 - narrow)
     };
+    let (minimum, maximum) = (minimum as f32 as i64, maximum as f32 as i64);
     let types = if minimum < 0 {
         [DType::I8, DType::I16, DType::I32]
     } else {
@@ -68,7 +70,17 @@ fn along(
     }
 }
 
-fn quantisation(importer: &Importer, call: &Call) -> Result<(Quantisation, DType), Failure> {
+/// How a `Quant` quantises, and the zero points, which may be fractions: codes are
+/// `round(clip(x / scale + zero))`, reals `(code - zero) * scale`, each operation in f32.
+struct Quant {
+    /// The zero points are the whole numbers at or below the model's.
+    quantisation: Quantisation,
+    dtype: DType,
+    /// What the model's zero points have beyond those, from 0 to below 1; one, or one for each channel.
+    fractions: Vec<f32>,
+}
+
+fn quantisation(importer: &Importer, call: &Call) -> Result<Quant, Failure> {
     let rank = importer.ty(call.input(0)?).shape.len();
     let (minimum, maximum, dtype) = range(call, importer.scalar(call, 3)?)?;
     let (scale_axis, scale) = along(importer, call, 1, rank)?;
@@ -79,30 +91,97 @@ fn quantisation(importer: &Importer, call: &Call) -> Result<(Quantisation, DType
     if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
         return Err(Failure::malformed("every scale must be positive and finite"));
     }
-    if zero.iter().any(|z| z.fract() != 0.0 || z.abs() > limits::EXTENT as f32) {
-        return Err(Failure::unsupported("a zero point that is no whole number", ""));
+    if zero.iter().any(|z| z.is_nan() || z.abs() > limits::EXTENT as f32) {
+        return Err(Failure::unsupported("a zero point that is too large or no number", ""));
     }
     let count = scale.len().max(zero.len());
+    let zero: Vec<f32> = (0..count).map(|i| zero[i % zero.len()]).collect();
     let quantisation = Quantisation {
         scale: (0..count).map(|i| scale[i % scale.len()]).collect(),
-        zero_point: (0..count).map(|i| zero[i % zero.len()] as i64).collect(),
+        zero_point: zero.iter().map(|z| z.floor() as i64).collect(),
         axis: scale_axis.or(zero_axis),
         minimum,
         maximum,
         rounding: rounding(call, "ROUND")?,
+        offset: if zero.iter().all(|z| *z == 0.0) { Vec::new() } else { zero.clone() },
     };
-    Ok((quantisation, dtype))
+    Ok(Quant { quantisation, dtype, fractions: zero.iter().map(|z| z - z.floor()).collect() })
 }
 
 /// A signed code of one bit is a sign.
 pub(crate) fn quant(importer: &mut Importer, call: &Call) -> Outputs {
     let x = call.input(0)?;
     if importer.scalar(call, 3)? == 1.0 && call.flag("signed", true)? {
-        return bipolar_quant(importer, call);
+        return sign_quant(importer, call);
     }
-    let (q, dtype) = quantisation(importer, call)?;
+    let Quant { quantisation: q, dtype, fractions } = quantisation(importer, call)?;
+    if fractions.iter().any(|f| *f != 0.0)
+        && let Some((codes, q)) = stretched(importer, x, &q)?
+    {
+        importer.spend(codes.dtype(), codes.shape())?;
+        let codes = importer.literal(call, "codes", codes);
+        return Ok(vec![dequantise(importer, call, "", codes, q)?]);
+    }
     let codes = quantise(importer, call, "codes", x, dtype, q.clone())?;
-    Ok(vec![dequantise(importer, call, "", codes, q)?])
+    if fractions.iter().all(|f| *f == 0.0) {
+        return Ok(vec![dequantise(importer, call, "", codes, q)?]);
+    }
+    let real = dequantise(importer, call, "whole", codes, q.clone())?;
+    let missing: Vec<f32> = fractions.iter().enumerate().map(|(i, f)| f * q.scale_at(i)).collect();
+    let mut shape = vec![1; q.axis.map_or(0, |axis| importer.ty(x).shape.len() - axis)];
+    if let Some(first) = shape.first_mut() {
+        *first = missing.len();
+    }
+    let missing = importer.literal(call, "fraction", Tensor::from_f32(&shape, &missing));
+    Ok(vec![binary(importer, call, "", Binary::Sub, real, missing)?])
+}
+
+/// Codes of a constant whose zero points are fractions, in units so small that the zero points are whole:
+/// a power of two of them, at most 256, is one of the model's, so that all reals keep their bits.
+fn stretched(
+    importer: &Importer,
+    x: NodeId,
+    q: &Quantisation,
+) -> Result<Option<(Tensor, Quantisation)>, Failure> {
+    let Some(value) = importer.constant(x) else { return Ok(None) };
+    let whole = |units: &i64| q.offset.iter().all(|z| (z * *units as f32).fract() == 0.0);
+    let Some(units) = (0..=8).map(|e| 1i64 << e).find(whole) else { return Ok(None) };
+    let shape = value.shape();
+    let (extent, inner) = match q.axis {
+        None => (1, value.len().max(1)),
+        Some(axis) => (shape[axis].max(1), shape[axis + 1..].iter().product::<usize>().max(1)),
+    };
+    if q.axis.is_some() && extent != q.scale.len() {
+        let found = q.scale.len();
+        return Err(Failure::malformed(format!("{found} scales do not fit the shape {shape:?}")));
+    }
+    let zero = |c: usize| (q.offset_at(c).unwrap_or(0.0) * units as f32) as i64;
+    let code = |(i, real): (usize, f32)| {
+        let channel = i / inner % extent;
+        q.code(real, channel) * units - zero(channel)
+    };
+    let codes: Vec<i64> = value.to_f32().into_iter().enumerate().map(code).collect();
+    let finer = Quantisation {
+        scale: q.scale.iter().map(|s| s / units as f32).collect(),
+        zero_point: vec![0; q.zero_point.len()],
+        minimum: codes.iter().copied().min().unwrap_or(0).min(0),
+        maximum: codes.iter().copied().max().unwrap_or(0).max(0),
+        offset: Vec::new(),
+        ..q.clone()
+    };
+    Ok(Some((Tensor::from_integers(shape, &codes), finer)))
+}
+
+/// `Quant` of one signed bit: the sign of `x / scale + zero`, less the zero point, in units of the scale.
+/// Without a zero point it is [`bipolar_quant`].
+fn sign_quant(importer: &mut Importer, call: &Call) -> Outputs {
+    if importer.reals(call, 2)?.iter().any(|z| *z != 0.0) {
+        return Err(Failure::unsupported(
+            "a sign with a zero point",
+            "use a zero point of 0 for one signed bit",
+        ));
+    }
+    bipolar_quant(importer, call)
 }
 
 /// `scale` where x is not negative, else `-scale`. As codes 0 and 1 this is a floor:
@@ -121,7 +200,8 @@ pub(crate) fn bipolar_quant(importer: &mut Importer, call: &Call) -> Outputs {
         let signs = importer.literal(call, "signs", signs);
         let zero_point = vec![0; scale.len()];
         let (minimum, maximum, rounding) = (-1, 1, Rounding::HalfEven);
-        let q = Quantisation { scale, zero_point, axis, minimum, maximum, rounding };
+        let offset = Vec::new();
+        let q = Quantisation { scale, zero_point, axis, minimum, maximum, rounding, offset };
         return Ok(vec![dequantise(importer, call, "", signs, q)?]);
     }
     let &[scale] = scale.as_slice() else {
@@ -160,11 +240,12 @@ pub(crate) fn trunc(importer: &mut Importer, call: &Call) -> Outputs {
     let given = importer.scalar(call, 3)?;
     let out_scale = if newer { importer.scalar(call, 4)? } else { scale };
     let kept = importer.scalar(call, if newer { 5 } else { 4 })?;
-    let dropped = given - kept;
     let positive = |s: f32| s > 0.0 && s.is_finite();
     if !positive(scale) || !positive(out_scale) {
         return Err(Failure::malformed("every scale must be positive and finite"));
     }
+    // Version 2 divides by the power of two that is nearest to the ratio of the scales.
+    let dropped = if newer { (out_scale / scale).log2().round_ties_even() } else { given - kept };
     if zero != 0.0 || dropped.fract() != 0.0 || !(0.0..=30.0).contains(&dropped) {
         return Err(Failure::unsupported(
             format!("truncation from {given} to {kept} bits with zero point {zero}"),
@@ -202,11 +283,15 @@ pub(crate) fn multi_threshold(importer: &mut Importer, call: &Call) -> Outputs {
             "use activations of 1 to 8 bits",
         ));
     }
-    let last = call.string("data_layout", "NCHW")?.ends_with('C');
+    let axis = match call.string("data_layout", "")?.as_str() {
+        "" if rank == 3 => 2,
+        layout => layout.find('C').unwrap_or(1),
+    };
+    let behind = rank.checked_sub(axis + 1).ok_or_else(|| {
+        Failure::malformed(format!("`data_layout` puts channels at {axis} of {rank} dimensions"))
+    })?;
     let mut of_channels = vec![channels];
-    if !last {
-        of_channels.resize(rank - 1, 1);
-    }
+    of_channels.resize(behind + 1, 1);
     let mut total: Option<NodeId> = None;
     for level in 0..count {
         let values: Vec<f32> = (0..channels).map(|c| thresholds[c * count + level]).collect();

@@ -224,6 +224,7 @@ impl Builder<'_> {
                     zero_point: 0,
                     minimum: i64::MIN,
                     maximum: i64::MAX,
+                    offset: None,
                     rounding: Default::default(),
                     presentation,
                 };

@@ -196,6 +196,7 @@ impl Converter<'_> {
             minimum: q.minimum,
             maximum: q.maximum,
             rounding: q.rounding,
+            offset: q.offset_at(0),
             presentation: Presentation::Once,
         };
         let range = Interval::new(q.minimum - q.zero_at(0), q.maximum - q.zero_at(0)).with_zero();
@@ -393,12 +394,34 @@ impl Converter<'_> {
         }
     }
 
+    /// The payloads of the code 0 in an output of codes, which are `code - zero point`: one for all, or
+    /// one for each channel; none if all are 0.
+    fn silent_codes(&self, output: NodeId) -> Vec<i64> {
+        let source = self.quantised.source(output, 0);
+        let q = source.and_then(|s| self.quantised[s].ty.quantisation.as_ref());
+        let zero: Vec<i64> = q.map_or_else(Vec::new, |q| q.zero_point.iter().map(|z| -z).collect());
+        if zero.iter().all(|&z| z == 0) { Vec::new() } else { zero }
+    }
+
     fn decoder(&mut self, id: NodeId) {
-        let (source, scale) = match self.form(id, 0) {
+        let linear = self.quantised.source(id, 0);
+        let mut zero = Vec::new();
+        let form = match (self.form(id, 0), linear) {
+            // Accumulators that are given as they are.
+            (Form::Sum(s), Some(linear)) => {
+                let s = Synapses { scale: vec![1.0], ..*s };
+                self.read_out(id, linear, &s)
+            }
+            (Form::Payloads(source), _) => {
+                zero = self.silent_codes(id);
+                Form::Scores(source, vec![1.0])
+            }
+            (other, _) => other,
+        };
+        let (source, scale) = match form {
             Form::Scores(source, scale) => (source, scale),
-            Form::Payloads(source) => (source, vec![1.0]),
             Form::Nothing => return,
-            Form::Sum(_) | Form::Raw => {
+            _ => {
                 self.problem(id, "the output is neither quantised nor dequantised", "");
                 return;
             }
@@ -408,7 +431,7 @@ impl Converter<'_> {
             return;
         }
         let shape = unbatched(&self.quantised[id].ty.shape);
-        let decoder = Decoder { readout: Readout::Last, scale, zero: Vec::new() };
+        let decoder = Decoder { readout: Readout::Last, scale, zero };
         let name = self.network.fresh_name(&self.quantised[id].name);
         let mut node = Node::spiking(name, SpikingOp::Decoder(decoder), shape);
         node.ty.dtype = snnc_ir::DType::F32;

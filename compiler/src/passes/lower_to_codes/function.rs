@@ -180,9 +180,7 @@ impl Lowering<'_> {
         let Some(from) = self.quantisation(codes) else { return false };
         let multiplier = from.scale_at(0) / q.scale_at(0);
         table.iter().zip(minimum..).all(|(&entry, code)| {
-            let scaled = (code - from.zero_at(0)) as f32 * multiplier;
-            let rounded = q.rounding.round(scaled) as i64;
-            rounded.saturating_add(q.zero_at(0)).clamp(q.minimum, q.maximum) == entry
+            q.code_of_units((code - from.zero_at(0)) as f32 * multiplier, 0) == entry
         })
     }
 }

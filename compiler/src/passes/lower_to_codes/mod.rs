@@ -102,6 +102,7 @@ impl Lowering<'_> {
             TensorOp::Binary(_) | TensorOp::Unary(_) | TensorOp::Clip { .. } => {
                 self.function(id, &operands)
             }
+            TensorOp::Cast => self.cast(id, &operands[0]),
             TensorOp::Pool(pool) if pool.kind != PoolKind::Max => self.mean(id, pool, &operands[0]),
             TensorOp::Softmax { .. } | TensorOp::ArgMax { .. } => self.on_reals(id, &operands),
             other if is_layout(other) => match operands[0].1 {
@@ -188,6 +189,10 @@ impl Lowering<'_> {
                 match op(self.source, user) {
                     Some(TensorOp::Dequantise(q)) if q.axis.is_none() => {
                         ty.quantisation = Some(q.clone());
+                    }
+                    Some(TensorOp::Cast) if self.source[user].ty.dtype == DType::F32 => {
+                        let whole = |(low, high)| Quantisation::per_tensor(1.0, 0, low, high);
+                        ty.quantisation = ty.dtype.integer_range().map(whole);
                     }
                     Some(other) if is_layout(other) => pending.push(user),
                     _ => {}
@@ -279,6 +284,39 @@ impl Lowering<'_> {
                 _ => self.relabelled(id, codes, q),
             },
             _ => self.obstacle(id, "dequantises what are no codes", "export the model again"),
+        }
+    }
+
+    /// Conversion between codes and the whole numbers that they are: accumulators in units of 1 are codes,
+    /// and codes become reals with the scale 1.
+    fn cast(&mut self, id: NodeId, operand: &(NodeId, Value)) -> Value {
+        let own = self.source[id].ty.clone();
+        match &operand.1 {
+            Value::Constant => Value::Constant,
+            Value::Sum(terms, _) if matches!(own.dtype, DType::I32 | DType::I64) => {
+                let units = |t: NodeId| {
+                    self.quantisation(t).is_some_and(|q| q.scale.iter().all(|&s| s == 1.0))
+                };
+                match terms[..] {
+                    [term] if units(term) => Value::Codes(term),
+                    _ => self.obstacle(id, "cuts off the fractions of a sum", CALIBRATE),
+                }
+            }
+            Value::Codes(codes) if own.dtype == DType::F32 => {
+                let ty = &self.target[*codes].ty;
+                let range = ty.quantisation.as_ref().map(|q| (q.minimum, q.maximum));
+                match range.or(ty.dtype.integer_range()) {
+                    Some((low, high)) => {
+                        self.dequantise(id, &Quantisation::per_tensor(1.0, 0, low, high), operand)
+                    }
+                    None => self.obstacle(id, "converts what are no codes", CALIBRATE),
+                }
+            }
+            _ => self.obstacle(
+                id,
+                "has no form on integer codes",
+                "remove it, or move it after the output",
+            ),
         }
     }
 

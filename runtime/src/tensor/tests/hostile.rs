@@ -53,6 +53,7 @@ fn quantisation() -> impl Strategy<Value = Quantisation> {
             axis,
             minimum,
             maximum,
+            offset: Vec::new(),
             rounding: Default::default(),
         })
 }
