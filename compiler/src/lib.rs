@@ -23,6 +23,7 @@ mod problem;
 pub mod reference;
 pub mod report;
 pub mod saturation;
+pub mod spiking_check;
 pub mod spiking_float;
 pub mod spiking_integers;
 pub mod stream;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use snnc_backends::{File, Legalised, MemoryFiles, Note, Target, TargetOptions};
-use snnc_ir::{Graph, SpikingOp, Verified, verify};
+use snnc_ir::{Graph, SpikingOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
@@ -13,9 +13,10 @@ use crate::artefact::{
 };
 use crate::certificate::{Certificate, Measured, PopulationCertificate, Verdict};
 use crate::evaluate::latency;
+use crate::import::spiking::Recognised;
 use crate::import::{self, ImportOptions, spiking};
 use crate::spiking_integers::{self, Run};
-use crate::{Error, Problem};
+use crate::{Error, Problem, spiking_check};
 
 /// A spiking network and the file it came from.
 pub struct SpikingSource {
@@ -25,6 +26,39 @@ pub struct SpikingSource {
     pub network: Verified,
     /// Notes of import.
     pub notes: Vec<Note>,
+    /// The tensor graph and what was read out of it, where there is one.
+    pub model: Option<(Graph, Recognised)>,
+}
+
+impl SpikingSource {
+    /// Whether the model shows each output in every timestep, in order of the network's outputs.
+    pub fn every(&self) -> Vec<bool> {
+        let shown = self.model.as_ref().map(|(_, r)| r.shown.iter().map(|s| s.every).collect());
+        shown.unwrap_or_default()
+    }
+
+    /// Holds the network against the model's own operators.
+    fn check(&self, run: &Run) -> Result<Option<Note>, Error> {
+        let Some((model, recognised)) = &self.model else { return Ok(None) };
+        let checked = spiking_check::check(model, recognised, &run.checked(&self.network))?;
+        let text = match checked {
+            None => {
+                "the model's operators could not be run beside the neurons that were recognised"
+                    .to_owned()
+            }
+            Some(c) => {
+                let ties = match c.ties.as_slice() {
+                    [] => String::new(),
+                    ties => format!(", but where a sum's rounding decides: {}", ties.join("; ")),
+                };
+                format!(
+                    "{} spikes or silences of {} samples are those of the model's own operators{ties}",
+                    c.compared, c.samples
+                )
+            }
+        };
+        Ok(Some(Note { node: "network".into(), text }))
+    }
 }
 
 /// The network of an ONNX model whose neurons are written out; `None` for every other model.
@@ -36,16 +70,14 @@ pub fn source(path: &Path, options: &ImportOptions) -> Result<Option<SpikingSour
     if !spiking::seems_spiking(&imported.graph) {
         return Ok(None);
     }
-    let network = spiking::recognise(&imported.graph)?;
-    let network = verify(network).map_err(|errors| {
-        let problem = |e: &snnc_ir::VerifyError| Problem::new("network", e.to_string(), "");
-        Error::Unsupported(errors.iter().map(problem).collect())
-    })?;
+    let recognised = spiking::recognise(&imported.graph)?;
+    let network = spiking::verified(recognised.network.clone())?;
     let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let source = Source { file, sha256: imported.sha256() };
     let note = |(node, text): &(String, String)| Note { node: node.clone(), text: text.clone() };
-    let notes = imported.notes.iter().map(note).collect();
-    Ok(Some(SpikingSource { source, network, notes }))
+    let notes = imported.notes.iter().chain(&recognised.notes).map(note).collect();
+    let model = Some((imported.graph, recognised));
+    Ok(Some(SpikingSource { source, network, notes, model }))
 }
 
 /// Targets that get neurons in single precision.
@@ -72,11 +104,13 @@ pub fn compile(
     targets: &[(&'static dyn Target, TargetOptions)],
     run: &Run,
 ) -> Result<Vec<(String, Written)>, Error> {
-    let (bounded, notes) = spiking_integers::bounded(&source.network, run)?;
+    let (bounded, mut notes) = spiking_integers::bounded(&source.network, run)?;
+    let checked: Vec<Note> = source.check(run)?.into_iter().collect();
+    notes.extend(checked.iter().cloned());
     let (mut written, mut problems) = (Vec::new(), Vec::new());
     for (target, options) in targets {
         let (network, more): (&Verified, &[Note]) = match target.name() {
-            name if TARGETS.contains(&name) => (&source.network, &[]),
+            name if TARGETS.contains(&name) => (&source.network, &checked),
             name if INTEGER_TARGETS.contains(&name) => (&bounded, &notes),
             name => {
                 problems.extend(refused(&source.network, name));
@@ -143,6 +177,10 @@ fn files(
         bytes: f.content.len() as u64,
         sha256: sha256_hex(&f.content),
     };
+    let mut outputs = OutputRow::all(&back);
+    for (row, every) in outputs.iter_mut().zip(source.every()) {
+        row.every_timestep = every;
+    }
     let manifest = Manifest {
         format: "snnc-artefact".into(),
         version: 1,
@@ -154,7 +192,7 @@ fn files(
         latency: latency(&back),
         schedule: back.timing.schedule,
         inputs: InputRow::all(&back, &[], (1.0, 0.0)),
-        outputs: OutputRow::all(&back),
+        outputs,
         populations: PopulationRow::all(&back),
         entry,
         files: files.iter().map(row).collect(),

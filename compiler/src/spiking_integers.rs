@@ -18,6 +18,10 @@ const USUAL_TIMESTEPS: usize = 100;
 const LEVELS: f32 = 255.0;
 /// Most samples on which spikes are compared.
 const COMPARED: usize = 100;
+/// Most samples on which a recognised network is held against the model.
+const CHECKED: usize = 8;
+/// Timesteps of that, where the model has one and there is no data.
+const CHECKED_STEPS: usize = 12;
 
 /// What a user says of the run.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +39,26 @@ impl Run {
         self.scaling.unwrap_or(Scaling { scale: 1.0, offset: 0.0 })
     }
 
+    /// The samples on which a recognised network is held against the model, as rows of timesteps: of the
+    /// data, or numbers from 0 to 1.
+    pub fn checked(&self, network: &Graph) -> Vec<Vec<Vec<f32>>> {
+        if let Some((data, _)) = &self.data {
+            return (0..data.len().min(CHECKED)).map(|i| self.rows(data, i, network)).collect();
+        }
+        let neurons = network.inputs().first().map_or(1, |&id| network[id].ty.len()).max(1);
+        let steps = match network.timing.timesteps {
+            _ if !in_time(network) => 1,
+            1 => CHECKED_STEPS,
+            steps => steps,
+        };
+        let mut state = 7u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1u32 << 24) as f32
+        };
+        vec![(0..steps).map(|_| (0..neurons).map(|_| next()).collect()).collect()]
+    }
+
     /// One sample as the rows of its timesteps.
     fn rows(&self, data: &Dataset, index: usize, network: &Graph) -> Vec<Vec<f32>> {
         let neurons = network.inputs().first().map_or(1, |&id| network[id].ty.len()).max(1);
@@ -48,7 +72,8 @@ impl Run {
     }
 }
 
-fn in_time(network: &Graph) -> bool {
+/// Whether the network takes a row of input in each timestep, and not one for all.
+pub fn in_time(network: &Graph) -> bool {
     network.inputs().iter().any(|&id| {
         matches!(network[id].as_spiking(),
             Some(SpikingOp::Encoder(e)) if e.presentation == Presentation::InTime)

@@ -17,7 +17,7 @@ use snnc_testsuite::{recorded_spiking_cases, spiking_cases};
 fn recognised(path: &Path) -> Result<Graph, snnc::Error> {
     let imported = load(path, &ImportOptions::default())?;
     assert!(spiking::seems_spiking(&imported.graph), "{}", path.display());
-    spiking::recognise(&imported.graph)
+    spiking::recognise(&imported.graph).map(|found| found.network)
 }
 
 /// Rows of an array of the file, one for each timestep.

@@ -110,6 +110,9 @@ pub struct OutputRow {
     pub scale: Vec<f32>,
     /// Raw value of the score 0, for each class or one for all; none means 0.
     pub zero: Vec<i64>,
+    /// Whether the model shows it in every timestep, and not once for all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub every_timestep: bool,
 }
 
 /// One population.
@@ -210,6 +213,7 @@ impl OutputRow {
                 readout: d.readout,
                 scale: d.scale.clone(),
                 zero: d.zero.clone(),
+                every_timestep: false,
             }),
             _ => None,
         };

@@ -302,7 +302,7 @@ pub(super) enum Loaded {
 pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
     match load_any(path, import)? {
         Any::Integer(loaded) => Ok(loaded),
-        Any::Float(_) => Err(Error::usage(
+        Any::Float(..) => Err(Error::usage(
             format!("`{}`", path.display()),
             "spikes in single precision, which this command does not measure",
             "run it with `snnc run`",
@@ -314,8 +314,8 @@ pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
 pub(super) enum Any {
     /// An artefact, or a model.
     Integer(Loaded),
-    /// Either of them that spikes in single precision.
-    Float(Box<snnc_ir::Graph>),
+    /// Either of them that spikes in single precision, and which outputs the model shows in every timestep.
+    Float(Box<snnc_ir::Graph>, Vec<bool>),
 }
 
 /// Opens an artefact or a model; the content decides which it is.
@@ -329,7 +329,11 @@ pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
     }
     if let Some(opened) = artefact::open(path)? {
         return Ok(match opened.network.is_float() {
-            true => Any::Float(Box::new(opened.network)),
+            true => {
+                let rows = opened.manifest.iter().flat_map(|m| &m.outputs);
+                let every = rows.map(|o| o.every_timestep).collect();
+                Any::Float(Box::new(opened.network), every)
+            }
             false => Any::Integer(Loaded::Artefact(Box::new(opened))),
         });
     }
@@ -341,7 +345,14 @@ pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
     let imported = import::load(path, &import_options(import)?)?;
     if import::spiking::seems_spiking(&imported.graph) {
         match import::spiking::recognise(&imported.graph) {
-            Ok(network) => return Ok(Any::Float(Box::new(network))),
+            Ok(found) => {
+                for (node, text) in &found.notes {
+                    render::note(node, text);
+                }
+                let every = found.shown.iter().map(|s| s.every).collect();
+                return Ok(Any::Float(Box::new(found.network), every));
+            }
+            Err(error @ Error::Input(_)) => return Err(error),
             // It may compare for other reasons, and runs as ONNX states it.
             Err(error) => {
                 for p in error.problems() {

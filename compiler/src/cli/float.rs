@@ -19,18 +19,23 @@ use crate::evaluate::{prediction, share};
 use crate::spiking_float::{self, SpikingSource, Written};
 use crate::spiking_integers;
 
-/// Runs the samples or recordings of `--input`.
-pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), Error> {
+/// Runs the samples or recordings of `--input`; `every` says which outputs the model shows in every
+/// timestep.
+pub(super) fn run(
+    args: &RunArgs,
+    (graph, every): (&Graph, &[bool]),
+    common: &Common,
+) -> Result<(), Error> {
     let network = FloatNetwork::new(graph).map_err(Error::network)?;
     let samples = match args.bin_us {
         Some(microseconds) => recordings(args, graph, microseconds)?,
         None => samples(args, graph)?,
     };
-    let outputs = match &args.trace {
+    let answers = match &args.trace {
         Some(path) => {
-            let (outputs, trace) = traced(&network, &samples)?;
+            let (answers, trace) = traced(&network, &samples)?;
             write_npz(path, &trace)?;
-            outputs
+            answers
         }
         None => {
             let groups = samples.par_chunks(share(samples.len(), network.batch()));
@@ -38,14 +43,10 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
             groups.collect::<Result<Vec<_>, RunError>>().map_err(Error::network)?.concat()
         }
     };
-    let predictions: Vec<i64> = outputs.iter().map(|o| prediction(o) as i64).collect();
+    let first = |a: &Answers| a.totals.first().cloned().unwrap_or_default();
+    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&first(a)) as i64).collect();
     if let Some(path) = &args.output {
-        let (n, width) = (outputs.len(), outputs.first().map_or(0, Vec::len));
-        let arrays = [
-            ("output".to_owned(), reals(&[n, width], outputs.iter().flatten().copied())?),
-            ("prediction".to_owned(), integers(&[n], &predictions)?),
-        ];
-        write_npz(path, &arrays)?;
+        write_npz(path, &arrays(graph, every, &answers, &predictions)?)?;
     }
     if common.format == Format::Json {
         let timesteps: Vec<usize> = samples.iter().map(|s| s.timesteps(graph)).collect();
@@ -63,23 +64,91 @@ pub(super) fn run(args: &RunArgs, graph: &Graph, common: &Common) -> Result<(), 
     Ok(())
 }
 
-/// The scores of samples that are run at once, where they are pictures.
-fn together(network: &FloatNetwork, samples: &[Shown]) -> Result<Rows, RunError> {
+/// What the outputs of a sample are, in order.
+#[derive(Clone, Debug, Default)]
+struct Answers {
+    /// Decoded over all timesteps.
+    totals: Rows,
+    /// What is decoded, one timestep after the other.
+    each: Rows,
+}
+
+/// The node whose payloads each output decodes.
+fn decoded(graph: &Graph) -> Vec<Option<NodeId>> {
+    graph.outputs().into_iter().map(|id| graph.source(id, 0)).collect()
+}
+
+/// `output` and each output under its name: in every timestep where the model shows it so, else decoded.
+/// `total` is the first output decoded over all timesteps. A graph of one timestep has its answer decoded
+/// as `output`, and what it shows whenever it is run under its name.
+fn arrays(
+    graph: &Graph,
+    every: &[bool],
+    answers: &[Answers],
+    predictions: &[i64],
+) -> Result<Arrays, Error> {
+    let n = answers.len();
+    let mut arrays = Arrays::new();
+    for (k, id) in graph.outputs().into_iter().enumerate() {
+        let shape = graph[id].ty.shape.as_slice();
+        let width = shape.iter().product::<usize>().max(1);
+        let totals = answers.iter().flat_map(|a| a.totals.get(k).into_iter().flatten().copied());
+        let total = reals(&[&[n], shape].concat(), totals)?;
+        let steps = answers.first().and_then(|a| a.each.get(k)).map_or(0, |e| e.len() / width);
+        let even = answers.iter().all(|a| a.each.get(k).is_some_and(|e| e.len() == steps * width));
+        let each = answers.iter().flat_map(|a| a.each.get(k).into_iter().flatten().copied());
+        let each = match even && every.get(k) == Some(&true) {
+            true => Some(reals(&[&[n, steps], shape].concat(), each)?),
+            false => None,
+        };
+        if k == 0 {
+            let own = each.as_ref().filter(|_| graph.timing.timesteps > 1).unwrap_or(&total);
+            arrays.push(("output".to_owned(), own.clone()));
+            arrays.push(("total".to_owned(), total.clone()));
+            if shape.len() == 1 {
+                arrays.push(("prediction".to_owned(), integers(&[n], predictions)?));
+            }
+        }
+        let name = graph[id].name.clone();
+        if arrays.iter().all(|(taken, _)| *taken != name) {
+            arrays.push((name, each.unwrap_or(total)));
+        }
+    }
+    Ok(arrays)
+}
+
+/// The answers to samples that are run at once, where they are pictures.
+fn together(network: &FloatNetwork, samples: &[Shown]) -> Result<Vec<Answers>, RunError> {
+    let sources = decoded(network.graph());
+    let mut answers =
+        vec![Answers { totals: Rows::new(), each: vec![Vec::new(); sources.len()] }; samples.len()];
     let pictures: Option<Vec<&[f32]>> = samples.iter().map(Shown::picture).collect();
-    let outputs = match pictures {
-        Some(pictures) => network.run_batch(&pictures, &mut |_, _, _, _| {})?,
+    let mut keep = |sample: usize, id: NodeId, value: &[f32]| {
+        for (k, _) in sources.iter().enumerate().filter(|(_, s)| **s == Some(id)) {
+            answers[sample].each[k].extend_from_slice(value);
+        }
+    };
+    let totals = match pictures {
+        Some(pictures) => {
+            network.run_batch(&pictures, &mut |sample, id, _, value| keep(sample, id, value))?
+        }
         None => {
-            let alone = samples.iter().map(|sample| sample.run(network, &mut |_, _, _| {}));
+            let alone = samples.iter().enumerate();
+            let alone = alone.map(|(i, s)| s.run(network, &mut |id, _, value| keep(i, id, value)));
             alone.collect::<Result<_, _>>()?
         }
     };
-    Ok(outputs.into_iter().map(|o| o.into_iter().next().unwrap_or_default()).collect())
+    for (answer, totals) in answers.iter_mut().zip(totals) {
+        answer.totals = totals;
+    }
+    Ok(answers)
 }
 
-/// The scores of each sample, and what its encoders and populations send in each timestep.
-fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Rows, Arrays), Error> {
+/// The answers to each sample, and what its encoders and populations send in each timestep.
+fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Vec<Answers>, Arrays), Error> {
     let graph = network.graph();
-    let (mut outputs, mut trace) = (Vec::with_capacity(samples.len()), Arrays::new());
+    let sources = decoded(graph);
+    let (mut answers, mut trace) = (Vec::with_capacity(samples.len()), Arrays::new());
     for (i, sample) in samples.iter().enumerate() {
         let mut sent: BTreeMap<NodeId, Vec<f32>> = BTreeMap::new();
         let output = sample.run(network, &mut |id, _, value| {
@@ -88,8 +157,9 @@ fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Rows, Arrays), E
                 sent.entry(id).or_default().extend_from_slice(value);
             }
         });
-        let output = output.map_err(Error::network)?;
-        outputs.push(output.into_iter().next().unwrap_or_default());
+        let totals = output.map_err(Error::network)?;
+        let each = |s: &Option<NodeId>| s.and_then(|s| sent.get(&s).cloned()).unwrap_or_default();
+        answers.push(Answers { totals, each: sources.iter().map(each).collect() });
         let prefix = if samples.len() == 1 { String::new() } else { format!("{i}/") };
         for (id, values) in sent {
             let shape = [&[sample.timesteps(graph)], graph[id].ty.shape.as_slice()].concat();
@@ -97,7 +167,7 @@ fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Rows, Arrays), E
             trace.push((name, reals(&shape, values.into_iter())?));
         }
     }
-    Ok((outputs, trace))
+    Ok((answers, trace))
 }
 
 /// `compile` of a network that was trained as a spiking one.

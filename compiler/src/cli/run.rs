@@ -19,7 +19,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
         return super::reals::run(args, common, &network);
     }
     let mut loaded = match load_any(&args.network, &args.import)? {
-        Any::Float(graph) => return float::run(args, &graph, common),
+        Any::Float(graph, every) => return float::run(args, (&graph, &every), common),
         Any::Integer(loaded) => loaded,
     };
     if let Some(microseconds) = args.bin_us {

@@ -131,6 +131,7 @@ static OPERATORS: &[Operator] = &[
     onnx("Sum", &[1, 6, 8, 13], arithmetic::sum),
     onnx("Swish", &[24], activation::swish),
     onnx("Tanh", &[1, 6, 13], activation::tanh),
+    onnx("Tile", &[6, 13], shape::tile),
     onnx("Transpose", &[1, 13, 21, 23, 24, 25], layout::transpose),
     onnx("Unsqueeze", &[1, 11, 13, 21, 23, 24, 25], shape::unsqueeze),
     onnx("Upsample", &[7, 9, 10], layout::upsample),

@@ -1,14 +1,14 @@
 //! What a model that spikes already is made of, and what each target makes of it.
 
 use snnc_backends::{TARGETS, Target, TargetOptions};
-use snnc_ir::{Graph, Verified, verify};
+use snnc_ir::{Graph, Verified};
 
 use super::{Grade, Inspection, Obstacle, Rating, obstacles, port, rows};
+use crate::Error;
 use crate::artefact::Source;
 use crate::import::{Imported, spiking};
 use crate::spiking_float::{self, SpikingSource};
 use crate::spiking_integers::Run;
-use crate::{Error, Problem};
 
 /// Inspects a model whose neurons are written out, as populations and projections where all of it is
 /// recognised.
@@ -16,12 +16,8 @@ use crate::{Error, Problem};
 /// # Errors
 /// When the graph has no order.
 pub(super) fn inspect(imported: &Imported) -> Result<Inspection, Error> {
-    let recognised = spiking::recognise(&imported.graph).and_then(|network| {
-        verify(network).map_err(|errors| {
-            let problem = |e: &snnc_ir::VerifyError| Problem::new("network", e.to_string(), "");
-            Error::Unsupported(errors.iter().map(problem).collect())
-        })
-    });
+    let recognised =
+        spiking::recognise(&imported.graph).and_then(|found| spiking::verified(found.network));
     let graph: &Graph = match &recognised {
         Ok(network) => network,
         Err(_) => &imported.graph,
@@ -58,6 +54,7 @@ fn rating(target: &'static dyn Target, network: &Verified) -> Rating {
         source: Source { file: String::new(), sha256: String::new() },
         network: network.clone(),
         notes: Vec::new(),
+        model: None,
     };
     let targets = [(target, TargetOptions::default())];
     match spiking_float::compile(&source, &targets, &Run::default()) {

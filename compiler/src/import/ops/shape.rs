@@ -160,6 +160,40 @@ pub(crate) fn unsqueeze(importer: &mut Importer, call: &Call) -> Outputs {
     reshaped(importer, call, x, shape)
 }
 
+/// Most copies of a dimension that `Tile` makes.
+const MOST_COPIES: usize = 1 << 12;
+
+/// Repeats along each dimension.
+pub(crate) fn tile(importer: &mut Importer, call: &Call) -> Outputs {
+    let mut x = call.input(0)?;
+    let mut shape = importer.shape(x);
+    let repeats = data::shape(&importer.integers(call, 1)?)?;
+    if repeats.len() != shape.len() {
+        return Err(Failure::malformed(format!(
+            "{} repeats for the shape {shape:?}",
+            repeats.len()
+        )));
+    }
+    for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
+        let one = shape[axis] == 1;
+        shape[axis] = shape[axis]
+            .checked_mul(count)
+            .ok_or_else(|| Failure::malformed("repeats a dimension beyond what a number holds"))?;
+        x = match one {
+            true => importer.emit_shaped(call, TensorOp::Expand, &[x], shape.clone())?,
+            false if count > MOST_COPIES => {
+                let reason = format!("{count} copies along a dimension");
+                return Err(Failure::unsupported(reason, "repeat in fewer copies"));
+            }
+            false => {
+                let op = TensorOp::Concatenate { axis };
+                importer.emit_shaped(call, op, &vec![x; count], shape.clone())?
+            }
+        };
+    }
+    Ok(vec![x])
+}
+
 pub(crate) fn expand(importer: &mut Importer, call: &Call) -> Outputs {
     let x = call.input(0)?;
     let from = importer.shape(x);

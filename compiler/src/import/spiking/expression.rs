@@ -26,6 +26,8 @@ pub(super) enum Expression {
         layer: usize,
         source: Id,
     },
+    /// Frames one after the other along their first dimension, each in the shape in which it is joined.
+    Joined(Vec<(Id, Vec<usize>)>),
     Sum(Id, Id),
     Product(Id, Id),
     /// 1 where `left > right`, or `left >= right` if not strict.
@@ -42,6 +44,7 @@ enum Key {
     Input(usize, usize),
     Constant(Vec<u64>, Vec<usize>),
     Layer(usize, Id),
+    Joined(Vec<(Id, Vec<usize>)>),
     Sum(Id, Id),
     Product(Id, Id),
     Fires(bool, Id, Id),
@@ -103,6 +106,7 @@ impl Table {
                 Key::Constant(v.iter().map(|x| x.to_bits()).collect(), shape.to_vec())
             }
             Expression::Layer { layer, source } => Key::Layer(*layer, *source),
+            Expression::Joined(parts) => Key::Joined(parts.clone()),
             Expression::Sum(a, b) => Key::Sum(*a.min(b), *a.max(b)),
             Expression::Product(a, b) => Key::Product(*a.min(b), *a.max(b)),
             Expression::Fires { strict, left, right } => Key::Fires(*strict, *left, *right),
@@ -128,7 +132,7 @@ impl Table {
         self.intern(Expression::Constant(values), &shape, None)
     }
 
-    fn values(&self, id: Id) -> Option<&Values> {
+    pub(super) fn values(&self, id: Id) -> Option<&Values> {
         match &self.expressions[id] {
             Expression::Constant(v) => Some(v),
             _ => None,

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{
-    Binary, Connectivity, DType, Graph, Node, NodeId, Op, Pool, PoolKind, Tensor, TensorOp, Unary,
-    Window,
-};
+use snnc_ir::{Binary, Connectivity, Graph, Node, NodeId, Op, TensorOp, Unary};
 
-use super::expression::{Expression, Id, Layer, LayerKind, Table};
+use super::expression::{Expression, Id, Table};
+
 use crate::Problem;
+
+mod layers;
 
 /// Frames whose elements one after the other are the elements of a value.
 pub(super) type Frames = Vec<Id>;
@@ -45,14 +45,13 @@ pub(super) fn framed(graph: &Graph) -> Result<Framed, Vec<Problem>> {
         }
         match framed.node(graph, id, node, &sources) {
             Ok(frames) => {
-                if matches!(node.op, Op::Tensor(TensorOp::Output)) {
-                    framed.outputs.push((id, frames.clone()));
-                }
                 framed.values.insert(id, frames);
             }
             Err(reason) => problems.push(Problem::new(node.describe(), reason, EXPORT)),
         }
     }
+    let outputs = graph.outputs().into_iter();
+    framed.outputs = outputs.filter_map(|id| Some((id, framed.values.get(&id)?.clone()))).collect();
     if problems.is_empty() { Ok(framed) } else { Err(problems) }
 }
 
@@ -71,8 +70,14 @@ impl Framed {
                 let values = data.to_f32().into_iter().map(f64::from).collect();
                 Ok(vec![self.table.constant(values, shape)])
             }
-            TensorOp::Output | TensorOp::Cast | TensorOp::Reshape => {
-                Ok(self.values[&input(0)].clone())
+            TensorOp::Output | TensorOp::Reshape => Ok(self.values[&input(0)].clone()),
+            TensorOp::Cast => {
+                let frames = self.values[&input(0)].clone();
+                let real = graph[input(0)].ty.dtype.is_float() && !node.ty.dtype.is_float();
+                if real && frames.iter().any(|&f| !self.is_whole(f)) {
+                    return Err("turns what is computed into whole numbers".into());
+                }
+                Ok(frames)
             }
             TensorOp::Transpose { permutation } if moves_nothing(permutation, shape_of(0)) => {
                 Ok(self.values[&input(0)].clone())
@@ -84,7 +89,7 @@ impl Framed {
             TensorOp::Unary(f) => self.unary(*f, input(0), node),
             TensorOp::Binary(f) => self.binary(*f, (input(0), input(1)), node),
             TensorOp::Select => self.select([input(0), input(1), input(2)], node),
-            TensorOp::Expand => self.expand(input(0), shape),
+            TensorOp::Expand => self.expand(input(0), (shape_of(0), shape)),
             TensorOp::Slice { start, step } => {
                 self.slice(input(0), shape_of(0), (start, step), shape)
             }
@@ -98,7 +103,22 @@ impl Framed {
                 self.convolution(graph, kind, sources, node)
             }
             TensorOp::Pool(pool) => self.pool(pool, (input(0), shape_of(0)), node),
+            TensorOp::Reduce { axes, mean } => {
+                self.reduce((axes, *mean), (input(0), shape_of(0)), node)
+            }
+            TensorOp::BatchNormalisation { epsilon } => {
+                self.normalise(graph, *epsilon, sources, node)
+            }
             _ => Err("stands between spiking neurons, where it has no form".into()),
+        }
+    }
+
+    /// Whether an expression holds spikes or whole constants.
+    fn is_whole(&self, id: Id) -> bool {
+        match self.table.get(id) {
+            Expression::Fires { .. } => true,
+            Expression::Constant(values) => values.iter().all(|v| v.fract() == 0.0),
+            _ => false,
         }
     }
 
@@ -213,20 +233,21 @@ impl Framed {
         Ok((0..all[0].len()).map(|i| one(all[0][i], all[1][i], all[2][i])).collect())
     }
 
-    fn expand(&mut self, x: NodeId, shape: &[usize]) -> Result1 {
+    /// What is the same in all timesteps, or repeated as a constant.
+    fn expand(&mut self, x: NodeId, (from, to): (&[usize], &[usize])) -> Result1 {
         let frames = self.values[&x].clone();
         if let &[only] = frames.as_slice()
             && let Expression::Constant(v) = self.table.get(only).clone()
             && v.len() == 1
         {
-            return Ok(vec![self.table.constant(v, shape)]);
+            return Ok(vec![self.table.constant(v, to)]);
         }
-        let size: usize =
-            frames.iter().map(|&f| self.table.shape(f).iter().product::<usize>()).sum();
-        if size == shape.iter().product::<usize>() {
-            Ok(frames)
-        } else {
-            Err("repeats neurons".into())
+        let wide = [vec![1; to.len().saturating_sub(from.len())], from.to_vec()].concat();
+        let other: Vec<usize> = (0..to.len()).filter(|&a| wide.get(a) != to.get(a)).collect();
+        match (other.as_slice(), frames.as_slice()) {
+            ([], _) => Ok(frames),
+            (&[axis], &[only]) if to[..axis].iter().all(|&d| d == 1) => Ok(vec![only; to[axis]]),
+            _ => Err("repeats neurons; only a still input may be repeated, over time".into()),
         }
     }
 
@@ -283,7 +304,12 @@ impl Framed {
         to: &[usize],
     ) -> Result1 {
         if to[..axis].iter().any(|&d| d != 1) {
-            return Err("joins layers, which spiking recurrences are not followed through".into());
+            return self.join(graph, axis, sources, to);
+        }
+        let single = |id: &NodeId| self.values[id].len() == 1 && !self.is_constant(*id);
+        let timeless = sources.iter().all(single) && axis > 0;
+        if timeless && sources.iter().any(|&id| graph[id].ty.shape[axis] > 1) {
+            return self.join(graph, axis, sources, to);
         }
         let mut frames = Frames::new();
         for &id in sources {
@@ -296,107 +322,19 @@ impl Framed {
         Ok(frames)
     }
 
-    fn dense(&mut self, graph: &Graph, op: &TensorOp, sources: &[NodeId], node: &Node) -> Result1 {
-        let weights = sources.get(1).and_then(|&w| constant(graph, w));
-        let Some(weights) = weights else { return Err("multiplies what is computed".into()) };
-        let &[rows, columns] = weights.shape() else {
-            return Err("has weights of another rank".into());
-        };
-        let (weights, outputs, inputs) = match op {
-            TensorOp::Dense => (weights, rows, columns),
-            _ => (transposed(&weights), columns, rows),
-        };
-        let bias = match sources.get(2) {
-            Some(&b) => Some(constant(graph, b).ok_or("has a bias that is computed")?.to_f32()),
-            None => None,
-        };
-        let layer = Layer {
-            kind: LayerKind::Synapses(Connectivity::Dense),
-            weights: Some(weights),
-            bias,
-            input: vec![inputs],
-            output: vec![outputs],
-        };
-        self.apply(layer, sources[0], node)
-    }
-
-    fn convolution(
-        &mut self,
-        graph: &Graph,
-        kind: Connectivity,
-        sources: &[NodeId],
-        node: &Node,
-    ) -> Result1 {
-        let weights = sources.get(1).and_then(|&w| constant(graph, w));
-        let Some(weights) = weights else { return Err("has weights that are computed".into()) };
-        let bias = match sources.get(2) {
-            Some(&b) => Some(constant(graph, b).ok_or("has a bias that is computed")?.to_f32()),
-            None => None,
-        };
-        let output = node.ty.shape[1..].to_vec();
-        let plane: usize = output[1..].iter().product();
-        let bias = bias.map(|b| b.iter().flat_map(|&v| std::iter::repeat_n(v, plane)).collect());
-        let layer = Layer {
-            kind: LayerKind::Synapses(kind),
-            weights: Some(weights),
-            bias,
-            input: graph[sources[0]].ty.shape[1..].to_vec(),
-            output,
-        };
-        self.apply(layer, sources[0], node)
-    }
-
-    fn pool(&mut self, pool: &Pool, (x, from): (NodeId, &[usize]), node: &Node) -> Result1 {
-        let (input, output) = (from[1..].to_vec(), node.ty.shape[1..].to_vec());
-        let cells: usize = pool.window.kernel.iter().product();
-        let kind = match pool.kind {
-            PoolKind::Max => {
-                let layer = Layer {
-                    kind: LayerKind::Maximum(pool.window.clone()),
-                    weights: None,
-                    bias: None,
-                    input,
-                    output,
-                };
-                return self.apply(layer, x, node);
-            }
-            PoolKind::Average if pool.window.is_padded() => {
-                return Err("averages over fewer cells at the border".into());
-            }
-            PoolKind::Average | PoolKind::AverageWithPadding => 1.0 / cells as f32,
-            PoolKind::Sum => 1.0,
-        };
-        let groups = input[0];
-        let shape: Vec<usize> = [&[groups, 1], pool.window.kernel.as_slice()].concat();
-        let weights = Tensor::from_f32(&shape, &vec![kind; groups * cells]);
-        let window: Window = pool.window.clone();
-        let layer = Layer {
-            kind: LayerKind::Synapses(Connectivity::Convolution { window, groups }),
-            weights: Some(weights),
-            bias: None,
-            input,
-            output,
-        };
-        self.apply(layer, x, node)
-    }
-
-    fn apply(&mut self, layer: Layer, x: NodeId, node: &Node) -> Result1 {
-        let frames = self.values[&x].clone();
-        let neurons: usize = layer.input.iter().product();
-        if let Some(&odd) =
-            frames.iter().find(|&&f| self.table.shape(f).iter().product::<usize>() != neurons)
-        {
-            let found: usize = self.table.shape(odd).iter().product();
-            return Err(format!(
-                "takes {neurons} values, but a timestep has {found}: the first dimension must be time, and the batch 1"
-            ));
+    /// Joins maps of the same timestep along their first dimension.
+    fn join(&mut self, graph: &Graph, axis: usize, sources: &[NodeId], to: &[usize]) -> Result1 {
+        let all = self.together(sources)?;
+        let steps: usize = to[..axis].iter().product();
+        if all.iter().any(|frames| frames.len() != steps) {
+            return Err("joins layers along another dimension than their channels".into());
         }
-        let shape = layer.output.clone();
-        let layer = self.table.layer(layer, &node.origins);
-        let origin = node.origins.first();
-        let one =
-            |source: Id| self.table.intern(Expression::Layer { layer, source }, &shape, origin);
-        Ok(frames.into_iter().map(one).collect())
+        let shape = |id: &NodeId| graph[*id].ty.shape[axis..].to_vec();
+        let one = |t: usize| {
+            let parts = sources.iter().zip(&all).map(|(id, frames)| (frames[t], shape(id)));
+            self.table.intern(Expression::Joined(parts.collect()), &to[axis..], None)
+        };
+        Ok((0..steps).map(one).collect())
     }
 }
 
@@ -405,23 +343,4 @@ fn moves_nothing(permutation: &[usize], shape: &[usize]) -> bool {
     let kept: Vec<usize> =
         permutation.iter().copied().filter(|&p| shape.get(p).is_some_and(|&d| d != 1)).collect();
     kept.is_sorted()
-}
-
-/// The constant that a node is, transposed where it is a transposition of one.
-fn constant(graph: &Graph, id: NodeId) -> Option<Tensor> {
-    match graph[id].as_tensor()? {
-        TensorOp::Constant => graph[id].data.clone().filter(|d| d.dtype() == DType::F32),
-        TensorOp::Transpose { permutation } if permutation[..] == [1, 0] => {
-            Some(transposed(&constant(graph, graph.source(id, 0)?)?))
-        }
-        _ => None,
-    }
-}
-
-fn transposed(weights: &Tensor) -> Tensor {
-    let &[rows, columns] = weights.shape() else { return weights.clone() };
-    let values = weights.to_f32();
-    let turned: Vec<f32> =
-        (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect();
-    Tensor::from_f32(&[columns, rows], &turned)
 }

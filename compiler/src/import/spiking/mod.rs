@@ -10,14 +10,45 @@
 //! potential does not last is the work of an exporter that left the state out, and is refused.
 
 mod expression;
+mod flow;
+mod formula;
 mod frames;
+mod linear;
 mod network;
 mod neurons;
 mod polynomial;
 
-use snnc_ir::{Binary, Graph, TensorOp, verify};
+use snnc_ir::{Binary, Graph, Neuron, SpikingOp, TensorOp, Verified, verify};
 
 use crate::{Error, Problem};
+
+pub use formula::{Formula, Place};
+
+/// A network that was read out of a tensor graph.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// The network.
+    pub network: Graph,
+    /// Its outputs as the model has them, in the order of the network's.
+    pub shown: Vec<Shown>,
+    /// Where its numbers are in the tensor graph.
+    pub formula: Formula,
+    /// What is left out, each with the node it is about.
+    pub notes: Vec<(String, String)>,
+}
+
+/// An output of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Name of its decoder.
+    pub name: String,
+    /// Its shape in the model.
+    pub shape: Vec<usize>,
+    /// Whether the model shows a value in every timestep, and not one for all.
+    pub every: bool,
+    /// Which output of the model it is.
+    pub index: usize,
+}
 
 /// Whether a tensor graph seems to hold spiking neurons: it compares reals, and has no quantiser.
 pub fn seems_spiking(graph: &Graph) -> bool {
@@ -35,13 +66,16 @@ pub fn seems_spiking(graph: &Graph) -> bool {
 /// The spiking network, in single precision, that a tensor graph writes out.
 ///
 /// # Errors
-/// Everything in it that is no spiking neuron, or differs between timesteps.
-pub fn recognise(graph: &Graph) -> Result<Graph, Error> {
+/// Everything in it that is no spiking neuron, or differs between timesteps; weights and parameters that
+/// are not finite.
+pub fn recognise(graph: &Graph) -> Result<Recognised, Error> {
+    finite_constants(graph)?;
     let framed = frames::framed(graph).map_err(Error::Unsupported)?;
     let found = neurons::find(&framed).map_err(Error::Unsupported)?;
-    let network = network::build(graph, &framed, &found).map_err(Error::Unsupported)?;
-    match verify(network) {
-        Ok(network) => Ok(network.into_inner()),
+    let recognised = network::build(graph, &framed, &found).map_err(Error::Unsupported)?;
+    finite(&recognised.network)?;
+    match verify(recognised.network.clone()) {
+        Ok(_) => Ok(recognised),
         Err(errors) => {
             let problem = |e: &snnc_ir::VerifyError| {
                 Problem::new("spiking network", e.to_string(), "report this with the model")
@@ -49,4 +83,66 @@ pub fn recognise(graph: &Graph) -> Result<Graph, Error> {
             Err(Error::Unsupported(errors.iter().map(problem).collect()))
         }
     }
+}
+
+/// The network of a recognition, checked.
+///
+/// # Errors
+/// Everything that breaks a rule of the representation.
+pub fn verified(network: Graph) -> Result<Verified, Error> {
+    verify(network).map_err(|errors| {
+        let problem = |e: &snnc_ir::VerifyError| Problem::new("network", e.to_string(), "");
+        Error::Unsupported(errors.iter().map(problem).collect())
+    })
+}
+
+const TRAIN: &str = "export the network again from weights that are finite";
+
+/// Refuses constants that are not finite.
+fn finite_constants(graph: &Graph) -> Result<(), Error> {
+    let mut problems = Vec::new();
+    for id in graph.ids() {
+        let Some(data) = graph[id].data.as_ref().filter(|d| d.dtype().is_float()) else { continue };
+        if let Some(reason) = odd(&data.to_f32()) {
+            let users = graph.users(id);
+            let place = users.first().map_or_else(
+                || graph[id].describe(),
+                |&user| format!("{}, operand `{}`", graph[user].describe(), graph[id].name),
+            );
+            problems.push(Problem::new(place, reason, TRAIN));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Input(problems)) }
+}
+
+/// Refuses weights and parameters that left single precision when factors were multiplied into them.
+fn finite(network: &Graph) -> Result<(), Error> {
+    let mut problems = Vec::new();
+    for id in network.ids() {
+        let node = &network[id];
+        let weights = node.data.as_ref().and_then(|d| odd(&d.to_f32()));
+        let mut all: Vec<String> =
+            weights.map(|w| format!("its weights: {w}")).into_iter().collect();
+        if let Some(SpikingOp::Population(p)) = node.as_spiking()
+            && let Neuron::Float(n) = &p.neuron
+        {
+            let named =
+                |(name, values): (&str, &[f32])| Some(format!("its {name}: {}", odd(values)?));
+            all.extend(n.vectors().into_iter().filter_map(named));
+        }
+        let problem = |reason| Problem::new(node.describe(), reason, TRAIN);
+        problems.extend(all.into_iter().map(problem));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Input(problems)) }
+}
+
+/// The first value that is not finite, if there is one.
+fn odd(values: &[f32]) -> Option<String> {
+    let place = values.iter().position(|v| !v.is_finite())?;
+    let count = values.iter().filter(|v| !v.is_finite()).count();
+    Some(format!(
+        "is {} at index {place} ({count} of {} are not finite)",
+        values[place],
+        values.len()
+    ))
 }

@@ -20,6 +20,14 @@ pub(super) struct Neurons {
     pub membranes: Vec<Id>,
     /// What flows in at each timestep, with its factor.
     pub inputs: Vec<Inputs>,
+    /// Share of the potential that is kept.
+    pub decay: Values,
+    /// Added to the potential in each timestep.
+    pub constant: Values,
+    /// What is added in the first timestep, the potential before it included; as `constant` if `None`.
+    pub first: Option<Values>,
+    /// Added to what flows in, inside the synaptic current.
+    pub inside: Values,
     pub neuron: FloatNeuron,
     pub origin: Option<Origin>,
     pub shape: Vec<usize>,
@@ -34,6 +42,10 @@ pub(super) struct Found {
     pub recurrent: HashMap<Id, usize>,
     /// Graph inputs that carry states.
     pub states: HashSet<Id>,
+    /// Outputs that come back as a graph input in the next timestep: that input, and which output.
+    pub feedback: Vec<(Id, usize)>,
+    /// Neurons that do not fire and whose potential is shown: its last expression, and the layer.
+    pub readouts: HashMap<Id, usize>,
 }
 
 /// A comparison with a threshold.
@@ -46,23 +58,26 @@ struct Threshold {
 const STATES: &str = "export the states as inputs and outputs, or all timesteps unrolled (SpikingJelly: step mode `m` with torch.onnx.export(.., dynamo=True))";
 
 /// How close two coefficients must be to be one; the graph's own are single precision.
-fn equal(a: &Values, b: &Values) -> bool {
+pub(super) fn equal(a: &Values, b: &Values) -> bool {
     zip(a, b, |x, y| (x - y).abs() - 1e-6 * x.abs().max(y.abs()).max(1.0)).iter().all(|&d| d <= 0.0)
 }
 
-fn zero(a: &Values) -> bool {
+pub(super) fn zero(a: &Values) -> bool {
     equal(a, &vec![0.0])
 }
 
-fn single(values: &Values) -> Vec<f32> {
+pub(super) fn single(values: &Values) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
 }
+
+/// The spike of a potential that never fires.
+const NEVER: Id = Id::MAX;
 
 /// Where, why, and what would help.
 type Refusal = (Id, String, &'static str);
 
 /// What flows into a layer, each with its factor.
-type Inputs = BTreeMap<Id, Values>;
+pub(super) type Inputs = BTreeMap<Id, Values>;
 
 struct Search<'a> {
     framed: &'a Framed,
@@ -99,10 +114,13 @@ pub(super) fn find(framed: &Framed) -> Result<Found, Vec<Problem>> {
         spikes: HashMap::new(),
         recurrent: HashMap::new(),
         states: HashSet::new(),
+        feedback: Vec::new(),
+        readouts: HashMap::new(),
     };
     for chain in search.chains() {
         search.layer(&chain, &mut found);
     }
+    search.readouts(&mut found);
     if search.problems.is_empty() { Ok(found) } else { Err(search.problems) }
 }
 
@@ -233,8 +251,13 @@ impl Search<'_> {
     }
 
     fn layer(&mut self, chain: &[Id], found: &mut Found) {
-        let result =
-            if chain.len() == 1 { self.step(chain[0], found) } else { self.unrolled(chain) };
+        let result = match chain {
+            &[one] => self.step(one, found).and_then(|neurons| {
+                let reason = "fires without a membrane potential that lasts to the next timestep: the exporter has left the state out";
+                neurons.ok_or((one, reason.into(), STATES))
+            }),
+            _ => self.unrolled(chain),
+        };
         match result {
             Ok(mut neurons) => {
                 let layer = found.neurons.len();
@@ -244,11 +267,51 @@ impl Search<'_> {
                     }
                 }
                 let last = chain[chain.len() - 1];
-                neurons.origin = self.table.origin(self.fires[&last]).cloned();
+                let shown = self.fires.get(&last).copied().unwrap_or(last);
+                neurons.origin = self.table.origin(shown).cloned();
                 neurons.shape = self.table.shape(last).to_vec();
                 found.neurons.push(neurons);
             }
             Err((id, reason, remedy)) => self.problem(id, reason, remedy),
+        }
+    }
+
+    /// Potentials that are shown and never compared: of read-outs, which integrate and do not fire.
+    fn readouts(&mut self, found: &mut Found) {
+        for (index, (_, frames)) in self.framed.outputs.iter().enumerate() {
+            let Some(&last) = frames.last() else { continue };
+            let known = |f: &Id| found.spikes.contains_key(f) || self.cut.contains(f);
+            let fed = found.feedback.iter().any(|&(_, output)| output == index);
+            let plain = matches!(self.table.get(last), Expression::Constant(_));
+            if fed || plain || frames.iter().any(known) || found.readouts.contains_key(&last) {
+                continue;
+            }
+            let cut: HashSet<Id> = self.cut.iter().chain(frames).copied().collect();
+            let sums: Option<Vec<Polynomial>> =
+                frames.iter().map(|&f| polynomial(self.table, f, &cut)).collect();
+            let Some(sums) = sums else { continue };
+            let follows = |t: usize| sums[t].0.contains_key(&vec![frames[t - 1]]);
+            let result = match frames.len() {
+                1 => {
+                    self.polynomials.insert(last, sums[0].clone());
+                    self.step(last, found)
+                }
+                n if (1..n).all(follows) => {
+                    self.polynomials.extend(frames.iter().copied().zip(sums));
+                    self.unrolled(frames).map(Some)
+                }
+                _ => continue,
+            };
+            match result {
+                Ok(Some(mut neurons)) => {
+                    found.readouts.insert(last, found.neurons.len());
+                    neurons.origin = self.table.origin(last).cloned();
+                    neurons.shape = self.table.shape(last).to_vec();
+                    found.neurons.push(neurons);
+                }
+                Ok(None) => {}
+                Err((id, reason, remedy)) => self.problem(id, reason, remedy),
+            }
         }
     }
 }

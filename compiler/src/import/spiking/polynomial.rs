@@ -117,9 +117,10 @@ impl Expansion<'_> {
                 let (a, b) = (self.of(*a, depth)?, self.of(*b, depth)?);
                 a.times(&b, self.table)
             }
-            Expression::Input { .. } | Expression::Layer { .. } | Expression::Fires { .. } => {
-                Some(Polynomial::atom(id))
-            }
+            Expression::Input { .. }
+            | Expression::Layer { .. }
+            | Expression::Joined(_)
+            | Expression::Fires { .. } => Some(Polynomial::atom(id)),
         }
     }
 }

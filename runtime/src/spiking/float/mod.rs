@@ -187,7 +187,10 @@ impl FloatNetwork {
             let first = i * self.batch();
             let mut own = |sample: usize, id, t, sent: &[f32]| observe(first + sample, id, t, sent);
             match (&self.prepared, given.as_slice()) {
-                (Some(prepared), many) => shown.extend(prepared.run(many, &mut own)),
+                (Some(prepared), many) => {
+                    let raw = prepared.run(many, &mut own).into_iter();
+                    shown.extend(raw.map(|raw| self.decoded(raw)));
+                }
                 (None, one) => {
                     for &given in one {
                         shown.push(self.run_given(given, &mut |id, t, sent| own(0, id, t, sent))?);
@@ -218,7 +221,8 @@ impl FloatNetwork {
     ) -> Result<Vec<Vec<f32>>, RunError> {
         if let Some(prepared) = &self.prepared {
             let mut own = |_, id, t, sent: &[f32]| observe(id, t, sent);
-            return Ok(prepared.run(&[given], &mut own).pop().unwrap_or_default());
+            let raw = prepared.run(&[given], &mut own).pop().unwrap_or_default();
+            return Ok(self.decoded(raw));
         }
         let mut stream = self.stream();
         let silence = vec![0.0; self.input()];
@@ -226,6 +230,21 @@ impl FloatNetwork {
             stream.step(given.row(t).unwrap_or(&silence), observe)?;
         }
         Ok(stream.finish())
+    }
+
+    /// Sums or last payloads in the units of the outputs.
+    fn decoded(&self, mut raw: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        for (values, id) in raw.iter_mut().zip(self.graph.outputs()) {
+            let Some(SpikingOp::Decoder(d)) = self.graph[id].as_spiking() else { continue };
+            if d.scale.iter().all(|&s| s == 1.0) {
+                continue;
+            }
+            let each = values.len() / d.scale.len().max(1);
+            for (i, v) in values.iter_mut().enumerate() {
+                *v *= d.scale.get(i / each.max(1)).copied().unwrap_or(1.0);
+            }
+        }
+        raw
     }
 
     /// The rows that a sample without time becomes, as the input's encoder presents it.

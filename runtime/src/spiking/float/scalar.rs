@@ -92,7 +92,8 @@ impl<'a> FloatStream<'a> {
     /// What each output shows after the timesteps so far.
     pub fn finish(mut self) -> Vec<Vec<f32>> {
         let outputs = self.network.graph.outputs().into_iter();
-        outputs.map(|id| self.sums.remove(&id).unwrap_or_default()).collect()
+        let raw = outputs.map(|id| self.sums.remove(&id).unwrap_or_default()).collect();
+        self.network.decoded(raw)
     }
 
     fn operand(&self, now: &HashMap<NodeId, Vec<f32>>, source: NodeId, delay: u32) -> Vec<f32> {

@@ -65,7 +65,21 @@ impl Rule {
         Some(sum)
     }
 
-    pub fn neuron(&self, threshold: &Threshold) -> Result<FloatNeuron, String> {
+    /// The neuron, which fires if it has a threshold.
+    pub fn neuron(&self, threshold: Option<&Threshold>) -> Result<FloatNeuron, String> {
+        let firing = threshold.map(|t| self.firing(t)).transpose()?;
+        Ok(FloatNeuron {
+            decay: single(&self.decay),
+            gain: Vec::new(),
+            input_bias: Vec::new(),
+            drive: if zero(&self.constant) { Vec::new() } else { single(&self.constant) },
+            current: None,
+            initial: Vec::new(),
+            firing,
+        })
+    }
+
+    fn firing(&self, threshold: &Threshold) -> Result<Firing, String> {
         let lasting = !zero(&self.decay);
         let share = |v: &Values| zip(v, &self.decay, |v, a| if a == 0.0 { 0.0 } else { v / a });
         let minus = |v: &Values| v.iter().map(|v| -v).collect::<Values>();
@@ -85,14 +99,6 @@ impl Rule {
         };
         let comparison = if threshold.strict { Comparison::Above } else { Comparison::AtLeast };
         let threshold = single(&threshold.value);
-        Ok(FloatNeuron {
-            decay: single(&self.decay),
-            gain: Vec::new(),
-            input_bias: Vec::new(),
-            drive: if zero(&self.constant) { Vec::new() } else { single(&self.constant) },
-            current: None,
-            initial: Vec::new(),
-            firing: Some(Firing { threshold, comparison, reset }),
-        })
+        Ok(Firing { threshold, comparison, reset })
     }
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::super::expression::{Id, Values, zip};
+use super::super::expression::{Id, Values};
 use super::rule::Rule;
-use super::{Inputs, Neurons, Refusal, STATES, Search, equal, single, zero};
+use super::{Inputs, NEVER, Neurons, Refusal, STATES, Search};
 
 impl Search<'_> {
     /// All timesteps are in the graph: they must be copies of one.
     pub(super) fn unrolled(&self, chain: &[Id]) -> Result<Neurons, Refusal> {
         let last = chain[chain.len() - 1];
-        let symbols = |t: usize| (chain[t - 1], self.fires[&chain[t - 1]]);
+        let spike = |m: &Id| self.fires.get(m).copied().unwrap_or(NEVER);
+        let symbols = |t: usize| (chain[t - 1], spike(&chain[t - 1]));
         let rule = Rule::of(&self.polynomials[&last], symbols(chain.len() - 1))
             .map_err(|reason| (last, reason, "use soft or hard reset"))?;
         let mut inputs: Vec<Inputs> = Vec::with_capacity(chain.len());
@@ -23,7 +24,7 @@ impl Search<'_> {
                 );
                 (*m, reason, "export a network that does the same in every timestep")
             };
-            if self.thresholds[m] != self.thresholds[&last] {
+            if self.thresholds.get(m) != self.thresholds.get(&last) {
                 return Err(differs());
             }
             match own {
@@ -35,23 +36,25 @@ impl Search<'_> {
                 _ => return Err(differs()),
             }
         }
-        let (first, initial) = self.beginning(chain[0], &rule, &inputs[0])?;
+        let (first, constant) = self.beginning(chain[0])?;
         inputs.insert(0, first);
-        let threshold = &self.thresholds[&last];
-        let mut neuron = rule.neuron(threshold).map_err(|r| (last, r, "use soft or hard reset"))?;
-        if !zero(&initial) {
-            neuron.initial = single(&initial);
-        }
-        Ok(Neurons { membranes: chain.to_vec(), inputs, neuron, origin: None, shape: Vec::new() })
+        let threshold = self.thresholds.get(&last);
+        let neuron = rule.neuron(threshold).map_err(|r| (last, r, "use soft or hard reset"))?;
+        Ok(Neurons {
+            membranes: chain.to_vec(),
+            inputs,
+            decay: rule.decay,
+            constant: rule.constant,
+            first: Some(constant),
+            inside: vec![0.0],
+            neuron,
+            origin: None,
+            shape: Vec::new(),
+        })
     }
 
-    /// What flows in at the first timestep, and the potential before it.
-    fn beginning(
-        &self,
-        first: Id,
-        rule: &Rule,
-        second: &Inputs,
-    ) -> Result<(Inputs, Values), Refusal> {
+    /// What flows in at the first timestep, and what is there without it.
+    fn beginning(&self, first: Id) -> Result<(Inputs, Values), Refusal> {
         let p = &self.polynomials[&first];
         let mut inputs = BTreeMap::new();
         for (key, values) in &p.0 {
@@ -63,21 +66,6 @@ impl Search<'_> {
                 _ => return Err((first, "begins with a product of states".into(), STATES)),
             }
         }
-        let mut expected: Vec<&Values> = second.values().collect();
-        let mut seen: Vec<&Values> = inputs.values().collect();
-        let order =
-            |a: &&Values, b: &&Values| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
-        expected.sort_by(order);
-        seen.sort_by(order);
-        // Spikes that come back, of which there are none yet, are missing in the first timestep.
-        let known = seen.iter().all(|s| expected.iter().any(|e| equal(s, e)));
-        if !known {
-            let reason =
-                "the first timestep is no copy of the others: its input has another weight";
-            return Err((first, reason.into(), "begin with states of 0"));
-        }
-        let offset = zip(&p.coefficient(&[]), &rule.constant, |a, b| a - b);
-        let initial = zip(&offset, &rule.decay, |o, a| if a == 0.0 { 0.0 } else { o / a });
-        Ok((inputs, initial))
+        Ok((inputs, p.coefficient(&[])))
     }
 }
