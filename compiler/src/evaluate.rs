@@ -1,5 +1,6 @@
 //! Running networks on data: answers, accuracy, activity, and the distance to the reference.
 
+mod host;
 mod reference;
 mod runner;
 mod summary;
@@ -9,22 +10,24 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp, TensorOp};
 use snnc_runtime::spiking::Activity;
+use snnc_runtime::tensor::Value;
 
 use crate::certificate::Measured;
 use crate::energy::{NetworkEnergy, PopulationEnergy};
 
+pub use host::OutputPort;
 pub use runner::Runner;
 pub(crate) use runner::share;
 
 /// What a network answers to one sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Decoded scores of the first output.
+    /// Scores of the classes: the first output, or what it is the largest of.
     pub scores: Vec<f32>,
-    /// Integers behind them; empty for a network on reals.
-    pub codes: Vec<i64>,
-    /// Shape of the scores.
-    pub shape: Vec<usize>,
+    /// All outputs of the model, of the types of [`Runner::outputs`].
+    pub outputs: Vec<Value>,
+    /// Integers that the first decoder read out, or of a first output on integers.
+    pub codes: Option<Value>,
     /// Timesteps run.
     pub timesteps: usize,
     /// What each encoder and population did.

@@ -9,8 +9,8 @@ use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOption
 use snnc_ir::{Coding, Graph, Leak, Neuron, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
-    CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
-    PopulationRow, SOURCE, Source, same_network, sha256_hex,
+    CERTIFICATE, CertificateSummary, FileRow, HOST, HostRow, InputRow, MANIFEST, Manifest,
+    OutputRow, PopulationRow, SOURCE, Source, same_network, sha256_hex,
 };
 use crate::calibration::allocate::{self, Allocation};
 use crate::calibration::{self, Cost, QuantiseOptions, Site, Statistics};
@@ -19,7 +19,7 @@ use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
 use crate::import::{self, ImportOptions};
-use crate::passes::graded::{self, Conversion};
+use crate::passes::graded::{self, Conversion, ReadOut};
 use crate::passes::{self, Context, Means};
 use crate::reference::Semantics;
 use crate::{Error, Problem};
@@ -92,6 +92,8 @@ pub struct Compiled {
     pub certificate: Certificate,
     /// The network as read back from the files.
     pub network: Graph,
+    /// What the host makes of what the network shows.
+    pub host: Graph,
     /// What was seen on data, if any was given.
     pub evaluation: Option<Evaluation>,
 }
@@ -225,9 +227,7 @@ impl Model {
             context.notes.push(("the network".into(), text));
         }
         let quantised = verified(passes::quantised(coded, context)?)?.into_inner();
-        let conversion = graded::convert(&quantised)?;
-        let conversion =
-            Conversion { network: verified(conversion.network)?.into_inner(), ..conversion };
+        let conversion = checked(graded::convert(&quantised)?)?;
         let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let source = Source { file, sha256: sha256().clone() };
         let notes = imported.notes.iter().chain(&context.notes).cloned();
@@ -236,7 +236,25 @@ impl Model {
     }
 }
 
+/// A conversion whose graphs are verified.
+fn checked(conversion: Conversion) -> Result<Conversion, Error> {
+    let Conversion { network, correspondence, host } = conversion;
+    let (network, host) = (verified(network)?.into_inner(), verified(host)?.into_inner());
+    Ok(Conversion { network, correspondence, host })
+}
+
 impl Model {
+    /// The conversion that reads out potentials where a quantiser is the last, if it is another.
+    fn reading_potentials(&self) -> Result<Option<Conversion>, Error> {
+        let read_outs = |network: &Graph| {
+            let accumulates = |op: Option<&SpikingOp>| matches!(op, Some(SpikingOp::Population(p)) if p.neuron == Neuron::Accumulate);
+            network.ids().filter(|&id| accumulates(network[id].as_spiking())).count()
+        };
+        let other = checked(graded::convert_reading(&self.quantised, ReadOut::Potentials)?)?;
+        let more = read_outs(&other.network) > read_outs(&self.conversion.network);
+        Ok(more.then_some(other))
+    }
+
     /// Payload bits of the canonical network's populations, but of what is read out.
     pub fn payload_bits(&self) -> Vec<(String, u8)> {
         let network = &self.conversion.network;
@@ -374,15 +392,38 @@ pub fn compile(
         let reason = format!("{} does not carry `{coding}`", target.name());
         return Err(Error::usage("--code", reason, format!("it carries {}", known.join(", "))));
     }
+    let conversion = &model.conversion;
+    let refused = match compile_of(model, conversion, ReadOut::Codes, target, options) {
+        Err(Error::Unsupported(problems)) => problems,
+        other => return other,
+    };
+    // What cannot send the codes of an output may show the potentials that they are made of.
+    if let Some(conversion) = model.reading_potentials()?
+        && let Ok(compiled) = compile_of(model, &conversion, ReadOut::Potentials, target, options)
+    {
+        return Ok(compiled);
+    }
+    Err(Error::Unsupported(refused))
+}
+
+/// Compiles a conversion of a model for one target, which carries the coding.
+fn compile_of(
+    model: &Model,
+    conversion: &Conversion,
+    read_out: ReadOut,
+    target: &'static dyn Target,
+    options: &CompileOptions,
+) -> Result<Compiled, Error> {
+    let coding = options.coding.unwrap_or(target.codings()[0]);
     // A target makes its own coding of the canonical form; any other is made before.
     let own = coding == target.codings()[0] && options.spikes == codings::Options::default();
     let coded = if own {
-        model.conversion.network.clone()
+        conversion.network.clone()
     } else {
-        codings::apply(coding, &options.spikes, &model.conversion)?
+        codings::apply(coding, &options.spikes, conversion)?
     };
     let canonical = verified(coded)?;
-    let calibrated = with_thresholds(model, target, options, &canonical)?;
+    let calibrated = with_thresholds(model, conversion, target, options, &canonical)?;
     let options = calibrated.as_ref().unwrap_or(options);
     let legalised =
         target.legalise(&canonical, &options.target).map_err(|v| unsupported(target, v))?;
@@ -398,20 +439,25 @@ pub fn compile(
     let back = target.read(&written, &entry);
     let mut network =
         back.map_err(|e| fault(target, &format!("what was written cannot be read: {e}")))?;
-    let mut manifest = manifest(model, target, options, &legalised.network, entry.clone());
+    let mut manifest =
+        manifest(model, &conversion.host, target, options, &legalised.network, entry.clone());
+    if read_out == ReadOut::Potentials {
+        manifest.options.insert("read-out".to_owned(), "potentials".to_owned());
+    }
     manifest.apply(&mut network, MANIFEST)?;
     let network = verified(network)?.into_inner();
     same_network(&network, &legalised.network).map_err(|e| {
         fault(target, &format!("what was written reads back as another network: {e}"))
     })?;
     let mut certificate =
-        certify_against(options.semantics, &model.quantised, &model.conversion, &network);
+        certify_against(options.semantics, &model.quantised, conversion, &network);
+    let host = &conversion.host;
     let evaluation = match &options.data {
         Some(path) => {
             let memories = target
                 .memories(&written, &entry)
                 .map_err(|e| fault(target, &format!("what was written cannot be read: {e}")))?;
-            Some(measure(&mut certificate, model, (&network, memories), options, path)?)
+            Some(measure(&mut certificate, model, (&network, host, memories), options, path)?)
         }
         None => None,
     };
@@ -429,10 +475,14 @@ pub fn compile(
         serde_json::to_string_pretty(&certificate).map_err(|e| fault(target, &e.to_string()))?;
     files.push(File::new(CERTIFICATE, json + "\n"));
     files.push(File::new(SOURCE, model.quantised.to_wire()));
+    if manifest.host.is_some() {
+        files.push(File::new(HOST, host.to_wire()));
+    }
     manifest.files = files.par_iter().map(file_row).collect();
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
-    Ok(Compiled { target, files, manifest, certificate, network, evaluation })
+    let host = conversion.host.clone();
+    Ok(Compiled { target, files, manifest, certificate, network, host, evaluation })
 }
 
 /// Replaces the file that says what was seen on data, if the target has one.
@@ -462,6 +512,7 @@ const THRESHOLD: &str = "threshold.";
 /// choose by, and no choice by the user.
 fn with_thresholds(
     model: &Model,
+    conversion: &Conversion,
     target: &dyn Target,
     options: &CompileOptions,
     coded: &Verified,
@@ -486,7 +537,7 @@ fn with_thresholds(
         return Ok(None);
     }
     let input = (takes_reals(&model.quantised), options.scaling);
-    let canonical = &model.conversion.network;
+    let canonical = &conversion.network;
     let factors = calibration::hard_reset::thresholds(canonical, path, input, &legalise)?;
     Ok(Some(with(&factors)))
 }
@@ -509,6 +560,7 @@ fn file_row(file: &File) -> FileRow {
 
 fn manifest(
     model: &Model,
+    host: &Graph,
     target: &dyn Target,
     options: &CompileOptions,
     network: &Graph,
@@ -570,7 +622,8 @@ fn manifest(
         latency: latency(network),
         schedule: network.timing.schedule,
         inputs: InputRow::all(network, &dtypes, (options.scaling.scale, options.scaling.offset)),
-        outputs: OutputRow::all(network),
+        outputs: OutputRow::all(network, Some(host)),
+        host: HostRow::of(host, network),
         populations: PopulationRow::all(network),
         entry,
         files: Vec::new(),
@@ -585,14 +638,14 @@ fn manifest(
 fn measure(
     certificate: &mut Certificate,
     model: &Model,
-    (network, memories): (&Graph, Vec<LayerMemories>),
+    (network, host, memories): (&Graph, &Graph, Vec<LayerMemories>),
     options: &CompileOptions,
     path: &Path,
 ) -> Result<Evaluation, Error> {
     let data = Dataset::load(path, None)?;
     let reals = takes_reals(&model.quantised);
     let runner = Runner::spiking(network, Some(&model.quantised), reals, options.scaling)?;
-    let evaluation = runner.with_memories(memories).evaluate(&data, path)?;
+    let evaluation = runner.with_host(host)?.with_memories(memories).evaluate(&data, path)?;
     for (name, measured) in &evaluation.measured {
         if let Some(p) = certificate.populations.iter_mut().find(|p| p.population == *name) {
             p.measured = Some(*measured);

@@ -177,7 +177,7 @@ fn files(
         bytes: f.content.len() as u64,
         sha256: sha256_hex(&f.content),
     };
-    let mut outputs = OutputRow::all(&back);
+    let mut outputs = OutputRow::all(&back, None);
     for (row, every) in outputs.iter_mut().zip(source.every()) {
         row.every_timestep = every;
     }
@@ -193,6 +193,7 @@ fn files(
         schedule: back.timing.schedule,
         inputs: InputRow::all(&back, &[], (1.0, 0.0)),
         outputs,
+        host: None,
         populations: PopulationRow::all(&back),
         entry,
         files: files.iter().map(row).collect(),

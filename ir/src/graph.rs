@@ -316,13 +316,15 @@ impl Graph {
 
     /// Graph outputs: output nodes or decoders, oldest first.
     pub fn outputs(&self) -> Vec<NodeId> {
-        let is_output = |op: &Op| {
-            matches!(op, Op::Tensor(TensorOp::Output) | Op::Spiking(SpikingOp::Decoder(_)))
-        };
-        self.ids().filter(|&id| is_output(&self[id].op)).collect()
+        self.ids().filter(|&id| self.is_output(id)).collect()
     }
 
-    /// Every node after its operands, ties by age; operands with a delay do not count.
+    fn is_output(&self, id: NodeId) -> bool {
+        matches!(self[id].op, Op::Tensor(TensorOp::Output) | Op::Spiking(SpikingOp::Decoder(_)))
+    }
+
+    /// Every node after its operands, ties by age; operands with a delay do not count. Graph outputs come
+    /// last, in their own order, so that no rewriting of the nodes before them exchanges them.
     ///
     /// # Errors
     /// When nodes depend on each other within one timestep.
@@ -334,7 +336,13 @@ impl Graph {
         }
         let mut ready: BTreeSet<NodeId> = self.ids().filter(|id| missing[id] == 0).collect();
         let mut order = Vec::with_capacity(self.len());
+        let mut outputs = BTreeSet::new();
         while let Some(id) = ready.pop_first() {
+            let mut users = self.graph.neighbors_directed(id, Direction::Outgoing);
+            if self.is_output(id) && users.next().is_none() {
+                outputs.insert(id);
+                continue;
+            }
             order.push(id);
             for edge in self.graph.edges_directed(id, Direction::Outgoing) {
                 if edge.weight().delay == 0
@@ -347,6 +355,7 @@ impl Graph {
                 }
             }
         }
+        order.extend(outputs);
         if order.len() == self.len() {
             return Ok(order);
         }

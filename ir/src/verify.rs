@@ -141,6 +141,7 @@ fn belongs(graph: &Graph, id: NodeId) -> bool {
                     | Requantise
                     | Lookup { .. }
                     | Convolution { .. }
+                    | TransposedConvolution { .. }
                     | Dense
                     | Pool(_)
                     | Reshape
@@ -149,6 +150,16 @@ fn belongs(graph: &Graph, id: NodeId) -> bool {
                     | Pad { .. }
                     | Slice { .. }
                     | Upsample { .. }
+                    // What the host computes on reals behind the last layer.
+                    | Unary(_)
+                    | Binary(_)
+                    | Clip { .. }
+                    | Cast
+                    | Select
+                    | Gather { .. }
+                    | Expand
+                    | Reduce { .. }
+                    | BatchNormalisation { .. }
                     | Softmax { .. }
                     | ArgMax { .. }
             )

@@ -133,7 +133,8 @@ fn table(thresholds: &str) -> Conversion {
 "#
     );
     let network = verify(Graph::from_text(&text).unwrap()).unwrap().into_inner();
-    Conversion { network, correspondence: Vec::new() }
+    let host = Graph::new("none", snnc_ir::Stage::Quantised);
+    Conversion { network, correspondence: Vec::new(), host }
 }
 
 /// What output `o` shows for every pair of inputs.

@@ -57,7 +57,8 @@ pub(super) fn legalise(network: &Verified, saturate: bool) -> Result<Legalised, 
         }
         let next = chain.links.get(i + 1).map_or(0, |next| fan_in(network, next.projection));
         let layer = legaliser.layer(link, &lines, &sources, next);
-        let Some(layer) = layer else { continue };
+        // Without it nothing is known of what the next one gets.
+        let Some(layer) = layer else { break };
         last = legaliser.add_layer(link, last, &layer, is_last);
         if is_last {
             legaliser.decoder(&chain, last, &layer, &lines);

@@ -142,6 +142,22 @@ impl Lowering<'_> {
             self.refuse(id, "has no weights or no target", "");
             return None;
         };
+        let remedy = "compile it for another target";
+        match &p.connectivity {
+            Connectivity::Dense if node.ty.shape.iter().skip(1).any(|&d| d > 1) => {
+                let reason = "projects onto a map by weights of their own for every neuron, and NIR \
+                              does not shape what a linear layer gives as a map";
+                self.refuse(id, reason, remedy);
+                return None;
+            }
+            Connectivity::Convolution { window, .. } if window.rank() > 2 => {
+                let reason =
+                    format!("convolves maps of {} dimensions, NIR of 1 or 2", window.rank());
+                self.refuse(id, reason, remedy);
+                return None;
+            }
+            _ => {}
+        }
         let weights = data.to_i64().unwrap_or_default();
         let filters = data.shape().first().copied().unwrap_or(1).max(1);
         let each = (weights.len() / filters).max(1);

@@ -1,15 +1,17 @@
 //! `manifest.yaml`: what an artefact is, and what its own files cannot say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use snnc_backends::{FitRow, Note};
 use snnc_ir::{
-    Connectivity, Graph, Neuron, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
-    Schedule, SpikingOp, Stage,
+    Connectivity, DType, Graph, Neuron, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
+    Schedule, SpikingOp, Stage, TensorOp,
 };
 
+use super::HOST;
 use crate::certificate::{Certificate, Verdict};
+use crate::passes::graded;
 use crate::{Error, Problem};
 
 /// The manifest of one artefact.
@@ -37,6 +39,9 @@ pub struct Manifest {
     pub inputs: Vec<InputRow>,
     /// Output decoding.
     pub outputs: Vec<OutputRow>,
+    /// What the host makes of what the decoders show; none where the model's outputs are their scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostRow>,
     /// Populations in order of computation.
     pub populations: Vec<PopulationRow>,
     /// The file that a reader opens.
@@ -113,6 +118,80 @@ pub struct OutputRow {
     /// Whether the model shows it in every timestep, and not once for all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub every_timestep: bool,
+    /// Operators that the host applies to what is shown, each with its ONNX node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host: Vec<String>,
+}
+
+/// What the host makes of what the decoders show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostRow {
+    /// The file that holds its operators, a graph in tensor operators.
+    pub file: String,
+    /// The model's outputs, in their order.
+    pub outputs: Vec<HostOutput>,
+}
+
+/// One output of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostOutput {
+    /// Its ONNX name.
+    pub name: String,
+    /// Element type.
+    pub dtype: String,
+    /// Shape, with the batch of one sample.
+    pub shape: Vec<usize>,
+}
+
+impl HostRow {
+    /// The row of a graph, none where its outputs are the scores of the decoders of `network`.
+    pub fn of(host: &Graph, network: &Graph) -> Option<HostRow> {
+        let (decoders, inputs) = (network.outputs(), host.inputs());
+        let plain = |(i, &id): (usize, &NodeId)| {
+            let Some(&decoder) = decoders.get(i) else { return false };
+            let (node, shown) = (&host[id], &network[decoder]);
+            host.source(id, 0) == inputs.get(i).copied()
+                && node.name == shown.name
+                && node.ty.dtype == DType::F32
+                && node.ty.shape.split_first() == Some((&1, shown.ty.shape.as_slice()))
+        };
+        let outputs = host.outputs();
+        if outputs.len() == decoders.len() && outputs.iter().enumerate().all(plain) {
+            return None;
+        }
+        let output = |id: NodeId| HostOutput {
+            name: host[id].name.clone(),
+            dtype: host[id].ty.dtype.name().into(),
+            shape: host[id].ty.shape.clone(),
+        };
+        Some(HostRow { file: HOST.into(), outputs: outputs.into_iter().map(output).collect() })
+    }
+}
+
+/// The operators behind what a decoder shows, in order of computation.
+fn operators_behind(host: &Graph, decoder: &str) -> Vec<String> {
+    let stands_for =
+        |id: NodeId| host[id].origins.iter().any(|o| o.op == graded::DECODER && o.node == decoder);
+    let mut reached: HashSet<NodeId> = HashSet::new();
+    let mut found = Vec::new();
+    for id in host.order().unwrap_or_default() {
+        let behind = host.sources(id).iter().any(|source| reached.contains(source));
+        match host[id].as_tensor() {
+            Some(TensorOp::Input) if stands_for(id) => {
+                reached.insert(id);
+            }
+            Some(op) if behind => {
+                reached.insert(id);
+                if !matches!(op, TensorOp::Output) {
+                    let node = host[id].origins.first();
+                    let name = node.map_or(&host[id].name, |origin| &origin.node);
+                    found.push(format!("{} `{name}`", host[id].op.name()));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// One population.
@@ -204,8 +283,8 @@ impl InputRow {
 }
 
 impl OutputRow {
-    /// Rows of all decoders.
-    pub fn all(network: &Graph) -> Vec<OutputRow> {
+    /// Rows of all decoders, behind which the host runs the graph `host`.
+    pub fn all(network: &Graph, host: Option<&Graph>) -> Vec<OutputRow> {
         let row = |id: NodeId| match network[id].as_spiking() {
             Some(SpikingOp::Decoder(d)) => Some(OutputRow {
                 name: network[id].name.clone(),
@@ -214,6 +293,7 @@ impl OutputRow {
                 scale: d.scale.clone(),
                 zero: d.zero.clone(),
                 every_timestep: false,
+                host: host.map_or_else(Vec::new, |h| operators_behind(h, &network[id].name)),
             }),
             _ => None,
         };

@@ -6,7 +6,8 @@ mod open;
 mod store;
 
 pub use manifest::{
-    CertificateSummary, FileRow, InputRow, Manifest, OutputRow, PopulationRow, Source,
+    CertificateSummary, FileRow, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
+    Source,
 };
 pub use open::{Opened, open, same_network};
 pub use store::{DirectoryFiles, sha256_hex, write_all};
@@ -17,3 +18,5 @@ pub const MANIFEST: &str = "manifest.yaml";
 pub const CERTIFICATE: &str = "certificate.json";
 /// Name of the quantised network against which the certificate was made.
 pub const SOURCE: &str = "source.snn";
+/// Name of the operators that the host applies to what the network shows.
+pub const HOST: &str = "host.snn";

@@ -23,6 +23,8 @@ pub struct Opened {
     pub manifest: Option<Manifest>,
     /// The quantised network from which it was compiled, if the folder holds it.
     pub source: Option<Graph>,
+    /// What the host makes of what the network shows, if it does anything.
+    pub host: Option<Graph>,
     /// The certificate, if the folder holds one.
     pub certificate: Option<Certificate>,
 }
@@ -52,8 +54,8 @@ pub fn open(path: &Path) -> Result<Option<Opened>, Error> {
     let files = DirectoryFiles::new(path.parent().unwrap_or(Path::new(".")));
     let network = verified(target.read(&files, &name).map_err(|e| read_error(&e))?, &name)?;
     let memories = target.memories(&files, &name).map_err(|e| read_error(&e))?;
-    let (manifest, source, certificate) = (None, None, None);
-    Ok(Some(Opened { target, network, memories, manifest, source, certificate }))
+    let (manifest, source, host, certificate) = (None, None, None, None);
+    Ok(Some(Opened { target, network, memories, manifest, source, host, certificate }))
 }
 
 fn read_error(error: &ReadError) -> Error {
@@ -114,14 +116,21 @@ fn open_directory(path: &Path) -> Result<Opened, Error> {
     let network = verified(network, &manifest.entry)?;
     let memories = target.memories(&files, &manifest.entry).map_err(|e| read_error(&e))?;
     let listed = |name: &str| manifest.files.iter().any(|f| f.path == name);
-    let source = if listed(SOURCE) {
-        let bytes = files.read(SOURCE).map_err(|e| read_error(&e))?;
+    let graph = |name: &str| -> Result<Option<Graph>, Error> {
+        let bytes = files.read(name).map_err(|e| read_error(&e))?;
         let graph = Graph::from_wire(bytes)
-            .map_err(|e| Error::input(format!("`{SOURCE}`"), e.to_string(), ""))?;
-        let graph = verified(graph, SOURCE)?;
-        (graph.stage == Stage::Quantised).then_some(graph)
-    } else {
-        None
+            .map_err(|e| Error::input(format!("`{name}`"), e.to_string(), ""))?;
+        let graph = verified(graph, name)?;
+        Ok((graph.stage == Stage::Quantised).then_some(graph))
+    };
+    let source = if listed(SOURCE) { graph(SOURCE)? } else { None };
+    let host = match &manifest.host {
+        None => None,
+        Some(row) if listed(&row.file) => graph(&row.file)?,
+        Some(row) => {
+            let reason = format!("names `{}`, which is not among its files", row.file);
+            return Err(Error::input(place, reason, "compile the model again"));
+        }
     };
     let certificate = if listed(CERTIFICATE) {
         let bytes = files.read(CERTIFICATE).map_err(|e| read_error(&e))?;
@@ -130,7 +139,7 @@ fn open_directory(path: &Path) -> Result<Opened, Error> {
     } else {
         None
     };
-    Ok(Opened { target, network, memories, manifest: Some(manifest), source, certificate })
+    Ok(Opened { target, network, memories, manifest: Some(manifest), source, host, certificate })
 }
 
 /// Whether two networks are the same, names of projections and element types of weights aside.

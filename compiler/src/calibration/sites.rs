@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use snnc_ir::{Binary, Graph, NodeId, PoolKind, TensorOp, Unary};
 
+use crate::passes::tail;
+
 /// A value that needs a quantiser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -20,6 +22,9 @@ pub struct Site {
 /// The sites of a canonical network of the tensor stage, in order of computation.
 pub fn sites(graph: &Graph) -> Vec<Site> {
     let order = graph.order().unwrap_or_default();
+    // What the host computes takes reals as they are; means and largest values do well on codes.
+    let mut host = tail::of_reals(graph);
+    host.retain(|&id| !matches!(graph[id].as_tensor(), Some(TensorOp::Pool(_))));
     let mut positive: HashSet<NodeId> = HashSet::new();
     let mut found = Vec::new();
     for id in order {
@@ -31,7 +36,7 @@ pub fn sites(graph: &Graph) -> Vec<Site> {
         if !input && (keeps_grid(op) || matches!(op, TensorOp::Constant | TensorOp::Output)) {
             continue;
         }
-        if graph.users(id).into_iter().any(|user| needs_codes(graph, id, user)) {
+        if graph.users(id).into_iter().any(|user| needs_codes(graph, &host, id, user)) {
             let name = graph[id].name.clone();
             let input = input || is_normalised_input(graph, id);
             found.push(Site { node: id, name, signed: !positive.contains(&id), input });
@@ -48,6 +53,8 @@ fn keeps_grid(op: &TensorOp) -> bool {
         | TensorOp::Transpose { .. }
         | TensorOp::Pad { .. }
         | TensorOp::Slice { .. }
+        | TensorOp::Gather { .. }
+        | TensorOp::Expand
         | TensorOp::Upsample { .. }
         | TensorOp::Quantise(_)
         | TensorOp::Dequantise(_) => true,
@@ -79,18 +86,20 @@ fn is_rectifier(op: &TensorOp) -> bool {
 }
 
 /// Whether `user` can only work on codes of `source`.
-fn needs_codes(graph: &Graph, source: NodeId, user: NodeId) -> bool {
+fn needs_codes(graph: &Graph, host: &HashSet<NodeId>, source: NodeId, user: NodeId) -> bool {
+    if host.contains(&user) {
+        return false;
+    }
     let (Some(from), Some(op)) = (graph[source].as_tensor(), graph[user].as_tensor()) else {
         return false;
     };
     match op {
-        TensorOp::Output | TensorOp::Softmax { .. } | TensorOp::ArgMax { .. } => false,
         // A rectifier joins the requantiser behind it.
         _ if is_rectifier(op) => false,
         // Accumulators meet in an addition as they are.
         TensorOp::Binary(Binary::Add) if is_layer(from) => false,
         op if keeps_grid(op) && !matches!(op, TensorOp::Pool(_)) => {
-            graph.users(user).into_iter().any(|next| needs_codes(graph, user, next))
+            graph.users(user).into_iter().any(|next| needs_codes(graph, host, user, next))
         }
         _ => true,
     }

@@ -14,7 +14,9 @@ pub(super) fn ask_peers(args: &VerifyArgs, opened: &artefact::Opened) -> Result<
         return Ok(());
     }
     let target = opened.target.name();
-    let loaded = Loaded::Artefact(Box::new(opened.clone()));
+    // They show what the network does, without the host.
+    let bare = artefact::Opened { host: None, ..opened.clone() };
+    let loaded = Loaded::Artefact(Box::new(bare));
     let runner = runner(&loaded, &args.data, false)?;
     let samples = args.samples.as_ref().map(|p| Dataset::load(p, args.data.limit)).transpose()?;
     let device = opened.manifest.as_ref().and_then(|m| m.options.get("device"));

@@ -15,7 +15,7 @@ use crate::certificate::{Certificate, Verdict, certify_against};
 use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, takes_reals};
-use crate::passes::Context;
+use crate::passes::{Context, graded};
 use crate::pipeline::{self, CompileOptions, Compiled, Model};
 use crate::reference::Semantics;
 use crate::{Error, Problem, import, spiking_float};
@@ -389,6 +389,10 @@ pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Resul
             let default = if reals { default } else { Scaling { scale: 1.0, offset: 0.0 } };
             let source = opened.source.as_ref().filter(|_| reference);
             let runner = Runner::spiking(&opened.network, source, reals, scaling(data, default)?)?;
+            let runner = match &opened.host {
+                Some(host) => runner.with_host(host)?,
+                None => runner,
+            };
             Ok(runner.with_memories(opened.memories.clone()))
         }
     }
@@ -429,8 +433,9 @@ pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
     let mut context = Context::default();
     let model = Model::load(&args.against, &import_options(&args.import)?, &mut context)?;
     let semantics = semantics(&args.reference)?;
+    let conversion = graded::convert_for(&model.quantised, &opened.network)?;
     let mut certificate =
-        certify_against(semantics, &model.quantised, &model.conversion, &opened.network);
+        certify_against(semantics, &model.quantised, &conversion, &opened.network);
     let mut other_predictions = None;
     if let Some(path) = &args.samples {
         let data = Dataset::load(path, args.data.limit)?;

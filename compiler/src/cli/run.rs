@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use snnc_backends::format::npy::NpyArray;
+use snnc_backends::format::npy::{NpyArray, NpyType};
 use snnc_backends::format::npz::{Compression, NpzWriter};
-use snnc_ir::{Graph, NodeId, Schedule, SpikingOp};
+use snnc_ir::{DType, Graph, NodeId, Schedule, SpikingOp};
+use snnc_runtime::tensor::Value;
 
 use super::args::{Common, Format, RunArgs};
 use super::commands::{Any, Loaded, load_any, runner, write_file};
@@ -40,21 +41,11 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     }
     let n = answers.len();
     let Some(first) = answers.first() else { return Ok(()) };
-    let shape =
-        [&[n], first.shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>().as_slice()]
-            .concat();
-    let vector = shape.len() == 2;
+    let vector = is_vector(&first.outputs);
     let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores) as i64).collect();
     if let Some(path) = &args.output {
-        let mut arrays = vec![(
-            "output".to_owned(),
-            reals(&shape, answers.iter().flat_map(|a| a.scores.clone()))?,
-        )];
-        let codes: Vec<i64> = answers.iter().flat_map(|a| a.codes.clone()).collect();
-        if codes.len() == shape.iter().product::<usize>() {
-            arrays.push(("codes".into(), integers(&shape, &codes)?));
-        }
-        if vector {
+        let mut arrays = outputs(&runner, &answers)?;
+        if vector && arrays.iter().all(|(name, _)| name != "prediction") {
             arrays.push(("prediction".into(), integers(&[n], &predictions)?));
         }
         write_npz(path, &arrays)?;
@@ -88,6 +79,61 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
 }
 
 pub(super) type Arrays = Vec<(String, NpyArray)>;
+
+/// Whether the first output has one score for each class, or is the class.
+fn is_vector(outputs: &[Value]) -> bool {
+    let Some(first) = outputs.first() else { return false };
+    let extents = first.shape().iter().filter(|&&d| d != 1).count();
+    extents == 1 || (extents == 0 && first.as_i64().is_some())
+}
+
+/// The model's outputs: the first as `output`, each under its name, and what was read out as `codes`
+/// where no output has that name.
+fn outputs(runner: &Runner, answers: &[Answer]) -> Result<Arrays, Error> {
+    let mut arrays = Arrays::new();
+    for (i, port) in runner.outputs().iter().enumerate() {
+        let values: Vec<&Value> = answers.iter().filter_map(|a| a.outputs.get(i)).collect();
+        let array = joined(&values, port.ty.dtype)?;
+        if i == 0 {
+            arrays.push(("output".into(), array.clone()));
+        }
+        if port.name != "output" {
+            arrays.push((port.name.clone(), array));
+        }
+    }
+    let codes: Vec<&Value> = answers.iter().filter_map(|a| a.codes.as_ref()).collect();
+    if !codes.is_empty() && arrays.iter().all(|(name, _)| name != "codes") {
+        arrays.push(("codes".into(), joined(&codes, DType::I64)?));
+    }
+    Ok(arrays)
+}
+
+/// The values of all samples along their first dimension, in elements of type `dtype`.
+fn joined(values: &[&Value], dtype: DType) -> Result<NpyArray, Error> {
+    let (kind, stored) = match dtype {
+        DType::Bool => (NpyType::Bool, DType::Bool),
+        DType::U2 | DType::U4 | DType::U8 => (NpyType::U8, DType::U8),
+        DType::I2 | DType::I4 | DType::I8 => (NpyType::I8, DType::I8),
+        DType::U16 => (NpyType::U16, dtype),
+        DType::I16 => (NpyType::I16, dtype),
+        DType::U32 => (NpyType::U32, dtype),
+        DType::I32 => (NpyType::I32, dtype),
+        DType::U64 => (NpyType::U64, dtype),
+        DType::I64 => (NpyType::I64, dtype),
+        DType::F16 => (NpyType::F16, dtype),
+        DType::Bf16 | DType::F32 => (NpyType::F32, DType::F32),
+        DType::F64 => (NpyType::F64, dtype),
+    };
+    let shape = match values.first().and_then(|value| value.shape().split_first()) {
+        Some((rows, rest)) => [&[rows * values.len()], rest].concat(),
+        None => vec![values.len()],
+    };
+    let mut bytes = Vec::new();
+    for value in values {
+        bytes.extend_from_slice(value.to_tensor(stored).map_err(array_fault)?.bytes());
+    }
+    NpyArray::new(kind, shape, bytes).map_err(array_fault)
+}
 
 /// Whether the answer is to say when each sample settled.
 fn settling(args: &RunArgs, loaded: &Loaded) -> Result<bool, Error> {

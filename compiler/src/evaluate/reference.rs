@@ -52,7 +52,7 @@ enum Way {
 
 impl Reference {
     pub fn new(graph: &Graph, emitted: &Graph) -> Result<Reference, Error> {
-        let conversion = graded::convert(graph)?;
+        let conversion = graded::convert_for(graph, emitted)?;
         let comparisons = Comparison::all(graph, &conversion, emitted);
         let proved = || certify(graph, &conversion, &conversion.network).verdict == Verdict::Proved;
         if is_itself(&conversion, emitted, &comparisons) && proved() {

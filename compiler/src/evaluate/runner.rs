@@ -10,6 +10,7 @@ use snnc_ir::{Graph, NodeId};
 use snnc_runtime::spiking::{Network, Outcome, Sample};
 use snnc_runtime::tensor::{Program, Value};
 
+use super::host::{self, Host, OutputPort};
 use super::reference::{Reference, Sent};
 use super::{Answer, Evaluation};
 use crate::Error;
@@ -34,10 +35,14 @@ pub(super) enum Body {
         network: Box<Network>,
         reference: Option<Box<Reference>>,
         memories: Vec<LayerMemories>,
+        host: Box<Host>,
     },
     Tensor {
         program: Program,
         layers: Vec<Layer>,
+        outputs: Vec<OutputPort>,
+        /// The node whose values are the scores, where the first output is a class.
+        choice: Option<NodeId>,
     },
 }
 
@@ -60,9 +65,31 @@ impl Runner {
             None => None,
         };
         let input_shape = network[input].ty.shape.clone();
-        let network = Network::new(network).map_err(Error::network)?;
-        let body = Body::Spiking { network: Box::new(network), reference, memories: Vec::new() };
+        let host = Box::new(Host::none(network));
+        let network = Box::new(Network::new(network).map_err(Error::network)?);
+        let body = Body::Spiking { network, reference, memories: Vec::new(), host };
         Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
+    }
+
+    /// With what the host makes of what a spiking network shows, as
+    /// [`Conversion::host`](crate::passes::graded::Conversion::host) has it; without it, outputs are the
+    /// scores of decoders.
+    ///
+    /// # Errors
+    /// When `graph` does not fit the network.
+    pub fn with_host(mut self, graph: &Graph) -> Result<Runner, Error> {
+        if let Body::Spiking { network, host, .. } = &mut self.body {
+            **host = Host::new(network.graph(), graph)?;
+        }
+        Ok(self)
+    }
+
+    /// The outputs of the model, in the order of [`Answer::outputs`].
+    pub fn outputs(&self) -> &[OutputPort] {
+        match &self.body {
+            Body::Spiking { host, .. } => &host.outputs,
+            Body::Tensor { outputs, .. } => outputs,
+        }
     }
 
     /// With the memories of a device, by which the profile `hardware` reckons energy.
@@ -85,7 +112,9 @@ impl Runner {
         let (batched, takes_reals) = (ty.shape.clone(), ty.dtype.is_float());
         let input_shape = if batched.len() > 1 { batched[1..].to_vec() } else { batched.clone() };
         let layers = energy::tensor_layers(graph);
-        let body = Body::Tensor { program: Program::new(graph).map_err(Error::network)?, layers };
+        let program = Program::new(graph).map_err(Error::network)?;
+        let (outputs, choice) = (OutputPort::all(graph), host::choice(graph));
+        let body = Body::Tensor { program, layers, outputs, choice };
         Ok(Runner { body, input_shape, takes_reals, scaling, batched })
     }
 
@@ -124,26 +153,22 @@ impl Runner {
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
         match &self.body {
-            Body::Tensor { program, .. } => {
-                let outcome = program
-                    .run(&[self.tensor_value(data, index, &self.batched)?])
-                    .map_err(Error::network)?;
-                let Some(value) = outcome.first() else {
-                    return Err(Error::network("there is no output"));
-                };
-                let codes = value.as_i64().map(<[i64]>::to_vec).unwrap_or_default();
+            Body::Tensor { program, choice, .. } => {
+                let input = self.tensor_value(data, index, &self.batched)?;
+                let host::Values { outputs, scores } = host::run(program, &[input], *choice)?;
+                let codes = outputs.first().filter(|value| value.as_i64().is_some()).cloned();
                 Ok(Answer {
-                    scores: value.to_f32(),
+                    scores,
+                    outputs,
                     codes,
-                    shape: value.shape().to_vec(),
                     timesteps: 1,
                     activity: Vec::new(),
                     measured: Vec::new(),
                 })
             }
-            Body::Spiking { network, reference, .. } => {
-                let reference = reference.as_deref();
-                self.spiking_answer(network, reference, data, index, wanted, observe)
+            Body::Spiking { network, reference, host, .. } => {
+                let parts = (&**network, &**host, reference.as_deref());
+                self.spiking_answer(parts, data, index, wanted, observe)
             }
         }
     }
@@ -165,8 +190,7 @@ impl Runner {
 
     fn spiking_answer(
         &self,
-        network: &Network,
-        reference: Option<&Reference>,
+        (network, host, reference): (&Network, &Host, Option<&Reference>),
         data: &Dataset,
         index: usize,
         wanted: Option<&[NodeId]>,
@@ -197,14 +221,13 @@ impl Runner {
             Some(r) => r.compare(&sample, &sent, |shape| self.tensor_value(data, index, shape))?,
             None => Vec::new(),
         };
-        spiking(network, outcome, measured)
+        spiking(network, host, outcome, measured)
     }
 
     /// Answers some samples at once.
     fn spiking_answers(
         &self,
-        network: &Network,
-        reference: Option<&Reference>,
+        (network, host, reference): (&Network, &Host, Option<&Reference>),
         data: &Dataset,
         indices: Range<usize>,
     ) -> Result<Vec<Answer>, Error> {
@@ -225,7 +248,7 @@ impl Runner {
                 Some(reference) => reference.compare(sample, sent, value)?,
                 None => Vec::new(),
             };
-            spiking(network, outcome, measured)
+            spiking(network, host, outcome, measured)
         };
         outcomes.zip(samples.iter().zip(&sent)).map(answer).collect()
     }
@@ -249,14 +272,15 @@ impl Runner {
         tick: &(dyn Fn() + Sync),
     ) -> Result<Vec<Answer>, Error> {
         let data = &*data.fitted(&self.input_shape, path)?;
-        let Body::Spiking { network, reference, .. } = &self.body else {
+        let Body::Spiking { network, reference, host, .. } = &self.body else {
             let answer = |i| self.answer(data, i).inspect(|_| tick());
             return (0..data.len()).into_par_iter().map(answer).collect();
         };
         let share = share(data.len(), network.batch());
         let answers = |first: usize| {
             let indices = first..data.len().min(first + share);
-            let answers = self.spiking_answers(network, reference.as_deref(), data, indices);
+            let parts = (&**network, &**host, reference.as_deref());
+            let answers = self.spiking_answers(parts, data, indices);
             answers.inspect(|answers| answers.iter().for_each(|_| tick()))
         };
         let all: Result<Vec<Vec<Answer>>, Error> =
@@ -296,15 +320,22 @@ pub(crate) fn share(samples: usize, batch: usize) -> usize {
 }
 
 /// What a spiking network answered.
-fn spiking(network: &Network, outcome: Outcome, measured: Vec<Measured>) -> Result<Answer, Error> {
-    let Some(output) = outcome.outputs.into_iter().next() else {
-        return Err(Error::network("there is no output"));
-    };
-    let shape = network.graph().outputs().first().map(|&o| network.graph()[o].ty.shape.clone());
+fn spiking(
+    network: &Network,
+    host: &Host,
+    outcome: Outcome,
+    measured: Vec<Measured>,
+) -> Result<Answer, Error> {
+    let host::Values { outputs, scores } = host.values(&outcome.outputs)?;
+    let first = outcome.outputs.into_iter().next().zip(network.graph().outputs().first().copied());
+    let codes = first.map(|(output, id)| {
+        let shape = [&[1], network.graph()[id].ty.shape.as_slice()].concat();
+        Value::from_i64(&shape, output.raw).map_err(Error::network)
+    });
     Ok(Answer {
-        scores: output.scores,
-        codes: output.raw,
-        shape: shape.unwrap_or_default(),
+        scores,
+        outputs,
+        codes: codes.transpose()?,
         timesteps: outcome.timesteps,
         activity: outcome.activity,
         measured,

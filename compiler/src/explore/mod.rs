@@ -286,7 +286,7 @@ fn point(
     let memories = compiled.target.memories(&files, entry).map_err(unreadable)?;
     let reals = takes_reals(&model.quantised);
     let runner = Runner::spiking(&compiled.network, None, reals, request.options.scaling)?;
-    let runner = runner.with_memories(memories);
+    let runner = runner.with_host(&compiled.host)?.with_memories(memories);
     let (data, path) = request.data;
     let evaluation = runner.evaluate_with(data, path, tick)?;
     let cycles = if compiled.target.name() == "spleat" {

@@ -2,7 +2,6 @@
 
 mod absorb_affine;
 mod absorb_quantise;
-mod bare_scores;
 mod cancel_quantise;
 mod fold_batch_normalisation;
 mod fold_bias;
@@ -21,6 +20,7 @@ mod reduce_to_pool;
 mod remove_identities;
 mod rewrite;
 mod sink_dequantise;
+pub(crate) mod tail;
 mod turn_input;
 
 use snnc_ir::Graph;

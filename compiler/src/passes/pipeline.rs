@@ -3,10 +3,10 @@
 use snnc_ir::{Graph, verify};
 
 use super::{
-    Context, Pass, absorb_affine, absorb_quantise, bare_scores, cancel_quantise,
-    fold_batch_normalisation, fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes,
-    make_dense, make_depthwise, merge_clip, raise_quantisers, recover_weights, reduce_to_pool,
-    remove_identities, sink_dequantise, turn_input,
+    Context, Pass, absorb_affine, absorb_quantise, cancel_quantise, fold_batch_normalisation,
+    fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes, make_dense, make_depthwise,
+    merge_clip, raise_quantisers, recover_weights, reduce_to_pool, remove_identities,
+    sink_dequantise, turn_input,
 };
 use crate::{Error, Problem};
 
@@ -19,7 +19,6 @@ pub const CANONICAL: &[&Pass] = &[
     &fold_constants::PASS,
     &remove_identities::PASS,
     &turn_input::PASS,
-    &bare_scores::PASS,
     // Products become layers before anything looks for layers to fold into.
     &make_dense::PASS,
     &recover_weights::PASS,

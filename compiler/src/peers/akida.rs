@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use snnc_backends::format::npy::{NpyArray, NpyType};
 use snnc_ir::{NodeId, Op, SpikingOp};
+use snnc_runtime::tensor::Value;
 
 use super::{Case, Outcome, Peer};
 use crate::{Error, Problem};
@@ -136,7 +137,7 @@ fn expected(case: &Case<'_>, samples: usize, path: &Path) -> Result<Vec<Vec<f32>
         values.extend(codes.map(value));
         // Akida 1.0 predicts potentials above the threshold, Akida 2.0 what its dequantiser says.
         answers.push(match case.target {
-            "akida1" => answer.codes.iter().map(|&v| v as f32).collect(),
+            "akida1" => answer.codes.iter().flat_map(Value::to_f32).collect(),
             _ => answer.scores,
         });
     }

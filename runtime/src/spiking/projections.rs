@@ -24,18 +24,18 @@ enum Wiring {
     OneToOne(Vec<i64>),
 }
 
-/// A convolution over maps of two spatial dimensions (one-dimensional maps have height 1).
+/// A convolution over maps of three spatial dimensions; maps of fewer have extent 1 before them.
 #[derive(Debug)]
 struct Convolution {
     /// `weights[source channel][tap][target channel within the group]`.
     weights: Vec<i64>,
     groups: usize,
-    input: [usize; 2],
-    output: [usize; 2],
-    kernel: [usize; 2],
-    strides: [usize; 2],
-    dilations: [usize; 2],
-    before: [usize; 2],
+    input: [usize; 3],
+    output: [usize; 3],
+    kernel: [usize; 3],
+    strides: [usize; 3],
+    dilations: [usize; 3],
+    before: [usize; 3],
 }
 
 /// One synaptic event: where it goes and what it brings, before the gain.
@@ -63,15 +63,16 @@ impl Synapses {
             }
             Connectivity::OneToOne => Wiring::OneToOne(values),
             Connectivity::Convolution { window, groups } => {
-                let plane = |v: &[usize], fill: usize| match *v {
-                    [x] => Ok([fill, x]),
-                    [y, x] => Ok([y, x]),
+                let volume = |v: &[usize], fill: usize| match *v {
+                    [x] => Ok([fill, fill, x]),
+                    [y, x] => Ok([fill, y, x]),
+                    [z, y, x] => Ok([z, y, x]),
                     _ => {
                         Err(fault(format!("convolutions over {} dimensions are not run", v.len())))
                     }
                 };
-                let kernel = plane(&window.kernel, 1)?;
-                let taps = kernel[0] * kernel[1];
+                let kernel = volume(&window.kernel, 1)?;
+                let taps = kernel.iter().product::<usize>();
                 let (per_group_in, per_group_out) =
                     (weights.shape()[1], weights.shape()[0] / groups);
                 let mut by_source = vec![0; values.len()];
@@ -84,12 +85,12 @@ impl Synapses {
                 Wiring::Convolution(Convolution {
                     weights: by_source,
                     groups: *groups,
-                    input: plane(&source_shape[1..], 1)?,
-                    output: plane(&target_shape[1..], 1)?,
+                    input: volume(&source_shape[1..], 1)?,
+                    output: volume(&target_shape[1..], 1)?,
                     kernel,
-                    strides: plane(&window.strides, 1)?,
-                    dilations: plane(&window.dilations, 1)?,
-                    before: plane(&window.before, 0)?,
+                    strides: volume(&window.strides, 1)?,
+                    dilations: volume(&window.dilations, 1)?,
+                    before: volume(&window.before, 0)?,
                 })
             }
         };
@@ -205,20 +206,26 @@ impl Synapses {
 
 impl Convolution {
     fn scatter(&self, source: usize, inputs: usize, outputs: usize, deposit: &mut Deposit<'_>) {
-        let [height, width] = self.input;
-        let (channel, y, x) = (source / (height * width), source / width % height, source % width);
+        let place = |index: usize, extents: &[usize; 3]| {
+            let [_, height, width] = *extents;
+            [index / (height * width), index / width % height, index % width]
+        };
+        let volume = self.input.iter().product::<usize>();
+        let (channel, at) = (source / volume, place(source % volume, &self.input));
         let per_group = outputs / self.groups;
         let first = channel / (inputs / self.groups) * per_group;
-        let taps = self.kernel[0] * self.kernel[1];
+        let taps = self.kernel.iter().product::<usize>();
         for tap in 0..taps {
-            let (ky, kx) = (tap / self.kernel[1], tap % self.kernel[1]);
-            let (Some(row), Some(column)) = (self.meets(0, y, ky), self.meets(1, x, kx)) else {
+            let offset = place(tap, &self.kernel);
+            let met = |axis: usize| self.meets(axis, at[axis], offset[axis]);
+            let (Some(layer), Some(row), Some(column)) = (met(0), met(1), met(2)) else {
                 continue;
             };
             let weights = &self.weights[(channel * taps + tap) * per_group..][..per_group];
             for (within, &weight) in weights.iter().enumerate() {
-                let target = ((first + within) * self.output[0] + row) * self.output[1] + column;
-                deposit(target, weight, 0);
+                let [depth, height, width] = self.output;
+                let target = ((first + within) * depth + layer) * height + row;
+                deposit(target * width + column, weight, 0);
             }
         }
     }

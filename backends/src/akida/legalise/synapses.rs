@@ -134,6 +134,12 @@ impl Legaliser<'_> {
         sums: [usize; 3],
     ) -> Option<Kind> {
         let Connectivity::Convolution { window, groups } = connectivity else {
+            if *connectivity == Connectivity::Dense && sums[1..] != [1, 1] {
+                let reason = format!("synapses of their own onto every neuron of a map {sums:?}");
+                let remedy = "enlarge maps outside of the network, or use another target";
+                self.violation(id, reason, remedy);
+                return None;
+            }
             return Some(match connectivity {
                 Connectivity::Dense => Kind::Dense,
                 _ => Kind::OneToOne,

@@ -3,17 +3,23 @@
 //! Each linear operator becomes a projection, each requantisation a population whose neuron has
 //! exactly the thresholds of `y = RNE(f32(acc) * f32(M)) + zero`, and a payload is `code - zero`.
 
+mod host;
+mod movement;
 mod populations;
+mod transposed;
 
 use std::collections::HashMap;
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    Connectivity, Decoder, Encoder, Graph, Node, NodeId, PoolKind, Presentation, Quantisation,
-    Readout, SpikingOp, Stage, Tensor, TensorOp, Window,
+    Connectivity, Encoder, Graph, Neuron, Node, NodeId, PoolKind, Presentation, Quantisation,
+    SpikingOp, Stage, Tensor, TensorOp, Window,
 };
 
 use crate::{Error, Problem};
+pub(crate) use host::DECODER;
+use host::Host;
+use movement::Moved;
 
 /// A converted network, and which node of the quantised graph each part stands for.
 #[derive(Clone, Debug)]
@@ -23,6 +29,20 @@ pub struct Conversion {
     /// Encoders, populations and pools of `network`, each with the node of the quantised graph whose
     /// codes (less their zero point) it sends, or whose accumulators it shows.
     pub correspondence: Vec<(NodeId, NodeId)>,
+    /// What the host makes of what the decoders show, a graph of the quantised stage. Its inputs name
+    /// their decoders as their origins: a real one takes scores, one of integers raw values less the
+    /// decoder's zero. Its outputs are the model's.
+    pub host: Graph,
+}
+
+/// What is read out of a layer behind which a quantiser is the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadOut {
+    /// Codes: neurons quantise.
+    #[default]
+    Codes,
+    /// Membrane potentials: the host quantises.
+    Potentials,
 }
 
 /// Converts a quantised graph.
@@ -30,19 +50,53 @@ pub struct Conversion {
 /// # Errors
 /// All operators that have no spiking form, each with its ONNX node.
 pub fn convert(quantised: &Graph) -> Result<Conversion, Error> {
+    convert_reading(quantised, ReadOut::Codes)
+}
+
+/// The conversion of which `emitted` was made: that which reads out what `emitted` does.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_for(quantised: &Graph, emitted: &Graph) -> Result<Conversion, Error> {
+    let conversion = convert(quantised)?;
+    let accumulates = |graph: &Graph, id: NodeId| match graph[id].as_spiking() {
+        Some(SpikingOp::Population(p)) => Some(matches!(p.neuron, Neuron::Accumulate)),
+        _ => None,
+    };
+    let network = &conversion.network;
+    let potential = network.ids().any(|id| {
+        accumulates(network, id) == Some(false)
+            && emitted.find(&network[id].name).and_then(|own| accumulates(emitted, own))
+                == Some(true)
+    });
+    if potential { convert_reading(quantised, ReadOut::Potentials) } else { Ok(conversion) }
+}
+
+/// Converts a quantised graph, with a choice of what is read out.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_reading(quantised: &Graph, read_out: ReadOut) -> Result<Conversion, Error> {
     let order = quantised.order().map_err(|e| Error::input("graph", e.to_string(), ""))?;
     let mut converter = Converter {
         quantised,
         network: Graph::new(quantised.name.clone(), Stage::Spiking),
         values: HashMap::new(),
         correspondence: Vec::new(),
+        host: Host::new(quantised, read_out),
+        copies: HashMap::new(),
         problems: Vec::new(),
     };
     for id in order {
         converter.node(id);
     }
+    converter.outputs();
     if converter.problems.is_empty() {
-        Ok(Conversion { network: converter.network, correspondence: converter.correspondence })
+        Ok(Conversion {
+            network: converter.network,
+            correspondence: converter.correspondence,
+            host: converter.host.graph,
+        })
     } else {
         Err(Error::Unsupported(converter.problems))
     }
@@ -53,12 +107,16 @@ pub fn convert(quantised: &Graph) -> Result<Conversion, Error> {
 enum Form {
     /// Payloads of a spiking node.
     Payloads(Payloads),
+    /// Payloads of a spiking node that are moved, left out or repeated.
+    Moved(Box<Moved>),
     /// Not yet spikes: the synapses onto a population still to come.
     Sum(Box<Synapses>),
     /// A graph input before its quantiser.
     Raw,
     /// Real scores.
     Scores(Payloads, Vec<f32>),
+    /// Computed by the host.
+    Host,
     /// Could not be converted; the problem is recorded.
     Nothing,
 }
@@ -93,6 +151,9 @@ struct Converter<'a> {
     network: Graph,
     values: HashMap<NodeId, Form>,
     correspondence: Vec<(NodeId, NodeId)>,
+    host: Host,
+    /// Populations that copy the value of a node of the quantised graph.
+    copies: HashMap<NodeId, Payloads>,
     problems: Vec<Problem>,
 }
 
@@ -119,12 +180,16 @@ impl Converter<'_> {
 
     fn node(&mut self, id: NodeId) {
         let Some(op) = self.quantised[id].as_tensor().cloned() else { return };
-        let form = match op {
-            TensorOp::Constant => return,
+        let form = match op.clone() {
+            TensorOp::Constant | TensorOp::Output => return,
+            op if self.is_for_host(id, &op) => self.on_host(id),
             TensorOp::Input => self.input(id),
             TensorOp::Quantise(q) => self.encoder(id, &q),
             TensorOp::Convolution { window, groups } => {
                 self.linear(id, Connectivity::Convolution { window, groups })
+            }
+            TensorOp::TransposedConvolution { window, groups } => {
+                self.transposed(id, &window, groups)
             }
             TensorOp::Dense => self.linear(id, Connectivity::Dense),
             TensorOp::Pool(pool) => match pool.kind {
@@ -136,14 +201,13 @@ impl Converter<'_> {
             TensorOp::Lookup { minimum, table } => self.lookup(id, minimum, &table),
             TensorOp::Reshape => self.reshape(id),
             TensorOp::Transpose { permutation } => self.transpose(id, &permutation),
+            TensorOp::Pad { .. }
+            | TensorOp::Slice { .. }
+            | TensorOp::Gather { .. }
+            | TensorOp::Expand
+            | TensorOp::Upsample { .. } => self.moved(id, &op),
             TensorOp::Concatenate { axis } => self.concatenate(id, axis),
             TensorOp::Dequantise(q) => self.scores(id, &q),
-            // The order of the scores, all that a prediction needs, is that of what goes in.
-            TensorOp::Softmax { .. } => self.form(id, 0),
-            TensorOp::Output => {
-                self.decoder(id);
-                return;
-            }
             _ => self.problem(
                 id,
                 "this operator has no spiking form",
@@ -164,21 +228,8 @@ impl Converter<'_> {
         match (self.form(id, 0), self.quantised.source(id, 0)) {
             (Form::Raw, Some(input)) => self.encode(id, input, q),
             (Form::Nothing, _) => Form::Nothing,
-            // Quantising what is behind a softmax keeps the order of the scores, but for ties.
-            (Form::Scores(source, scale), _) if self.ends_at_outputs(id) => {
-                Form::Scores(source, scale)
-            }
             _ => self.problem(id, "a quantiser that is not at an input", ""),
         }
-    }
-
-    /// Whether nothing but outputs, and dequantisers before them, sees a value.
-    fn ends_at_outputs(&self, id: NodeId) -> bool {
-        self.quantised.users(id).into_iter().all(|user| match self.quantised[user].as_tensor() {
-            Some(TensorOp::Output) => true,
-            Some(TensorOp::Dequantise(_)) => self.ends_at_outputs(user),
-            _ => false,
-        })
     }
 
     fn encode(&mut self, id: NodeId, input: NodeId, q: &Quantisation) -> Form {
@@ -210,19 +261,40 @@ impl Converter<'_> {
     }
 
     fn linear(&mut self, id: NodeId, connectivity: Connectivity) -> Form {
-        let source = match self.form(id, 0) {
-            Form::Payloads(source) => source,
-            Form::Nothing => return Form::Nothing,
-            _ => return self.problem(id, "its input is not quantised", "quantise its input"),
-        };
-        let operands = self.quantised.sources(id);
-        let Some(weights) = self.codes(operands[1]) else {
+        let Some(operand) = self.quantised.source(id, 1) else { return Form::Nothing };
+        let Some(weights) = self.codes(operand) else {
             return self.problem(
                 id,
                 "its weights are not constant integers",
                 "quantise its weights",
             );
         };
+        let weight_shape = self.quantised[operand].ty.shape.clone();
+        self.projecting(id, connectivity, weights, weight_shape)
+    }
+
+    /// The synapses of a layer, of which the bias is still to come.
+    fn projecting(
+        &mut self,
+        id: NodeId,
+        connectivity: Connectivity,
+        weights: Vec<i64>,
+        weight_shape: Vec<usize>,
+    ) -> Form {
+        let (source, moved) = match self.form(id, 0) {
+            // A dense layer reads any order of neurons.
+            Form::Payloads(p)
+                if connectivity == Connectivity::Dense
+                    || (p.order.is_none() && p.shape == self.network[p.node].ty.shape) =>
+            {
+                (p, None)
+            }
+            Form::Payloads(p) => (p.clone(), Some(Moved::from(p))),
+            Form::Moved(moved) => (self.shown_as(&moved), Some(*moved)),
+            Form::Nothing => return Form::Nothing,
+            _ => return self.problem(id, "its input is not quantised", "quantise its input"),
+        };
+        let operands = self.quantised.sources(id);
         let bias = match operands.get(2).map(|&b| self.codes(b)) {
             None => Vec::new(),
             Some(Some(bias)) => bias,
@@ -236,13 +308,17 @@ impl Converter<'_> {
             source,
             connectivity,
             weights,
-            weight_shape: self.quantised[operands[1]].ty.shape.clone(),
+            weight_shape,
             bias,
             scale: q.scale.clone(),
             shape: unbatched(&node.ty.shape),
             codes: self.quantised[operands[1]].data.clone(),
         };
-        Form::Sum(Box::new(synapses))
+        let read = match moved {
+            Some(moved) => self.reading(operands[0], moved, synapses),
+            None => Some(synapses),
+        };
+        read.map_or(Form::Nothing, |synapses| Form::Sum(Box::new(synapses)))
     }
 
     /// The integers of a constant, zero points subtracted.
@@ -300,12 +376,9 @@ impl Converter<'_> {
 
     /// The operand as a map in its node's own order.
     fn map_of(&mut self, id: NodeId) -> Result<Payloads, Form> {
-        match self.form(id, 0) {
-            Form::Payloads(p) if p.order.is_none() && p.shape == self.network[p.node].ty.shape => {
-                Ok(p)
-            }
+        match self.plain(id, 0) {
+            Form::Payloads(p) => Ok(p),
             Form::Nothing => Err(Form::Nothing),
-            Form::Payloads(_) => Err(self.problem(id, "a reshaped or transposed map goes in", "")),
             _ => Err(self.problem(id, "its input is not quantised", "quantise its input")),
         }
     }
@@ -314,6 +387,7 @@ impl Converter<'_> {
         let shape = unbatched(&self.quantised[id].ty.shape);
         match self.form(id, 0) {
             Form::Payloads(p) => Form::Payloads(Payloads { shape, ..p }),
+            Form::Moved(moved) => Form::Moved(Box::new(moved.reshaped(shape))),
             Form::Sum(s) if s.scale.len() == 1 || shape.first() == s.shape.first() => {
                 Form::Sum(Box::new(Synapses { shape, ..*s }))
             }
@@ -325,6 +399,10 @@ impl Converter<'_> {
     }
 
     fn transpose(&mut self, id: NodeId, permutation: &[usize]) -> Form {
+        let held = self.quantised.source(id, 0).and_then(|source| self.values.get(&source));
+        if matches!(held, Some(Form::Moved(_))) {
+            return self.moved(id, &TensorOp::Transpose { permutation: permutation.to_vec() });
+        }
         let p = match self.form(id, 0) {
             Form::Payloads(p) if permutation.first() == Some(&0) => p,
             Form::Nothing => return Form::Nothing,
@@ -349,12 +427,8 @@ impl Converter<'_> {
     fn concatenate(&mut self, id: NodeId, axis: usize) -> Form {
         let mut parts = Vec::new();
         for port in 0..self.quantised.sources(id).len() {
-            match self.form(id, port) {
-                Form::Payloads(p)
-                    if p.order.is_none() && p.shape == self.network[p.node].ty.shape =>
-                {
-                    parts.push(p);
-                }
+            match self.plain(id, port) {
+                Form::Payloads(p) => parts.push(p),
                 Form::Nothing => return Form::Nothing,
                 _ => return self.problem(id, "joins what are not maps of spikes", ""),
             }
@@ -386,56 +460,12 @@ impl Converter<'_> {
     fn scores(&mut self, id: NodeId, q: &Quantisation) -> Form {
         match self.form(id, 0) {
             Form::Payloads(p) => Form::Scores(p, q.scale.clone()),
-            Form::Sum(s) => {
-                let Some(linear) = self.quantised.source(id, 0) else { return Form::Nothing };
-                self.read_out(id, linear, &s)
-            }
+            Form::Sum(s) => match self.quantised.source(id, 0) {
+                Some(linear) => self.read_out(linear, &s),
+                None => Form::Nothing,
+            },
             other => other,
         }
-    }
-
-    /// The payloads of the code 0 in an output of codes, which are `code - zero point`: one for all, or
-    /// one for each channel; none if all are 0.
-    fn silent_codes(&self, output: NodeId) -> Vec<i64> {
-        let source = self.quantised.source(output, 0);
-        let q = source.and_then(|s| self.quantised[s].ty.quantisation.as_ref());
-        let zero: Vec<i64> = q.map_or_else(Vec::new, |q| q.zero_point.iter().map(|z| -z).collect());
-        if zero.iter().all(|&z| z == 0) { Vec::new() } else { zero }
-    }
-
-    fn decoder(&mut self, id: NodeId) {
-        let linear = self.quantised.source(id, 0);
-        let mut zero = Vec::new();
-        let form = match (self.form(id, 0), linear) {
-            // Accumulators that are given as they are.
-            (Form::Sum(s), Some(linear)) => {
-                let s = Synapses { scale: vec![1.0], ..*s };
-                self.read_out(id, linear, &s)
-            }
-            (Form::Payloads(source), _) => {
-                zero = self.silent_codes(id);
-                Form::Scores(source, vec![1.0])
-            }
-            (other, _) => other,
-        };
-        let (source, scale) = match form {
-            Form::Scores(source, scale) => (source, scale),
-            Form::Nothing => return,
-            _ => {
-                self.problem(id, "the output is neither quantised nor dequantised", "");
-                return;
-            }
-        };
-        if source.order.is_some() {
-            self.problem(id, "the output is transposed", "leave the last transposition out");
-            return;
-        }
-        let shape = unbatched(&self.quantised[id].ty.shape);
-        let decoder = Decoder { readout: Readout::Last, scale, zero };
-        let name = self.network.fresh_name(&self.quantised[id].name);
-        let mut node = Node::spiking(name, SpikingOp::Decoder(decoder), shape);
-        node.ty.dtype = snnc_ir::DType::F32;
-        self.network.add(node, &[source.node]);
     }
 }
 

@@ -17,7 +17,7 @@ const GAIN_BITS: u32 = 30;
 
 impl Converter<'_> {
     /// Adds the synapses as a projection; returns it and the interval of its sums, gain excluded.
-    fn project(
+    pub(super) fn project(
         &mut self,
         id: NodeId,
         population: &str,
@@ -61,12 +61,24 @@ impl Converter<'_> {
             return self.problem(id, "requantises without scales", "");
         };
         let mut parts = Vec::new();
+        let operands = self.quantised.sources(id).len();
         for (port, source) in self.quantised.sources(id).into_iter().enumerate() {
             if matches!(self.quantised[source].as_tensor(), Some(TensorOp::Constant)) {
                 continue;
             }
             match self.form(id, port) {
                 Form::Sum(s) => parts.push(*s),
+                // Copied on the way.
+                Form::Moved(moved) => match self.copying(source, &moved) {
+                    Some(s) => parts.push(s),
+                    None => return Form::Nothing,
+                },
+                Form::Payloads(p) if p.order.is_some() && operands > 1 => {
+                    match self.copying(source, &p.into()) {
+                        Some(s) => parts.push(s),
+                        None => return Form::Nothing,
+                    }
+                }
                 Form::Payloads(p) => match self.one_to_one(id, port, p) {
                     Some(s) => parts.push(s),
                     None => return Form::Nothing,
@@ -148,8 +160,7 @@ impl Converter<'_> {
         // One table for all neurons does not ask in which shape they stand, only in which order.
         let alike = self.quantised.sources(id).len() == 1;
         if source.order.is_some() || (source.shape != shape && !alike) {
-            self.problem(id, "a reshaped or transposed map is requantised", "");
-            return None;
+            return self.copying(operand, &source.into());
         }
         let channels = shape.first().copied().unwrap_or(1);
         Some(Synapses {
@@ -166,7 +177,7 @@ impl Converter<'_> {
 
     pub(super) fn lookup(&mut self, id: NodeId, minimum: i64, table: &[i64]) -> Form {
         let (Form::Payloads(source), Some(operand)) =
-            (self.form(id, 0), self.quantised.source(id, 0))
+            (self.plain_where_moved(id), self.quantised.source(id, 0))
         else {
             return Form::Nothing;
         };
@@ -206,8 +217,20 @@ impl Converter<'_> {
         Form::Payloads(Payloads { node, shape: seen, order: None, range })
     }
 
+    /// The operand as payloads, of a node of their own where they are moved.
+    fn plain_where_moved(&mut self, id: NodeId) -> Form {
+        match self.form(id, 0) {
+            Form::Payloads(p) if p.order.is_none() => Form::Payloads(p),
+            Form::Nothing => Form::Nothing,
+            _ => self.plain(id, 0),
+        }
+    }
+
     /// A population that only accumulates: its potential is the network's answer.
-    pub(super) fn read_out(&mut self, id: NodeId, linear: NodeId, synapses: &Synapses) -> Form {
+    pub(super) fn read_out(&mut self, linear: NodeId, synapses: &Synapses) -> Form {
+        if let Some(known) = self.host.read.get(&linear) {
+            return Form::Scores(known.clone(), synapses.scale.clone());
+        }
         let wanted = self.named(linear, SpikingOp::Concatenate { axis: 0 }, &synapses.shape).name;
         let Some((projection, sums)) = self.project(linear, &wanted, synapses, Vec::new()) else {
             return Form::Nothing;
@@ -235,9 +258,11 @@ impl Converter<'_> {
             ..self.named(linear, SpikingOp::Population(population), &synapses.shape)
         };
         let node = self.network.add(node, &[projection]);
-        self.correspondence.push((node, self.quantised.source(id, 0).unwrap_or(linear)));
+        self.correspondence.push((node, linear));
         let shape = synapses.shape.clone();
-        Form::Scores(Payloads { node, shape, order: None, range }, synapses.scale.clone())
+        let shown = Payloads { node, shape, order: None, range };
+        self.host.read.insert(linear, shown.clone());
+        Form::Scores(shown, synapses.scale.clone())
     }
 }
 
@@ -275,7 +300,12 @@ fn sums(s: &Synapses, weights: &[i64], own_shape: &[usize]) -> Vec<Interval> {
         Connectivity::Dense => {
             let inputs: usize = own_shape.iter().product();
             let plane = inputs / ranges.len().max(1);
-            weights.chunks(inputs.max(1)).map(|row| sum_of_runs(row, ranges, plane)).collect()
+            let rows = weights.chunks(inputs.max(1)).map(|row| sum_of_runs(row, ranges, plane));
+            let rows: Vec<Interval> = rows.collect();
+            // Of targets shaped as a map several belong to a channel.
+            let each = (rows.len() / channels.max(1)).max(1);
+            let union = |own: &[Interval]| own.iter().copied().reduce(Interval::union);
+            rows.chunks(each).filter_map(union).collect()
         }
         Connectivity::Convolution { groups, .. } => {
             let per_group = s.weight_shape[1];

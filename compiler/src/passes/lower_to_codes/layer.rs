@@ -14,6 +14,10 @@ const NEARLY_WHOLE: f64 = 1e-2;
 /// Weights as integers without zero point, and their scales.
 struct Weights {
     codes: Tensor,
+    /// The dimension of the outputs.
+    axis: usize,
+    /// How many outputs there are.
+    outputs: usize,
     /// One, or one for each output.
     scale: Vec<f32>,
     minimum: i64,
@@ -37,14 +41,14 @@ impl Lowering<'_> {
         let Some(q) = self.quantisation(x).filter(|q| q.axis.is_none()).cloned() else {
             return self.obstacle(id, "takes channels of different scales", CALIBRATE);
         };
-        let Some(mut weights) = self.weights(operands[1].0) else {
+        let Some(mut weights) = self.weights(id, operands[1].0) else {
             return self.obstacle(
                 id,
                 "its weights are no codes with one scale for each output",
                 CALIBRATE,
             );
         };
-        let outputs = weights.codes.shape().first().copied().unwrap_or(0);
+        let outputs = weights.outputs;
         let bias = match operands.get(2) {
             None => None,
             Some(&(operand, _)) => match self.bias(operand, outputs) {
@@ -100,32 +104,41 @@ impl Lowering<'_> {
     }
 
     fn add_weights(&mut self, name: &str, id: NodeId, weights: Weights) -> NodeId {
-        let Weights { codes, scale, minimum, maximum } = weights;
+        let Weights { codes, axis, scale, minimum, maximum, .. } = weights;
         let q = match scale[..] {
             [one] => Quantisation::per_tensor(one, 0, minimum, maximum),
-            _ => Quantisation::per_axis(scale, 0, minimum, maximum),
+            _ => Quantisation::per_axis(scale, axis, minimum, maximum),
         };
         self.add_parameter(&format!("{name}.codes"), id, codes, q)
     }
 
-    /// Weights that are codes along outputs; zero points are subtracted, which may take more bits.
-    fn weights(&self, id: NodeId) -> Option<Weights> {
+    /// Weights that are codes along outputs; zero points are subtracted, which may take more bits. Those
+    /// of a transposed convolution have the outputs of a group in their second dimension.
+    fn weights(&self, layer: NodeId, id: NodeId) -> Option<Weights> {
         let (codes, q) = self.parameter(id)?;
-        if q.axis.is_some_and(|axis| axis != 0) || codes.is_empty() {
+        let (axis, groups) = match op(self.source, layer)? {
+            TensorOp::TransposedConvolution { groups, .. } => (1, *groups),
+            _ => (0, 1),
+        };
+        let shape = codes.shape();
+        if q.axis.is_some_and(|own| own != axis || groups > 1) || codes.is_empty() {
             return None;
         }
+        let outputs = shape.get(axis)? * groups;
+        let part = |codes, scale, minimum, maximum| {
+            Some(Weights { codes, axis, outputs, scale, minimum, maximum })
+        };
         if q.zero_point.iter().all(|&z| z == 0) {
-            let (codes, scale) = (codes.clone(), q.scale.clone());
-            return Some(Weights { codes, scale, minimum: q.minimum, maximum: q.maximum });
+            return part(codes.clone(), q.scale.clone(), q.minimum, q.maximum);
         }
-        let row = codes.len() / codes.shape().first()?;
+        let row = shape[axis + 1..].iter().product::<usize>().max(1);
         let values = codes.to_i64().ok()?;
-        let centred = |(i, &c): (usize, &i64)| c.saturating_sub(q.zero_at(i / row.max(1)));
+        let zero = |i: usize| q.zero_at(i / row % shape[axis]);
+        let centred = |(i, &c): (usize, &i64)| c.saturating_sub(zero(i));
         let values: Vec<i64> = values.iter().enumerate().map(centred).collect();
         let low = q.zero_point.iter().map(|z| q.minimum.saturating_sub(*z)).min()?;
         let high = q.zero_point.iter().map(|z| q.maximum.saturating_sub(*z)).max()?;
-        let codes = Tensor::from_integers(codes.shape(), &values);
-        Some(Weights { codes, scale: q.scale.clone(), minimum: low, maximum: high })
+        part(Tensor::from_integers(shape, &values), q.scale.clone(), low, high)
     }
 
     fn bias(&self, id: NodeId, outputs: usize) -> Option<Bias> {
@@ -153,7 +166,11 @@ impl Lowering<'_> {
         let few: Vec<usize> = (0..bias.reals.len())
             .filter(|&i| needed(scale_at(weights, i), bias.reals[i]))
             .collect();
-        let (Some(_), Ok(mut values)) = (few.first(), weights.codes.to_i64()) else { return };
+        // Of a transposed convolution the weights of an output are no row; its bias is clamped.
+        let (Some(_), Ok(mut values), 0) = (few.first(), weights.codes.to_i64(), weights.axis)
+        else {
+            return;
+        };
         let row = values.len() / bias.reals.len().max(1);
         if !per_output {
             weights.scale = vec![weights.scale[0]; bias.reals.len()];

@@ -5,6 +5,7 @@
 //! a sum of accumulators is requantised, a function of one array of codes becomes a table.
 
 mod function;
+mod host;
 mod layer;
 mod reach;
 
@@ -18,6 +19,7 @@ use snnc_ir::{
 use super::merge_clip::same_scale;
 use super::rewrite::{Names, constant, op, quantised_constant};
 use super::sink_dequantise::is_layout;
+use super::tail;
 use super::{Context, Meaning, Means, Pass};
 use crate::{Error, Problem};
 use function::Function;
@@ -37,9 +39,13 @@ fn run(graph: &mut Graph, context: &mut Context) -> Result<bool, Error> {
         target: Graph::new(graph.name.clone(), Stage::Quantised),
         names: Names::of(graph),
         values: HashMap::new(),
+        tail: tail::of_reals(graph),
+        unquantised: HashSet::new(),
+        reals: HashMap::new(),
         problems: Vec::new(),
         context,
     };
+    lowering.unquantised = tail::unquantised(graph, &lowering.tail);
     for id in super::order(graph)? {
         let value = lowering.node(id);
         lowering.values.insert(id, value);
@@ -75,6 +81,12 @@ struct Lowering<'a> {
     target: Graph,
     names: Names,
     values: HashMap<NodeId, Value>,
+    /// What the host can compute, behind all that must be on codes.
+    tail: HashSet<NodeId>,
+    /// Of the tail, what no codes stand for.
+    unquantised: HashSet<NodeId>,
+    /// What the host computes of nodes of the old graph, or of codes of the new one.
+    reals: HashMap<host::Source, NodeId>,
     problems: Vec<Problem>,
     context: &'a mut Context,
 }
@@ -91,23 +103,41 @@ impl Lowering<'_> {
         if operands.iter().any(|(_, v)| matches!(v, Value::Failed)) {
             return self.behind_failure(id, &operands);
         }
+        if self.unquantised.contains(&id) && !host::may_be_on_codes(operator) {
+            return self.on_reals(id, &operands);
+        }
+        let before = self.problems.len();
+        let value = self.on_codes(id, operator, &operands);
+        if matches!(value, Value::Failed)
+            && self.tail.contains(&id)
+            && !matches!(operator, TensorOp::Output | TensorOp::Dequantise(_))
+        {
+            self.problems.truncate(before);
+            return self.on_reals(id, &operands);
+        }
+        value
+    }
+
+    fn on_codes(&mut self, id: NodeId, operator: &TensorOp, operands: &[(NodeId, Value)]) -> Value {
         match operator {
             TensorOp::Constant => Value::Constant,
             TensorOp::Input => self.input(id),
             TensorOp::Output => self.output(id, &operands[0]),
             TensorOp::Quantise(q) => self.quantise(id, q, &operands[0]),
             TensorOp::Dequantise(q) => self.dequantise(id, q, &operands[0]),
-            TensorOp::Convolution { .. } | TensorOp::Dense => self.layer(id, &operands),
-            TensorOp::Binary(Binary::Add) => self.add(id, &operands),
+            TensorOp::Convolution { .. }
+            | TensorOp::TransposedConvolution { .. }
+            | TensorOp::Dense => self.layer(id, operands),
+            TensorOp::Binary(Binary::Add) => self.add(id, operands),
             TensorOp::Binary(_) | TensorOp::Unary(_) | TensorOp::Clip { .. } => {
-                self.function(id, &operands)
+                self.function(id, operands)
             }
             TensorOp::Cast => self.cast(id, &operands[0]),
             TensorOp::Pool(pool) if pool.kind != PoolKind::Max => self.mean(id, pool, &operands[0]),
-            TensorOp::Softmax { .. } | TensorOp::ArgMax { .. } => self.on_reals(id, &operands),
+            TensorOp::Softmax { .. } | TensorOp::ArgMax { .. } => self.on_reals(id, operands),
             other if is_layout(other) => match operands[0].1 {
-                Value::Codes(_) => self.layout(id, &operands),
-                _ => self.on_reals(id, &operands),
+                Value::Codes(_) => self.layout(id, operands),
+                _ => self.on_reals(id, operands),
             },
             _ => self.obstacle(
                 id,
@@ -127,7 +157,12 @@ impl Lowering<'_> {
     fn behind_failure(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
         let layer = matches!(
             op(self.source, id),
-            Some(TensorOp::Convolution { .. } | TensorOp::Dense | TensorOp::MatrixProduct)
+            Some(
+                TensorOp::Convolution { .. }
+                    | TensorOp::TransposedConvolution { .. }
+                    | TensorOp::Dense
+                    | TensorOp::MatrixProduct
+            )
         );
         match operands {
             [(x, Value::Failed), ..]
@@ -214,24 +249,6 @@ impl Lowering<'_> {
 
     fn quantisation(&self, id: NodeId) -> Option<&Quantisation> {
         self.target[id].ty.quantisation.as_ref()
-    }
-
-    /// The value as reals computed in the new graph, as outputs and what leads to them need it.
-    fn reals(&mut self, id: NodeId, (operand, value): &(NodeId, Value)) -> Option<NodeId> {
-        let codes = match value {
-            Value::Reals(node) => return Some(*node),
-            Value::Dequantised(codes) => *codes,
-            Value::Sum(terms, _) if terms.len() == 1 => terms[0],
-            _ => {
-                self.unquantised(id, *operand);
-                return None;
-            }
-        };
-        let q = self.quantisation(codes)?.clone();
-        let ty = TensorType::new(DType::F32, self.target[codes].ty.shape.clone());
-        let node = &self.source[*operand];
-        let (name, origins) = (format!("{}.real", node.name), node.origins.clone());
-        Some(self.add_node(&name, TensorOp::Dequantise(q), ty, &origins, &[codes]))
     }
 
     fn quantise(&mut self, id: NodeId, q: &Quantisation, operand: &(NodeId, Value)) -> Value {
@@ -450,22 +467,6 @@ impl Lowering<'_> {
         let ty = TensorType { quantisation, ..own.clone() };
         match op(self.source, id).cloned() {
             Some(operator) => Value::Codes(self.copy(id, operator, ty, &sources)),
-            None => Value::Failed,
-        }
-    }
-
-    /// An operator on reals behind the last layer or before the first.
-    fn on_reals(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
-        let mut sources = Vec::with_capacity(operands.len());
-        for operand in operands {
-            match self.reals(id, operand) {
-                Some(node) => sources.push(node),
-                None => return Value::Failed,
-            }
-        }
-        let ty = self.source[id].ty.clone();
-        match op(self.source, id).cloned() {
-            Some(operator) => Value::Reals(self.copy(id, operator, ty, &sources)),
             None => Value::Failed,
         }
     }
