@@ -26,6 +26,6 @@ pub mod trained;
 
 pub use registry::{TARGETS, target};
 pub use target::{
-    Artefact, EmitError, File, FileSource, FitRow, LayerMemories, Legalised, MemoryFiles,
+    Artefact, EmitError, FAULT, File, FileSource, FitRow, LayerMemories, Legalised, MemoryFiles,
     MemorySize, Note, ReadError, Target, TargetOptions, Violation,
 };

@@ -159,7 +159,20 @@ pub struct Violation {
     pub remedy: String,
 }
 
+/// What a user can do about a fault of the compiler.
+pub const FAULT: &str = "this is a fault of snnc: report it with the model";
+
 impl Violation {
+    /// A fault of the target's own code: nothing that the user gave is wrong.
+    pub fn fault(node: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Violation { node: node.into(), reason: reason.to_string(), remedy: FAULT.into() }
+    }
+
+    /// Whether the compiler is at fault, and not the network.
+    pub fn is_fault(&self) -> bool {
+        self.remedy == FAULT
+    }
+
     /// A violation by `node`.
     pub fn new(node: &Node, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Violation { node: node.describe(), reason: reason.into(), remedy: remedy.into() }

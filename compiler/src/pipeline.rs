@@ -99,16 +99,7 @@ pub struct Compiled {
 }
 
 fn verified(graph: Graph) -> Result<Verified, Error> {
-    snnc_ir::verify(graph).map_err(|errors| {
-        let problem = |e: &snnc_ir::VerifyError| {
-            Problem::new(
-                "network",
-                e.to_string(),
-                "this is a fault of snnc: report it with the model",
-            )
-        };
-        Error::Unsupported(errors.iter().map(problem).collect())
-    })
+    snnc_ir::verify(graph).map_err(|errors| Error::unverified("network", &errors))
 }
 
 /// What a float network needs to become a quantised one.
@@ -372,9 +363,7 @@ pub fn read_statistics(path: &Path, sha256: &str) -> Result<Statistics, Error> {
 }
 
 fn unsupported(target: &dyn Target, violations: Vec<Violation>) -> Error {
-    let problem =
-        |v: Violation| Problem::new(format!("{} on {}", v.node, target.name()), v.reason, v.remedy);
-    Error::Unsupported(violations.into_iter().map(problem).collect())
+    Error::violations(target.name(), violations)
 }
 
 /// Compiles a model for one target.
@@ -427,13 +416,8 @@ fn compile_of(
     let options = calibrated.as_ref().unwrap_or(options);
     let legalised =
         target.legalise(&canonical, &options.target).map_err(|v| unsupported(target, v))?;
-    let emitted = target.emit(&legalised, &options.target).map_err(|e| {
-        Error::Unsupported(vec![Problem::new(
-            target.name(),
-            e.to_string(),
-            "this is a fault of snnc: report it",
-        )])
-    })?;
+    let emitted =
+        target.emit(&legalised, &options.target).map_err(|e| fault(target, &e.to_string()))?;
     let entry = emitted.files.first().map(|f| f.path.clone()).unwrap_or_default();
     let written = MemoryFiles::from(&emitted);
     let back = target.read(&written, &entry);
@@ -543,11 +527,7 @@ fn with_thresholds(
 }
 
 fn fault(target: &dyn Target, reason: &str) -> Error {
-    Error::Unsupported(vec![Problem::new(
-        target.name(),
-        reason,
-        "this is a fault of snnc: report it with the model",
-    )])
+    Error::internal(target.name(), reason)
 }
 
 fn file_row(file: &File) -> FileRow {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use snnc_backends::{FAULT, Violation};
+use snnc_ir::VerifyError;
+
 /// One thing that is wrong: where, why, and what would help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -45,6 +48,8 @@ pub enum Error {
     Unsupported(Vec<Problem>),
     /// An input file is unreadable, malformed or inconsistent: exit code 4.
     Input(Vec<Problem>),
+    /// The compiler is at fault, and not what it was given: exit code 5.
+    Internal(Vec<Problem>),
 }
 
 impl Error {
@@ -71,6 +76,30 @@ impl Error {
         Error::Usage(vec![Problem::new(place, reason, remedy)])
     }
 
+    /// A fault of the compiler.
+    pub fn internal(place: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Error::Internal(vec![Problem::new(place, reason.to_string(), FAULT)])
+    }
+
+    /// A network that the compiler made and that does not verify.
+    pub fn unverified(place: &str, errors: &[VerifyError]) -> Self {
+        let problem = |e: &VerifyError| Problem::new(place, e.to_string(), FAULT);
+        Error::Internal(errors.iter().map(problem).collect())
+    }
+
+    /// What keeps a network from a target. Faults of the target's own come before limits that the
+    /// network exceeds: those may be no more than their consequence.
+    pub fn violations(target: &str, violations: Vec<Violation>) -> Self {
+        let (faults, limits): (Vec<_>, Vec<_>) =
+            violations.into_iter().partition(Violation::is_fault);
+        let problem =
+            |v: Violation| Problem::new(format!("{} on {target}", v.node), v.reason, v.remedy);
+        match faults.is_empty() {
+            true => Error::Unsupported(limits.into_iter().map(problem).collect()),
+            false => Error::Internal(faults.into_iter().map(problem).collect()),
+        }
+    }
+
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -78,13 +107,18 @@ impl Error {
             Error::Usage(_) => 2,
             Error::Unsupported(_) => 3,
             Error::Input(_) => 4,
+            Error::Internal(_) => 5,
         }
     }
 
     /// The problems.
     pub fn problems(&self) -> &[Problem] {
         match self {
-            Error::Check(p) | Error::Usage(p) | Error::Unsupported(p) | Error::Input(p) => p,
+            Error::Check(p)
+            | Error::Usage(p)
+            | Error::Unsupported(p)
+            | Error::Input(p)
+            | Error::Internal(p) => p,
         }
     }
 }
@@ -99,3 +133,26 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violation(remedy: &str) -> Violation {
+        let (node, reason) = ("Conv `c`".to_owned(), "is too large".to_owned());
+        Violation { node, reason, remedy: remedy.to_owned() }
+    }
+
+    #[test]
+    fn faults_of_the_compiler_have_an_exit_code_of_their_own() {
+        assert_eq!(Error::internal("network", "is not what was written").exit_code(), 5);
+        let limit = Error::violations("loihi", vec![violation("use fewer bits")]);
+        assert_eq!(limit.exit_code(), 3);
+        assert_eq!(limit.problems()[0].place, "Conv `c` on loihi");
+        let fault = Violation::fault("network", "is another one");
+        let both = Error::violations("loihi", vec![violation("use fewer bits"), fault]);
+        assert_eq!(both.exit_code(), 5);
+        assert_eq!(both.problems().len(), 1);
+        assert_eq!(both.problems()[0].remedy, FAULT);
+    }
+}

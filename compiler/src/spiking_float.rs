@@ -141,8 +141,7 @@ fn refused(network: &Graph, target: &str) -> Vec<Problem> {
 }
 
 fn fault(target: &dyn Target, reason: &str) -> Error {
-    let remedy = "this is a fault of snnc: report it with the model";
-    Error::Unsupported(vec![Problem::new(target.name(), reason, remedy)])
+    Error::internal(target.name(), reason)
 }
 
 fn files(
@@ -151,12 +150,9 @@ fn files(
     (target, options): (&'static dyn Target, &TargetOptions),
     run: &Run,
 ) -> Result<Written, Error> {
-    let legalised = target.legalise(network, options).map_err(|violations| {
-        let problem = |v: snnc_backends::Violation| {
-            Problem::new(format!("{} on {}", v.node, target.name()), v.reason, v.remedy)
-        };
-        Error::Unsupported(violations.into_iter().map(problem).collect())
-    })?;
+    let legalised = target
+        .legalise(network, options)
+        .map_err(|violations| Error::violations(target.name(), violations))?;
     let emitted = target.emit(&legalised, options).map_err(|e| fault(target, &e.to_string()))?;
     let entry = emitted.files.first().map(|f| f.path.clone()).unwrap_or_default();
     let back = target

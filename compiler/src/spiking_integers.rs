@@ -125,14 +125,7 @@ pub fn bounded(network: &Verified, run: &Run) -> Result<(Verified, Vec<Note>), E
             notes.push(Note { node: "network".into(), text });
         }
     }
-    let fault = |errors: Vec<snnc_ir::VerifyError>| {
-        let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Error::input(
-            "network",
-            text.join("; "),
-            "this is a fault of snnc: report it with the model",
-        )
-    };
+    let fault = |errors: Vec<snnc_ir::VerifyError>| Error::unverified("network", &errors);
     Ok((verify(graph).map_err(fault)?, notes))
 }
 

@@ -69,11 +69,7 @@ fn verified(
     notes: Vec<Note>,
     fit: Vec<FitRow>,
 ) -> Result<Legalised, Vec<Violation>> {
-    let violation = |e: &VerifyError| Violation {
-        node: "the network in NetX's arithmetic".into(),
-        reason: e.to_string(),
-        remedy: String::new(),
-    };
+    let violation = |e: &VerifyError| Violation::fault("the network in NetX's arithmetic", e);
     match verify(network) {
         Ok(network) => Ok(Legalised { network, notes, fit }),
         Err(errors) => Err(errors.iter().map(violation).collect()),

@@ -104,8 +104,7 @@ pub fn populations(graph: &Graph) -> Vec<NodeId> {
 }
 
 fn internal(reason: &str) -> Violation {
-    let remedy = "this is a fault of the compiler".to_owned();
-    Violation { node: "network".into(), reason: reason.to_owned(), remedy }
+    Violation::fault("network", reason)
 }
 
 /// One population on its way into the image.

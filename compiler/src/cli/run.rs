@@ -235,7 +235,7 @@ fn traced(
 }
 
 fn array_fault(e: impl std::fmt::Display) -> Error {
-    Error::input("answer", e.to_string(), "")
+    Error::internal("answer", e)
 }
 
 /// An array of reals.

@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 
 use snnc_ir::{Coding, Graph, Leak};
 
+use crate::Error;
 use crate::passes::graded::Conversion;
-use crate::{Error, Problem};
 
 use recoder::Recoder;
 
@@ -112,10 +112,6 @@ pub fn apply(coding: Coding, options: &Options, conversion: &Conversion) -> Resu
     let graph = recoder.finish()?;
     match snnc_ir::verify(graph) {
         Ok(graph) => Ok(graph.into_inner()),
-        Err(errors) => {
-            let help = "this is a fault of the compiler: please report it with the model";
-            let problem = |e: &snnc_ir::VerifyError| Problem::new("network", e.to_string(), help);
-            Err(Error::Unsupported(errors.iter().map(problem).collect()))
-        }
+        Err(errors) => Err(Error::unverified(&format!("network as {coding}"), &errors)),
     }
 }

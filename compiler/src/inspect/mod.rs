@@ -214,8 +214,8 @@ fn rating(
     let network = match snnc_ir::verify(conversion.network.clone()) {
         Ok(network) => network,
         Err(errors) => {
-            let help = "this is a fault of the compiler: please report it with the model";
-            let reason = |e: &snnc_ir::VerifyError| Obstacle::new("the network", e, help);
+            let reason =
+                |e: &snnc_ir::VerifyError| Obstacle::new("the network", e, snnc_backends::FAULT);
             return of(Grade::Cannot, errors.iter().map(reason).collect());
         }
     };

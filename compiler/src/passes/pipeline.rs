@@ -8,7 +8,7 @@ use super::{
     merge_clip, raise_quantisers, recover_weights, reduce_to_pool, remove_identities,
     sink_dequantise, turn_input,
 };
-use crate::{Error, Problem};
+use crate::Error;
 
 /// From what was imported to the canonical tensor form.
 pub const CANONICAL: &[&Pass] = &[
@@ -94,11 +94,6 @@ pub fn run(passes: &[&Pass], mut graph: Graph, context: &mut Context) -> Result<
 fn verified(pass: &str, graph: Graph) -> Result<Graph, Error> {
     match verify(graph) {
         Ok(graph) => Ok(graph.into_inner()),
-        Err(errors) => {
-            let place = format!("the compiler, after {pass}");
-            let help = "this is a fault of the compiler: please report it with the model";
-            let problem = |e: &snnc_ir::VerifyError| Problem::new(&place, e.to_string(), help);
-            Err(Error::Unsupported(errors.iter().map(problem).collect()))
-        }
+        Err(errors) => Err(Error::unverified(&format!("network after {pass}"), &errors)),
     }
 }

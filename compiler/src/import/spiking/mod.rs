@@ -76,12 +76,7 @@ pub fn recognise(graph: &Graph) -> Result<Recognised, Error> {
     finite(&recognised.network)?;
     match verify(recognised.network.clone()) {
         Ok(_) => Ok(recognised),
-        Err(errors) => {
-            let problem = |e: &snnc_ir::VerifyError| {
-                Problem::new("spiking network", e.to_string(), "report this with the model")
-            };
-            Err(Error::Unsupported(errors.iter().map(problem).collect()))
-        }
+        Err(errors) => Err(Error::unverified("spiking network", &errors)),
     }
 }
 
@@ -90,10 +85,7 @@ pub fn recognise(graph: &Graph) -> Result<Recognised, Error> {
 /// # Errors
 /// Everything that breaks a rule of the representation.
 pub fn verified(network: Graph) -> Result<Verified, Error> {
-    verify(network).map_err(|errors| {
-        let problem = |e: &snnc_ir::VerifyError| Problem::new("network", e.to_string(), "");
-        Error::Unsupported(errors.iter().map(problem).collect())
-    })
+    verify(network).map_err(|errors| Error::unverified("network", &errors))
 }
 
 const TRAIN: &str = "export the network again from weights that are finite";
