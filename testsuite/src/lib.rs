@@ -1,8 +1,10 @@
 //! What the tests of whole networks share.
 
+pub mod command;
 pub mod conformance;
 pub mod onnx_case;
 pub mod onnx_model;
+pub mod table;
 
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,7 @@ mod run;
 mod stream;
 mod tables;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -48,6 +49,33 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What a command that ran in this process came to.
+#[derive(Debug)]
+pub struct Executed {
+    /// Whether it succeeded.
+    pub result: Result<(), Error>,
+    /// What it printed on standard output.
+    pub answer: String,
+    /// Its notes, each with the place concerned.
+    pub notes: Vec<(String, String)>,
+}
+
+/// Runs a command in this process, without the name of the program before its arguments, and prints
+/// nothing. `-j` and the log are not available: they belong to the process.
+pub fn execute<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Executed {
+    let arguments = arguments.into_iter().map(Into::into);
+    let named = std::iter::once(OsString::from("snnc")).chain(arguments);
+    let (result, answer, notes) = render::captured(|| match Cli::try_parse_from(named) {
+        Ok(cli) => dispatch(&cli),
+        Err(e) if e.use_stderr() => Err(Error::usage("command line", e.to_string(), "")),
+        Err(e) => {
+            render::line(e);
+            Ok(())
+        }
+    });
+    Executed { result, answer, notes }
+}
+
 fn start_log(cli: &Cli) {
     let level = match cli.common.verbose {
         _ if cli.common.quiet => tracing::Level::ERROR,
@@ -65,6 +93,10 @@ fn run(cli: &Cli) -> Result<(), Error> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|e| Error::usage("-j", e.to_string(), ""))?;
     }
+    dispatch(cli)
+}
+
+fn dispatch(cli: &Cli) -> Result<(), Error> {
     match &cli.command {
         Command::Compile(args) => commands::compile(args, &cli.common),
         Command::Run(args) => run::run(args, &cli.common),

@@ -27,7 +27,8 @@ use function::Function;
 pub(super) const PASS: Pass = Pass {
     name: "lower-to-codes",
     summary: "replaces real arithmetic between quantisers by arithmetic on codes",
-    meaning: Meaning::Reordered,
+    // Biases that are no whole units of the accumulator are rounded, with a note.
+    meaning: Meaning::Approximated,
     run,
 };
 
