@@ -14,7 +14,7 @@ use crate::artefact::{
 };
 use crate::calibration::allocate::{self, Allocation};
 use crate::calibration::{self, Cost, QuantiseOptions, Site, Statistics};
-use crate::certificate::{Certificate, certify_against};
+use crate::certificate::{Certificate, Published, certify_against};
 use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
@@ -455,14 +455,16 @@ fn compile_of(
     if let Some(evaluation) = &evaluation {
         with_activity(target, &legalised.network, options, evaluation, &mut files)?;
     }
-    let json =
-        serde_json::to_string_pretty(&certificate).map_err(|e| fault(target, &e.to_string()))?;
-    files.push(File::new(CERTIFICATE, json + "\n"));
     files.push(File::new(SOURCE, model.quantised.to_wire()));
     if manifest.host.is_some() {
         files.push(File::new(HOST, host.to_wire()));
     }
     manifest.files = files.par_iter().map(file_row).collect();
+    let published = Published::new(&certificate, &manifest.source, &manifest.files, &network)
+        .with_ties(&model.quantised, conversion);
+    let json = published.to_json().map_err(|e| fault(target, &e.to_string()))?;
+    files.push(File::new(CERTIFICATE, json));
+    manifest.files.extend(files.last().map(file_row));
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
     let host = conversion.host.clone();

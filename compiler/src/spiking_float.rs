@@ -11,7 +11,7 @@ use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
     PopulationRow, Source, same_network, sha256_hex,
 };
-use crate::certificate::{Certificate, Measured, PopulationCertificate, Verdict};
+use crate::certificate::{Certificate, Measured, PopulationCertificate, Published, Verdict};
 use crate::evaluate::latency;
 use crate::import::spiking::Recognised;
 use crate::import::{self, ImportOptions, spiking};
@@ -166,8 +166,6 @@ fn files(
     };
     let certificate = certificate(&legalised, &measured);
     let mut files = emitted.files;
-    let json = serde_json::to_string_pretty(&certificate);
-    files.push(File::new(CERTIFICATE, json.map_err(|e| fault(target, &e.to_string()))? + "\n"));
     let row = |f: &File| FileRow {
         path: f.path.clone(),
         bytes: f.content.len() as u64,
@@ -177,6 +175,9 @@ fn files(
     for (row, every) in outputs.iter_mut().zip(source.every()) {
         row.every_timestep = every;
     }
+    let rows: Vec<FileRow> = files.iter().map(row).collect();
+    let json = Published::new(&certificate, &source.source, &rows, &back).to_json();
+    files.push(File::new(CERTIFICATE, json.map_err(|e| fault(target, &e.to_string()))?));
     let manifest = Manifest {
         format: "snnc-artefact".into(),
         version: 1,

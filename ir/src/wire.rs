@@ -240,6 +240,8 @@ impl WireNode {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::PrintOptions;
 
@@ -265,6 +267,104 @@ mod tests {
             graph().to_text(PrintOptions::default())
         );
         assert_eq!(again.to_wire(), bytes);
+    }
+
+    /// Message -> field number -> (name, type), as the published schema has them.
+    type Schema = HashMap<String, HashMap<u64, (String, String)>>;
+
+    fn published() -> Schema {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../checker/snnc_check/snn.proto");
+        let (mut schema, mut message) = (Schema::new(), String::new());
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let words: Vec<&str> = line.trim().trim_end_matches(';').split_whitespace().collect();
+            match words.as_slice() {
+                ["message", name, "{"] => message = (*name).to_owned(),
+                ["repeated", kind, name, "=", number] | [kind, name, "=", number] => {
+                    let field = ((*name).to_owned(), (*kind).to_owned());
+                    schema
+                        .entry(message.clone())
+                        .or_default()
+                        .insert(number.parse().unwrap(), field);
+                }
+                _ => {}
+            }
+        }
+        schema
+    }
+
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let (&byte, rest) = bytes.split_first().unwrap();
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+
+    /// Reads a message by the schema alone; `seen` gets every field with what it holds.
+    fn by_schema(
+        schema: &Schema,
+        message: &str,
+        mut bytes: &[u8],
+        seen: &mut HashMap<String, Vec<u8>>,
+    ) {
+        while !bytes.is_empty() {
+            let tag = varint(&mut bytes);
+            let (name, kind) = &schema[message][&(tag >> 3)];
+            let content = match tag & 7 {
+                0 => {
+                    assert!(kind.starts_with("uint"), "{message}.{name}");
+                    varint(&mut bytes).to_le_bytes().to_vec()
+                }
+                2 => {
+                    let length = varint(&mut bytes) as usize;
+                    let (content, rest) = bytes.split_at(length);
+                    bytes = rest;
+                    content.to_vec()
+                }
+                other => panic!("wire type {other}"),
+            };
+            if schema.contains_key(kind) {
+                by_schema(schema, kind, &content, seen);
+            }
+            seen.insert(format!("{message}.{name}"), content);
+        }
+    }
+
+    #[test]
+    fn the_published_schema_reads_every_field() {
+        let mut graph = Graph::from_text(
+            r#"snnir 1 quantised "q" {"timesteps":1,"schedule":"streaming"}
+%x = input () : u8[1,2] quantised {"scale":[0.1],"zero_point":[3],"minimum":0,"maximum":255}
+%w = constant () : i4[3,2]
+  data i4[3,2] 1 -8 7 0 0 2
+%y = dense (%x, %w) : i32[1,3] from [{"node":"fc","op":"Gemm"}]
+%t = transpose {"permutation":[1,0]} (%y) : i32[3,1]
+%out = output (%t) : i32[3,1]
+"#,
+        )
+        .unwrap();
+        let sum = graph.find("y").unwrap();
+        let recurrent: Vec<Operand> =
+            graph.operands(sum).iter().map(|o| Operand { delay: 3, ..*o }).collect();
+        graph.set_operands(sum, &recurrent);
+        let bytes = graph.to_wire();
+        let (schema, mut seen) = (published(), HashMap::new());
+        by_schema(&schema, "Graph", &bytes[MAGIC.len()..], &mut seen);
+        for (message, fields) in &schema {
+            for (name, _) in fields.values() {
+                assert!(seen.contains_key(&format!("{message}.{name}")), "{message}.{name}");
+            }
+        }
+        let text = |field: &str| String::from_utf8(seen[field].clone()).unwrap();
+        assert_eq!(text("Graph.stage"), "quantised");
+        assert_eq!((text("Origin.node"), text("Origin.op")), ("fc".into(), "Gemm".into()));
+        assert_eq!(seen["Operand.delay"], 3u64.to_le_bytes());
+        assert!(text("Node.quantisation").contains("zero_point"));
     }
 
     #[test]

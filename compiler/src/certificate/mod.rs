@@ -12,13 +12,16 @@ mod copies;
 mod frame;
 mod measure;
 mod obligations;
+mod published;
 mod staircase;
+mod ties;
 mod unevenness;
 
 use serde::{Deserialize, Serialize};
 
 pub use compare::{certify, certify_against};
 pub use measure::{Comparison, Measured, compare_sample};
+pub use published::Published;
 pub use unevenness::unevenness;
 
 use crate::reference::Semantics;

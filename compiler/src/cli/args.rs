@@ -69,6 +69,10 @@ pub(super) enum Command {
     Calibrate(CalibrateArgs),
     /// Prove that an artefact computes what a model computes, or say where it does not
     Verify(VerifyArgs),
+    /// Write the statements of an artefact's certificate for SMT solvers
+    Certify(CertifyArgs),
+    /// Find the first population, timestep and neuron where two executions part
+    Diff(DiffArgs),
     /// Write a page on one network, or several side by side, that needs nothing but itself
     Report(ReportArgs),
     /// Show artefacts and models side by side
@@ -371,6 +375,45 @@ pub(super) struct VerifyArgs {
     /// Accept populations that differ or are approximate
     #[arg(long)]
     pub(super) allow_approximate: bool,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) import: ImportArgs,
+}
+
+/// Arguments of `certify`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  snnc certify out/spleat --smt obligations; z3 obligations/*.smt2"
+)]
+pub(super) struct CertifyArgs {
+    /// An artefact's folder
+    #[arg(value_name = "ARTEFACT")]
+    pub(super) artefact: PathBuf,
+    /// Folder for the obligations as SMT-LIB 2, each of which must be unsat
+    #[arg(long, value_name = "DIR")]
+    pub(super) smt: PathBuf,
+    /// A population; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(super) population: Vec<String>,
+    /// The first N channels of each population
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = positive)]
+    pub(super) channels: usize,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc diff out/reference out/spleat --input images.npz")]
+pub(super) struct DiffArgs {
+    /// An artefact, a model, or a trace (`.npz`, one array (N, T, ..) for each population)
+    #[arg(value_name = "A")]
+    pub(super) first: PathBuf,
+    /// What it is held against
+    #[arg(value_name = "B")]
+    pub(super) second: PathBuf,
+    /// Samples
+    #[arg(long, value_name = "X.npz")]
+    pub(super) input: PathBuf,
     #[command(flatten)]
     pub(super) data: DataArgs,
     #[command(flatten)]

@@ -3,9 +3,11 @@
 mod args;
 mod bare;
 mod calibrate;
+mod certify;
 mod checks;
 mod commands;
 mod config;
+mod diff;
 mod eval;
 mod explore;
 mod fit;
@@ -103,6 +105,8 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Eval(args) => eval::eval(args, &cli.common),
         Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
         Command::Verify(args) => commands::verify(args, &cli.common),
+        Command::Certify(args) => certify::certify(args, &cli.common),
+        Command::Diff(args) => diff::diff(args, &cli.common),
         Command::Report(args) => report::report(args, &cli.common),
         Command::Compare(args) => report::compare(args, &cli.common),
         Command::Explore(args) => explore::explore(args, &cli.common),

@@ -1,0 +1,1 @@
+"""An independent checker for the certificates of snnc; see docs/certificate.md."""
