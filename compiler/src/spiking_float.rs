@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use snnc_backends::{File, Legalised, MemoryFiles, Note, Target, TargetOptions};
-use snnc_ir::{Graph, SpikingOp, Verified};
+use snnc_ir::{Graph, Neuron, Readout, SpikingOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
-    PopulationRow, Source, same_network, sha256_hex,
+    PopulationRow, Showing, Source, same_network, sha256_hex,
 };
 use crate::certificate::{Certificate, Measured, PopulationCertificate, Published, Verdict};
 use crate::evaluate::latency;
@@ -31,10 +31,9 @@ pub struct SpikingSource {
 }
 
 impl SpikingSource {
-    /// Whether the model shows each output in every timestep, in order of the network's outputs.
-    pub fn every(&self) -> Vec<bool> {
-        let shown = self.model.as_ref().map(|(_, r)| r.shown.iter().map(|s| s.every).collect());
-        shown.unwrap_or_default()
+    /// When the model shows each output.
+    fn showing(&self) -> Vec<Showing> {
+        self.model.as_ref().map(|(_, recognised)| recognised.showing()).unwrap_or_default()
     }
 
     /// Holds the network against the model's own operators.
@@ -80,6 +79,8 @@ pub fn source(path: &Path, options: &ImportOptions) -> Result<Option<SpikingSour
     Ok(Some(SpikingSource { source, network, notes, model }))
 }
 
+/// What the manifest calls the coding of networks that spike already.
+pub const AS_TRAINED: &str = "as trained";
 /// Targets that get neurons in single precision.
 const TARGETS: [&str; 2] = ["reference", "nir"];
 /// Targets that hold neurons as they are trained, on integers.
@@ -171,10 +172,7 @@ fn files(
         bytes: f.content.len() as u64,
         sha256: sha256_hex(&f.content),
     };
-    let mut outputs = OutputRow::all(&back, None);
-    for (row, every) in outputs.iter_mut().zip(source.every()) {
-        row.every_timestep = every;
-    }
+    let outputs = output_rows(source, &back);
     let rows: Vec<FileRow> = files.iter().map(row).collect();
     let json = Published::new(&certificate, &source.source, &rows, &back).to_json();
     files.push(File::new(CERTIFICATE, json.map_err(|e| fault(target, &e.to_string()))?));
@@ -184,7 +182,7 @@ fn files(
         compiler: env!("CARGO_PKG_VERSION").into(),
         target: target.name().into(),
         source: source.source.clone(),
-        options: BTreeMap::from([("code".to_owned(), "as trained".to_owned())]),
+        options: BTreeMap::from([("code".to_owned(), AS_TRAINED.to_owned())]),
         timesteps: back.timing.timesteps,
         latency: latency(&back),
         schedule: back.timing.schedule,
@@ -202,6 +200,34 @@ fn files(
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
     Ok(Written { files, manifest, measured })
+}
+
+/// The outputs as the model shows them.
+fn output_rows(source: &SpikingSource, back: &Graph) -> Vec<OutputRow> {
+    let mut rows = OutputRow::all(back, None);
+    let decoder = |graph: &Graph, position: usize| {
+        let id = graph.outputs().get(position).copied()?;
+        match graph[id].as_spiking() {
+            Some(SpikingOp::Decoder(d)) => Some((d.clone(), graph.source(id, 0)?)),
+            _ => None,
+        }
+    };
+    for (position, (row, showing)) in rows.iter_mut().zip(source.showing()).enumerate() {
+        let (Some((own, _)), Some((emitted, from))) =
+            (decoder(&source.network, position), decoder(back, position))
+        else {
+            continue;
+        };
+        // A file of spikes has no word for the unit of their count.
+        if emitted.scale == [1.0] {
+            row.scale.clone_from(&own.scale);
+        }
+        // A read-out adds up what the model shows in each timestep.
+        let adds = matches!(back[from].as_spiking(),
+            Some(SpikingOp::Population(p)) if matches!(p.neuron, Neuron::Accumulate));
+        row.showing = if adds && own.readout == Readout::Sum { Showing::Once } else { showing };
+    }
+    rows
 }
 
 /// Nothing is proved: reals have no integers to be equal to, and integers are not the reals that were

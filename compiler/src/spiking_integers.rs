@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use snnc_backends::Note;
-use snnc_ir::{Graph, NodeId, Op, Presentation, SpikingOp, Verified, verify};
+use snnc_ir::{Graph, Neuron, NodeId, Op, Population, Presentation, SpikingOp, Verified, verify};
 use snnc_runtime::spiking::{FloatNetwork, Network, RunError, Sample};
 
 use crate::Error;
@@ -170,7 +170,10 @@ pub fn compared(
         let rows = run.rows(data, index, model);
         let mut expected: HashMap<&str, Vec<Vec<f32>>> = HashMap::new();
         let mut seen = |id: NodeId, _: usize, values: &[f32]| {
-            if matches!(model[id].as_spiking(), Some(SpikingOp::Population(_))) {
+            // A read-out shows reals, of which integers are no spikes.
+            let fires =
+                |p: &Population| matches!(&p.neuron, Neuron::Float(n) if n.firing.is_some());
+            if matches!(model[id].as_spiking(), Some(SpikingOp::Population(p)) if fires(p)) {
                 expected.entry(&model[id].name).or_default().push(values.to_vec());
             }
         };
@@ -188,6 +191,44 @@ pub fn compared(
         measured.mean_error = measured.noise / measured.activations.max(1) as f64;
     }
     Ok(found)
+}
+
+/// Timesteps after which what the input sent in the first reaches an output.
+pub fn delay(network: &Graph) -> usize {
+    let latency = latencies(network);
+    network.outputs().iter().filter_map(|id| latency.get(id).copied()).max().unwrap_or(0)
+}
+
+/// Samples `(N, T, input..)` or `(N, input..)` as the network's own codes, and the network with as many
+/// timesteps as they take.
+///
+/// # Errors
+/// When the data does not fit the input.
+pub fn samples(
+    network: &mut Graph,
+    data: &Dataset,
+    scaling: Scaling,
+    path: &std::path::Path,
+) -> Result<Vec<Sample>, Error> {
+    let neurons = network.inputs().first().map_or(1, |&id| network[id].ty.len()).max(1);
+    let values: usize = data.shape.iter().product();
+    let rows = in_time(network);
+    if !values.is_multiple_of(neurons) || (values != neurons && !rows) {
+        let reason = format!(
+            "has samples of shape {:?}, but the network takes {neurons} values a timestep",
+            data.shape
+        );
+        let place = format!("`{}`", path.display());
+        return Err(Error::input(place, reason, "give `x` as (N, T, input..)"));
+    }
+    if rows {
+        network.timing.timesteps = values / neurons + delay(network);
+    }
+    let one = |i: usize| {
+        let all = data.reals(i, scaling);
+        sample(network, &all.chunks(neurons).map(<[f32]>::to_vec).collect::<Vec<_>>())
+    };
+    Ok((0..data.len()).map(one).collect())
 }
 
 /// Rows as the network's own codes.

@@ -8,6 +8,7 @@ use snnc::import::{ImportOptions, from_bytes, load, spiking};
 use snnc::spiking_check;
 use snnc::spiking_integers::in_time;
 use snnc_backends::format::npz::Npz;
+use snnc_backends::trained::composed;
 use snnc_ir::{Graph, Neuron, NodeId, Op, SpikingOp};
 use snnc_runtime::kernels::Kernels;
 use snnc_runtime::spiking::FloatNetwork;
@@ -140,6 +141,40 @@ fn a_misread_bias_is_a_failed_check() {
         }
     }
     assert!(told >= 20, "{told} were told");
+}
+
+/// Layers without neurons between them as one layer give the same spikes.
+#[test]
+fn joined_layers_send_the_same_spikes() {
+    let (mut wrong, mut joined, mut left) = (Vec::new(), 0, Vec::new());
+    for path in cases() {
+        let Ok(mut case) = case(&path) else { continue };
+        let before = passing(&case.recognised.network);
+        case.recognised.network = composed(&case.recognised.network);
+        snnc_ir::verify(case.recognised.network.clone()).unwrap();
+        let after = passing(&case.recognised.network);
+        joined += before - after;
+        if after > 0 {
+            left.push(case.name.clone());
+        }
+        wrong.extend(difference(&case));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(joined >= 8, "{joined} joined");
+    // In front of a maximum, and where only some of what is joined has a factor.
+    assert!(left.len() <= 6, "{left:?}");
+}
+
+/// How many populations only pass sums on to further ones.
+fn passing(graph: &Graph) -> usize {
+    let passes = |id: NodeId| match graph[id].as_spiking() {
+        Some(SpikingOp::Population(p)) => {
+            let decoded = graph.users(id).iter().all(|&u| graph.outputs().contains(&u));
+            matches!(&p.neuron, Neuron::Float(n) if n.firing.is_none()) && !decoded
+        }
+        _ => false,
+    };
+    graph.ids().filter(|&id| passes(id)).count()
 }
 
 fn changed(

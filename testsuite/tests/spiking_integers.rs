@@ -201,3 +201,37 @@ fn whole_numbers_without_leak_lose_no_spike() {
     let found = snnc::spiking_integers::compared(&source.network, &opened.network, &run).unwrap();
     assert!(found.values().any(|m| m.differing > 0), "{found:?}");
 }
+
+/// The formulas of `spiking-formulas` on integers, with the input that each was recorded with.
+#[test]
+fn formulas_around_layers_keep_most_spikes_on_integers() {
+    let folder = snnc_testsuite::repository().join("testsuite/cases/spiking-formulas");
+    let (mut rows, mut refused) = (BTreeMap::new(), BTreeMap::new());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "onnx") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
+        let npz = Npz::open(std::fs::read(path.with_extension("npz")).unwrap()).unwrap();
+        let x = npz.get("x").unwrap().unwrap();
+        let still = x.shape[0] == 1;
+        let shape = if still { x.shape.clone() } else { [&[1], x.shape.as_slice()].concat() };
+        let data = dataset(&shape, &x.to_f32().unwrap());
+        let run = Run { data: Some((data, "x".into())), ..Run::default() };
+        match compile(&source, "spleat", &run) {
+            Ok(written) => {
+                rows.insert(name, others(&written).0);
+            }
+            Err(error) => {
+                assert_eq!(error.exit_code(), 3, "{name}: {error}");
+                refused.insert(name, error.to_string());
+            }
+        }
+    }
+    println!("share of other spikes: {rows:#?}\nrefused: {refused:#?}");
+    assert!(rows.len() >= 36, "{refused:#?}");
+    let mean = rows.values().sum::<f64>() / rows.len() as f64;
+    assert!(mean <= 0.02, "{mean}");
+}

@@ -15,7 +15,7 @@ use super::net::{BIAS_EXPONENT, DECAY_ONE};
 use super::rate::{Real, best_unit, like, top};
 use super::read::{accumulator, population};
 use super::{emit, weights};
-use crate::trained::{Layer, Reset, layers};
+use crate::trained::{Layer, Reset, composed, layers};
 use crate::{EmitError, Legalised, Note, Violation};
 
 /// The network in NetX's current-based arithmetic.
@@ -23,6 +23,7 @@ use crate::{EmitError, Legalised, Note, Violation};
 /// # Errors
 /// Everything in the network that NetX cannot hold.
 pub(super) fn legalise(network: &Verified) -> Result<Legalised, Vec<Violation>> {
+    let network = &super::verified(composed(network), Vec::new(), Vec::new())?.network;
     let layers = layers(network)?;
     let mut violations: Vec<Violation> =
         layers.iter().filter_map(|l| refused(network, l)).collect();
@@ -59,6 +60,16 @@ pub(super) fn legalise(network: &Verified) -> Result<Legalised, Vec<Violation>> 
 
 /// Why NetX has no such neuron.
 fn refused(network: &Graph, layer: &Layer) -> Option<Violation> {
+    let node = &network[layer.population];
+    if layer.threshold.is_none() {
+        let reason = "is a read-out that does not fire, and NetX shows spikes";
+        return Some(Violation::new(node, reason, "end the network with neurons that fire"));
+    }
+    let last = |u: NodeId| matches!(network[u].as_spiking(), Some(SpikingOp::Decoder(d)) if d.readout == Readout::Last);
+    if network.users(layer.population).into_iter().any(last) {
+        let reason = "shows its last timestep alone, and NetX counts the spikes of all";
+        return Some(Violation::new(node, reason, "show the spikes of all timesteps"));
+    }
     let (reason, remedy) = match &layer.reset {
         Reset::Hard(value) if *value == 0.0 => {
             if layer.initial.iter().all(|&v| v == 0.0) {
@@ -79,7 +90,7 @@ fn refused(network: &Graph, layer: &Layer) -> Option<Violation> {
         ),
         Reset::None => ("is not reset, as all neurons of NetX are", "compile for spleat"),
     };
-    Some(Violation::new(&network[layer.population], reason, remedy))
+    Some(Violation::new(node, reason, remedy))
 }
 
 /// Why NetX has no such input.
@@ -169,8 +180,9 @@ impl Work<'_> {
         copies: &HashMap<NodeId, NodeId>,
     ) -> Result<Node, Vec<Violation>> {
         let node = &self.network[layer.population];
-        let threshold = |c: usize| layer.threshold[c.min(layer.threshold.len() - 1)];
-        let channels = layer.threshold.len();
+        let thresholds = layer.threshold.as_deref().unwrap_or(&[1.0]);
+        let threshold = |c: usize| thresholds[c.min(thresholds.len() - 1)];
+        let channels = thresholds.len();
         let scaled = |weights: &[f64]| {
             let width = (weights.len() / channels).max(1);
             weights.iter().enumerate().map(|(i, w)| w / threshold(i / width)).collect::<Vec<f64>>()

@@ -7,11 +7,11 @@
 //! nearest.
 
 use snnc_ir::{
-    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, Neuron, Node, Op, Population,
-    Projection, Reset as IntegerReset, SpikingOp, Tensor, TimeTable, Verified, verify,
+    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, Neuron, Node, NodeId, Op, Population,
+    Projection, Readout, Reset as IntegerReset, SpikingOp, Tensor, TimeTable, Verified, verify,
 };
 
-use super::{Layer, Reset, layers};
+use super::{Layer, Reset, composed, layers};
 use crate::{Note, Violation};
 
 /// Fractional bits that a decay may have.
@@ -27,20 +27,13 @@ pub fn integrating(
     network: &Verified,
     weight_bits: u8,
 ) -> Result<(Verified, Vec<Note>), Vec<Violation>> {
-    let layers = layers(network)?;
-    let currents = layers.iter().filter(|l| l.current_decay > 0.0);
-    let refused: Vec<Violation> = currents
-        .map(|l| {
-            let reason =
-                "has a synaptic current that decays by itself, for which there is no memory";
-            let remedy = "compile for loihi, or train neurons without (alpha = 0)";
-            Violation::new(&network[l.population], reason, remedy)
-        })
-        .collect();
+    let network = composed(network);
+    let layers = layers(&network)?;
+    let refused: Vec<Violation> = layers.iter().filter_map(|l| refused(&network, l)).collect();
     if !refused.is_empty() {
         return Err(refused);
     }
-    let mut graph: Graph = (**network).clone();
+    let mut graph = network.clone();
     let mut notes = Vec::new();
     for layer in &layers {
         let quantised = Quantised::of(layer, weight_bits);
@@ -63,6 +56,35 @@ pub fn integrating(
     }
 }
 
+/// Why there is no such neuron.
+fn refused(network: &Graph, layer: &Layer) -> Option<Violation> {
+    let node = &network[layer.population];
+    if layer.current_decay > 0.0 {
+        let reason = "has a synaptic current that decays by itself, for which there is no memory";
+        let remedy = "compile for loihi, or train neurons without (alpha = 0)";
+        return Some(Violation::new(node, reason, remedy));
+    }
+    if layer.threshold.is_some() {
+        return None;
+    }
+    let readouts = network.users(layer.population);
+    let sums = readouts.into_iter().all(|u| match network[u].as_spiking() {
+        // What is sent in each timestep is added up, or the potential keeps all of it.
+        Some(SpikingOp::Decoder(d)) => match d.readout {
+            Readout::Sum => layer.decay == 0.0,
+            Readout::Last => layer.decay == 1.0 || network.timing.timesteps == 1,
+        },
+        _ => false,
+    });
+    if !sums || layer.initial.iter().any(|&v| v != 0.0) {
+        let reason = "is a read-out that keeps a share of its potential, or shows the last timestep alone; read-outs add up all timesteps";
+        let remedy =
+            "compile for reference, or show the sum or the mean over time of the last layer";
+        return Some(Violation::new(node, reason, remedy));
+    }
+    None
+}
+
 /// The numbers of one layer.
 struct Quantised {
     /// Integers to one of the model's units, for each channel: of sums, and of compared potentials.
@@ -73,7 +95,7 @@ struct Quantised {
 
 impl Quantised {
     fn of(layer: &Layer, weight_bits: u8) -> Quantised {
-        let channels = layer.threshold.len();
+        let channels = layer.initial.len();
         let most = ((1i64 << (weight_bits - 1)) - 1) as f64;
         let mut largest = vec![0.0f64; channels];
         for (_, weights) in &layer.projections {
@@ -89,7 +111,8 @@ impl Quantised {
         // bits, which a weight that is nothing beside its threshold would pass.
         let sum = |c: usize| {
             let by_weight = if largest[c] > 0.0 { most / largest[c] } else { most };
-            by_weight.min(f64::from(1 << 30) / layer.threshold[c])
+            let threshold = layer.threshold.as_ref().map_or(0.0, |t| t[c]);
+            by_weight.min(f64::from(1 << 30) / threshold)
         };
         let mut sums: Vec<f64> = (0..channels).map(sum).collect();
         // What all channels have in common needs one scale.
@@ -98,8 +121,13 @@ impl Quantised {
             let least = sums.iter().copied().fold(f64::INFINITY, f64::min);
             sums.fill(least);
         }
-        let levels = (0..channels).map(|c| sums[c] * layer.threshold[c]);
-        let leak = leak(layer.decay, levels.fold(f64::INFINITY, f64::min));
+        let leak = match &layer.threshold {
+            Some(threshold) => {
+                let levels = (0..channels).map(|c| sums[c] * threshold[c]);
+                leak(layer.decay, levels.fold(f64::INFINITY, f64::min))
+            }
+            None => Leak::None,
+        };
         let shift = match leak {
             Leak::Averaging { shift, .. } => shift,
             _ => 0,
@@ -128,7 +156,11 @@ impl Quantised {
                 format!(", decay {} as {kept}/{}", layer.decay, 1u32 << shift)
             }
         };
-        let levels = self.potentials.iter().zip(&layer.threshold).map(|(s, t)| s * t);
+        let Some(threshold) = &layer.threshold else {
+            let bits = "approximate: weights of";
+            return format!("{bits} {weight_bits} bits (RMS error {relative:.1e} of them)");
+        };
+        let levels = self.potentials.iter().zip(threshold).map(|(s, t)| s * t);
         format!(
             "approximate: weights of {weight_bits} bits (RMS error {:.1e} of them){decay}, thresholds \
              at {:.0} units of the potential or more",
@@ -154,13 +186,54 @@ impl Quantised {
                 };
             }
         }
-        let population = self.population(layer);
+        let population = match &layer.threshold {
+            Some(threshold) => self.population(layer, threshold),
+            None => self.readout(graph, layer),
+        };
         if let Op::Spiking(SpikingOp::Population(p)) = &mut graph[layer.population].op {
             *p = Population { coding: p.coding, ..population };
         }
     }
 
-    fn population(&self, layer: &Layer) -> Population {
+    /// A read-out; its decoders get the unit of each channel.
+    fn readout(&self, graph: &mut Graph, layer: &Layer) -> Population {
+        let bias: Vec<i64> =
+            layer.drive.iter().zip(&self.sums).map(|(d, s)| (d * s).round() as i64).collect();
+        let steps = i64::try_from(graph.timing.timesteps).unwrap_or(i64::MAX);
+        for user in graph.users(layer.population) {
+            if let Op::Spiking(SpikingOp::Decoder(d)) = &mut graph[user].op {
+                let scale = |(c, s): (usize, &f64)| {
+                    let own = d.scale.get(c).or(d.scale.first()).copied().unwrap_or(1.0);
+                    (f64::from(own) / s) as f32
+                };
+                d.scale = self.sums.iter().enumerate().map(scale).collect();
+                d.readout = Readout::Last;
+            }
+        }
+        // As much as every synapse brings in every timestep.
+        let mut most = bias.iter().map(|b| b.saturating_abs()).max().unwrap_or(0);
+        for (id, _) in &layer.projections {
+            let sent = graph.source(*id, 0).map_or(1, |source| largest(graph, source));
+            let weights =
+                graph[*id].data.as_ref().and_then(|d| d.to_i64().ok()).unwrap_or_default();
+            let width = (weights.len() / self.sums.len()).max(1);
+            let sum = |row: &[i64]| row.iter().map(|w| w.saturating_abs()).sum::<i64>();
+            let row = weights.chunks(width).map(sum).max().unwrap_or(0);
+            most = most.saturating_add(row.saturating_mul(sent));
+        }
+        let most = most.saturating_mul(steps);
+        Population {
+            coding: snnc_ir::Coding::Rate,
+            bias: if bias.iter().all(|&b| b == 0) { Vec::new() } else { bias },
+            bias_placement: BiasPlacement::EveryTimestep,
+            neuron: Neuron::Accumulate,
+            minimum: -most,
+            maximum: most,
+            scale: self.sums.iter().map(|s| (1.0 / s) as f32).collect(),
+        }
+    }
+
+    fn population(&self, layer: &Layer, thresholds: &[f64]) -> Population {
         let channels = 0..self.sums.len();
         let at = |scale: &[f64], values: &[f64], c: usize| (values[c] * scale[c]).round() as i64;
         let (half, kept) = match self.leak {
@@ -168,7 +241,7 @@ impl Quantised {
             _ => (0, 1),
         };
         let threshold = |c: usize| {
-            let exact = layer.threshold[c] * self.potentials[c];
+            let exact = thresholds[c] * self.potentials[c];
             let least = match layer.comparison {
                 Comparison::AtLeast => exact.ceil(),
                 Comparison::Above => exact.floor() + 1.0,
@@ -204,6 +277,18 @@ impl Quantised {
             maximum: 1,
             scale: vec![1.0],
         }
+    }
+}
+
+/// The largest payload of a node, whatever its sign.
+fn largest(graph: &Graph, id: NodeId) -> i64 {
+    match graph[id].as_spiking() {
+        Some(SpikingOp::Encoder(e)) => {
+            let payload = |code: i64| code.saturating_sub(e.zero_point).saturating_abs();
+            payload(e.minimum).max(payload(e.maximum))
+        }
+        Some(SpikingOp::Population(_)) => 1,
+        _ => graph.sources(id).into_iter().map(|s| largest(graph, s)).max().unwrap_or(1),
     }
 }
 

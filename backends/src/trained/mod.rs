@@ -4,12 +4,14 @@
 //! one set for each channel, with factors of the input multiplied into the weights; what a target makes
 //! of these is its own: [`integrating`] has integrate-and-fire neurons, Loihi its current-based ones.
 
+mod compose;
 mod integrating;
 
 use snnc_ir::{
     Comparison, FloatNeuron, FloatReset, Graph, Neuron, NodeId, Op, Population, SpikingOp,
 };
 
+pub use compose::composed;
 pub use integrating::integrating;
 
 use crate::Violation;
@@ -25,7 +27,7 @@ pub enum Reset {
     Hard(f64),
 }
 
-/// A population that fires and its projections. Vectors have one entry for each channel.
+/// A population and its projections; one that does not fire is a read-out. Vectors have one entry for each channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// The population.
@@ -38,8 +40,8 @@ pub struct Layer {
     pub current_decay: f64,
     /// Added to the potential in each timestep.
     pub drive: Vec<f64>,
-    /// Threshold.
-    pub threshold: Vec<f64>,
+    /// Threshold; a read-out has none.
+    pub threshold: Option<Vec<f64>>,
     /// How potential and threshold are compared.
     pub comparison: Comparison,
     /// What firing does.
@@ -82,12 +84,13 @@ fn layer(network: &Graph, id: NodeId, p: &Population) -> Result<Layer, Refusal> 
     let Neuron::Float(n) = &p.neuron else {
         return Err(("is no neuron in single precision".into(), "compile it by itself"));
     };
-    let Some(firing) = &n.firing else {
+    let decoded = |u: NodeId| matches!(network[u].as_spiking(), Some(SpikingOp::Decoder(_)));
+    if n.firing.is_none() && !network.users(id).into_iter().all(decoded) {
         return Err((
-            "sends its potential, a real number, and not spikes".into(),
-            "end the network with neurons that fire; use strided convolutions or max pools within",
+            "sends its potential, a real number, to further neurons".into(),
+            "put neurons that fire in front of max pools and joined maps, and at most linear layers between",
         ));
-    };
+    }
     let shape = &network[id].ty.shape;
     let neurons: usize = shape.iter().product();
     let channels = shape.first().copied().unwrap_or(1).max(1);
@@ -117,8 +120,9 @@ fn layer(network: &Graph, id: NodeId, p: &Population) -> Result<Layer, Refusal> 
         .as_ref()
         .map_or(Ok(vec![1.0; channels]), |c| each("current's gain", &c.gain, 1.0))?;
     let factor: Vec<f64> = gain.iter().zip(&through).map(|(a, b)| a * b).collect();
-    let threshold = each("threshold", &firing.threshold, 0.0)?;
-    if let Some(low) = threshold.iter().find(|&&t| t.is_nan() || t <= 0.0) {
+    let firing = n.firing.as_ref();
+    let threshold = firing.map(|f| each("threshold", &f.threshold, 0.0)).transpose()?;
+    if let Some(low) = threshold.iter().flatten().find(|&&t| t.is_nan() || t <= 0.0) {
         return Err((format!("has the threshold {low}"), "train thresholds above 0"));
     }
     let input_bias = each("input bias", &n.input_bias, 0.0)?;
@@ -132,8 +136,11 @@ fn layer(network: &Graph, id: NodeId, p: &Population) -> Result<Layer, Refusal> 
         current_decay,
         drive: (0..channels).map(summed).collect(),
         threshold,
-        comparison: firing.comparison,
-        reset: reset(n, &firing.reset, decay, &each, &one)?,
+        comparison: firing.map_or_else(Default::default, |f| f.comparison),
+        reset: match firing {
+            Some(f) => reset(n, &f.reset, decay, &each, &one)?,
+            None => Reset::None,
+        },
         initial: each("initial potential", &n.initial, 0.0)?,
         settled,
     })
@@ -172,6 +179,19 @@ fn unit(network: &Graph, id: NodeId) -> Result<f64, Refusal> {
         Some(SpikingOp::Population(_)) => Ok(1.0),
         Some(SpikingOp::MaxPool { .. } | SpikingOp::RunningMaxPool { .. }) => {
             network.source(id, 0).map_or(Ok(1.0), |s| unit(network, s))
+        }
+        Some(SpikingOp::Concatenate { .. }) => {
+            let units: Result<Vec<f64>, Refusal> =
+                network.sources(id).into_iter().map(|s| unit(network, s)).collect();
+            let units = units?;
+            let first = units.first().copied().unwrap_or(1.0);
+            match units.iter().all(|&u| u == first) {
+                true => Ok(first),
+                false => Err((
+                    "gets spikes and numbers of another unit joined".into(),
+                    "give them synapses of their own, and add these up",
+                )),
+            }
         }
         _ => Err(("gets what integers cannot hold".into(), "report this with the model")),
     }

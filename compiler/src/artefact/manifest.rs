@@ -115,9 +115,9 @@ pub struct OutputRow {
     pub scale: Vec<f32>,
     /// Raw value of the score 0, for each class or one for all; none means 0.
     pub zero: Vec<i64>,
-    /// Whether the model shows it in every timestep, and not once for all of them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub every_timestep: bool,
+    /// When the model shows it.
+    #[serde(default, skip_serializing_if = "Showing::is_once")]
+    pub showing: Showing,
     /// Operators that the host applies to what is shown, each with its ONNX node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host: Vec<String>,
@@ -192,6 +192,25 @@ fn operators_behind(host: &Graph, decoder: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// When a model that spikes already shows an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Showing {
+    /// Once for all timesteps.
+    #[default]
+    Once,
+    /// Whenever it is run, for one timestep each time.
+    EachRun,
+    /// In a row of its own for each timestep.
+    EveryTimestep,
+}
+
+impl Showing {
+    fn is_once(&self) -> bool {
+        *self == Showing::Once
+    }
 }
 
 /// One population.
@@ -292,7 +311,7 @@ impl OutputRow {
                 readout: d.readout,
                 scale: d.scale.clone(),
                 zero: d.zero.clone(),
-                every_timestep: false,
+                showing: Showing::Once,
                 host: host.map_or_else(Vec::new, |h| operators_behind(h, &network[id].name)),
             }),
             _ => None,

@@ -7,7 +7,7 @@ mod store;
 
 pub use manifest::{
     CertificateSummary, FileRow, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
-    Source,
+    Showing, Source,
 };
 pub use open::{Opened, open, same_network};
 pub use store::{DirectoryFiles, sha256_hex, write_all};

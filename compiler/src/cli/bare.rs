@@ -8,6 +8,7 @@ use super::commands::Loaded;
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::Runner;
+use crate::spiking_integers;
 
 /// Gives a network that is about to run the timesteps and resets that were asked for. Where a file
 /// alone takes its input in time, the data says how long that is: then the samples, each a timestep,
@@ -40,7 +41,12 @@ pub(super) fn set_time(
     if let Some(shape) = in_time(network)
         && data.shape.len() == shape.len() + 1
     {
-        network.timing.timesteps = data.shape[0] + layers(network);
+        // An artefact says how late its outputs are, a file alone has one timestep for each layer.
+        let late = match opened.manifest {
+            Some(_) => spiking_integers::delay(network),
+            None => layers(network),
+        };
+        network.timing.timesteps = data.shape[0] + late;
     }
     if let Some(timesteps) = args.timesteps {
         network.timing.timesteps = timesteps;
@@ -81,7 +87,11 @@ pub(super) fn set_input(
     args: &DataArgs,
 ) -> Result<(), Error> {
     let Loaded::Artefact(opened) = loaded else { return Ok(()) };
+    let in_time_with = |shape: Vec<usize>| data.shape.len() == shape.len() + 1;
     if opened.manifest.is_some() {
+        if in_time(&opened.network).is_some_and(in_time_with) {
+            runner.input_shape.clone_from(&data.shape);
+        }
         return Ok(());
     }
     if in_time(&opened.network).is_some_and(|shape| data.shape.len() == shape.len() + 1) {

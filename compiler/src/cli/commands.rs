@@ -314,8 +314,8 @@ pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
 pub(super) enum Any {
     /// An artefact, or a model.
     Integer(Loaded),
-    /// Either of them that spikes in single precision, and which outputs the model shows in every timestep.
-    Float(Box<snnc_ir::Graph>, Vec<bool>),
+    /// Either of them that spikes in single precision, and when the model shows its outputs.
+    Float(Box<snnc_ir::Graph>, Vec<artefact::Showing>),
 }
 
 /// Opens an artefact or a model; the content decides which it is.
@@ -331,8 +331,8 @@ pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
         return Ok(match opened.network.is_float() {
             true => {
                 let rows = opened.manifest.iter().flat_map(|m| &m.outputs);
-                let every = rows.map(|o| o.every_timestep).collect();
-                Any::Float(Box::new(opened.network), every)
+                let showing = rows.map(|o| o.showing).collect();
+                Any::Float(Box::new(opened.network), showing)
             }
             false => Any::Integer(Loaded::Artefact(Box::new(opened))),
         });
@@ -349,8 +349,8 @@ pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
                 for (node, text) in &found.notes {
                     render::note(node, text);
                 }
-                let every = found.shown.iter().map(|s| s.every).collect();
-                return Ok(Any::Float(Box::new(found.network), every));
+                let showing = found.showing();
+                return Ok(Any::Float(Box::new(found.network), showing));
             }
             Err(error @ Error::Input(_)) => return Err(error),
             // It may compare for other reasons, and runs as ONNX states it.

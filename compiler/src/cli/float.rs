@@ -6,24 +6,23 @@ use rayon::prelude::*;
 use snnc_backends::format::events;
 use snnc_backends::{Target, TargetOptions};
 use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
-use snnc_runtime::spiking::{FloatNetwork, FloatObserver, RunError};
+use snnc_runtime::spiking::{FloatNetwork, FloatObserver, Network, RunError, Sample, decode};
 
 use super::args::{Common, CompileArgs, Format, RunArgs};
 use super::config::Config;
 use super::run::{Arrays, integers, reals, write_npz};
 use super::{config, render, stream, tables};
 use crate::Error;
-use crate::artefact::write_all;
+use crate::artefact::{Opened, Showing, write_all};
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{prediction, share};
 use crate::spiking_float::{self, SpikingSource, Written};
 use crate::spiking_integers;
 
-/// Runs the samples or recordings of `--input`; `every` says which outputs the model shows in every
-/// timestep.
+/// Runs the samples or recordings of `--input`; `showing` says when the model shows its outputs.
 pub(super) fn run(
     args: &RunArgs,
-    (graph, every): (&Graph, &[bool]),
+    (graph, showing): (&Graph, &[Showing]),
     common: &Common,
 ) -> Result<(), Error> {
     let network = FloatNetwork::new(graph).map_err(Error::network)?;
@@ -43,15 +42,81 @@ pub(super) fn run(
             groups.collect::<Result<Vec<_>, RunError>>().map_err(Error::network)?.concat()
         }
     };
+    let timesteps: Vec<usize> = samples.iter().map(|s| s.timesteps(graph)).collect();
+    show(args, (graph, showing), &answers, &timesteps, common)
+}
+
+/// `run` of an artefact on integers whose samples have time.
+pub(super) fn run_on_integers(
+    args: &RunArgs,
+    opened: Opened,
+    common: &Common,
+) -> Result<(), Error> {
+    let data = Dataset::load(&args.input, args.data.limit)?;
+    let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
+    let rows = opened.manifest.iter().flat_map(|m| &m.outputs);
+    let showing: Vec<Showing> = rows.map(|o| o.showing).collect();
+    let mut graph = opened.network;
+    let samples = spiking_integers::samples(&mut graph, &data, scaling, &args.input)?;
+    let network = Network::new(&graph).map_err(Error::network)?;
+    let (sources, late) = (decoded(&graph), spiking_integers::delay(&graph));
+    let traced = |id: &NodeId| {
+        let op = graph[*id].as_spiking();
+        args.trace.is_some() && matches!(op, Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)))
+    };
+    let mut wanted: Vec<NodeId> = graph.ids().filter(traced).collect();
+    wanted.extend(sources.iter().flatten().filter(|id| !traced(id)));
+    let answer = |sample: &Sample| {
+        let mut sent: BTreeMap<NodeId, Vec<Vec<i64>>> = BTreeMap::new();
+        let outcome =
+            network.run_showing(std::slice::from_ref(sample), &wanted, &mut |id, _, value| {
+                sent.entry(id).or_default().push(value.to_vec());
+            })?;
+        let each = sources.iter().zip(graph.outputs()).map(|(source, id)| {
+            let rows = source.and_then(|s| sent.get(&s)).map_or(&[][..], |rows| &rows[..]);
+            let rows = rows.iter().skip(late);
+            match graph[id].as_spiking() {
+                Some(SpikingOp::Decoder(d)) => rows.flat_map(|row| decode(d, row)).collect(),
+                _ => Vec::new(),
+            }
+        });
+        let each = each.collect();
+        let totals = outcome.outputs.into_iter().map(|o| o.scores).collect();
+        Ok((Answers { totals, each }, sent))
+    };
+    let all: Result<Vec<_>, RunError> = samples.par_iter().map(answer).collect();
+    let (answers, sent): (Vec<Answers>, Vec<_>) = all.map_err(Error::network)?.into_iter().unzip();
+    if let Some(path) = &args.trace {
+        let mut trace = Arrays::new();
+        for id in graph.ids().filter(traced) {
+            let rows: Vec<&Vec<i64>> = sent.iter().filter_map(|s| s.get(&id)).flatten().collect();
+            let steps = rows.len() / sent.len().max(1);
+            let shape = [&[sent.len(), steps], graph[id].ty.shape.as_slice()].concat();
+            let values: Vec<i64> = rows.into_iter().flatten().copied().collect();
+            trace.push((graph[id].name.clone(), integers(&shape, &values)?));
+        }
+        write_npz(path, &trace)?;
+    }
+    let timesteps = vec![graph.timing.timesteps; answers.len()];
+    show(args, (&graph, &showing), &answers, &timesteps, common)
+}
+
+/// Writes and prints answers.
+fn show(
+    args: &RunArgs,
+    (graph, showing): (&Graph, &[Showing]),
+    answers: &[Answers],
+    timesteps: &[usize],
+    common: &Common,
+) -> Result<(), Error> {
     let first = |a: &Answers| a.totals.first().cloned().unwrap_or_default();
     let predictions: Vec<i64> = answers.iter().map(|a| prediction(&first(a)) as i64).collect();
     if let Some(path) = &args.output {
-        write_npz(path, &arrays(graph, every, &answers, &predictions)?)?;
+        write_npz(path, &arrays(graph, showing, answers, &predictions)?)?;
     }
     if common.format == Format::Json {
-        let timesteps: Vec<usize> = samples.iter().map(|s| s.timesteps(graph)).collect();
         return render::json(&serde_json::json!({
-            "samples": samples.len(),
+            "samples": answers.len(),
             "timesteps": timesteps,
             "prediction": predictions,
         }));
@@ -83,7 +148,7 @@ fn decoded(graph: &Graph) -> Vec<Option<NodeId>> {
 /// as `output`, and what it shows whenever it is run under its name.
 fn arrays(
     graph: &Graph,
-    every: &[bool],
+    showing: &[Showing],
     answers: &[Answers],
     predictions: &[i64],
 ) -> Result<Arrays, Error> {
@@ -97,12 +162,13 @@ fn arrays(
         let steps = answers.first().and_then(|a| a.each.get(k)).map_or(0, |e| e.len() / width);
         let even = answers.iter().all(|a| a.each.get(k).is_some_and(|e| e.len() == steps * width));
         let each = answers.iter().flat_map(|a| a.each.get(k).into_iter().flatten().copied());
-        let each = match even && every.get(k) == Some(&true) {
+        let showing = showing.get(k).copied().unwrap_or_default();
+        let each = match even && showing != Showing::Once {
             true => Some(reals(&[&[n, steps], shape].concat(), each)?),
             false => None,
         };
         if k == 0 {
-            let own = each.as_ref().filter(|_| graph.timing.timesteps > 1).unwrap_or(&total);
+            let own = each.as_ref().filter(|_| showing == Showing::EveryTimestep).unwrap_or(&total);
             arrays.push(("output".to_owned(), own.clone()));
             arrays.push(("total".to_owned(), total.clone()));
             if shape.len() == 1 {

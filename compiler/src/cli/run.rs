@@ -11,8 +11,10 @@ use super::args::{Common, Format, RunArgs};
 use super::commands::{Any, Loaded, load_any, runner, write_file};
 use super::{bare, checks, float, render, stream, tables};
 use crate::Error;
+use crate::artefact::Opened;
 use crate::data::Dataset;
 use crate::evaluate::{Answer, Runner, prediction};
+use crate::spiking_float::AS_TRAINED;
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
@@ -20,7 +22,10 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
         return super::reals::run(args, common, &network);
     }
     let mut loaded = match load_any(&args.network, &args.import)? {
-        Any::Float(graph, every) => return float::run(args, (&graph, &every), common),
+        Any::Float(graph, showing) => return float::run(args, (&graph, &showing), common),
+        Any::Integer(Loaded::Artefact(opened)) if trained(&opened) && args.bin_us.is_none() => {
+            return float::run_on_integers(args, *opened, common);
+        }
         Any::Integer(loaded) => loaded,
     };
     if let Some(microseconds) = args.bin_us {
@@ -76,6 +81,12 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
         render::line(format_args!("{}", in_words(&settled)));
     }
     Ok(())
+}
+
+/// Whether an artefact holds a network that was trained as a spiking one, whose samples have time.
+pub(super) fn trained(opened: &Opened) -> bool {
+    let coding = opened.manifest.as_ref().and_then(|m| m.options.get("code"));
+    coding.is_some_and(|coding| coding == AS_TRAINED)
 }
 
 pub(super) type Arrays = Vec<(String, NpyArray)>;

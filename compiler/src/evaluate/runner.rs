@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use snnc_backends::LayerMemories;
-use snnc_ir::{Graph, NodeId};
-use snnc_runtime::spiking::{Network, Outcome, Sample};
+use snnc_ir::{Graph, NodeId, SpikingOp};
+use snnc_runtime::spiking::{Network, Outcome, Sample, encode};
 use snnc_runtime::tensor::{Program, Value};
 
 use super::host::{self, Host, OutputPort};
@@ -178,7 +178,18 @@ impl Runner {
         let step: usize =
             network.graph().inputs().first().map_or(0, |&input| network.graph()[input].ty.len());
         if data.shape.iter().product::<usize>() > step {
-            // One dimension more: an input in time.
+            // One dimension more: an input in time, of reals through the encoder.
+            let encoder = network.graph().inputs().first().and_then(|&id| {
+                match network.graph()[id].as_spiking() {
+                    Some(SpikingOp::Encoder(e)) if self.takes_reals => Some(e),
+                    _ => None,
+                }
+            });
+            if let Some(encoder) = encoder {
+                let rows = data.reals(index, self.scaling);
+                let rows = rows.chunks(step.max(1)).map(|row| Sample::Real(row.to_vec()));
+                return Sample::InTime(rows.map(|row| encode(encoder, &row)).collect());
+            }
             let steps = data.integers(index, self.scaling);
             Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())
         } else if self.takes_reals {

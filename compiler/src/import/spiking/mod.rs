@@ -20,6 +20,7 @@ mod polynomial;
 
 use snnc_ir::{Binary, Graph, Neuron, SpikingOp, TensorOp, Verified, verify};
 
+use crate::artefact::Showing;
 use crate::{Error, Problem};
 
 pub use formula::{Formula, Place};
@@ -35,6 +36,18 @@ pub struct Recognised {
     pub formula: Formula,
     /// What is left out, each with the node it is about.
     pub notes: Vec<(String, String)>,
+}
+
+impl Recognised {
+    /// When the model shows each output.
+    pub fn showing(&self) -> Vec<Showing> {
+        let showing = |shown: &Shown| match (shown.every, self.network.timing.timesteps) {
+            (false, _) => Showing::Once,
+            (true, 1) => Showing::EachRun,
+            (true, _) => Showing::EveryTimestep,
+        };
+        self.shown.iter().map(showing).collect()
+    }
 }
 
 /// An output of the model.
