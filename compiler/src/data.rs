@@ -11,6 +11,7 @@ use snnc_backends::format::{ArrayFile, read_array_file};
 
 use crate::Error;
 use crate::import::mmap;
+use crate::inputs::Port;
 
 /// Files larger than so many bytes are mapped into memory.
 const MAPPED_FROM: u64 = 64 << 20;
@@ -66,6 +67,15 @@ impl Dataset {
     /// # Errors
     /// When the file cannot be read, has no `x`, or `y` does not match it.
     pub fn load(path: &Path, limit: Option<usize>) -> Result<Dataset, Error> {
+        Dataset::load_for(&[], path, limit)
+    }
+
+    /// As [`Dataset::load`], for a network with these inputs: the first is `x` or has its own name, the
+    /// others have theirs, and a sample is the elements of all.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has no array for one of the inputs, or arrays do not go together.
+    pub fn load_for(ports: &[Port], path: &Path, limit: Option<usize>) -> Result<Dataset, Error> {
         let place = format!("`{}`", path.display());
         let fail = |reason: String, remedy: &str| Error::input(place.clone(), reason, remedy);
         // A large file is mapped, so that only the samples at work are in memory.
@@ -75,24 +85,46 @@ impl Dataset {
         let file = read_array_file(bytes)
             .map_err(|e| fail(e.to_string(), "save it with numpy.save or numpy.savez"))?;
         let (x, y) = match file {
+            ArrayFile::Npy(_) if ports.len() > 1 => {
+                let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
+                let reason = format!("is one array, but the inputs are {}", names.join(", "));
+                return Err(fail(reason, "save one for each with numpy.savez, under its name"));
+            }
             ArrayFile::Npy(x) => (x, None),
             ArrayFile::Npz(npz) => {
-                let get = |name| npz.get(name).map_err(|e| fail(e.to_string(), ""));
-                let names: Vec<&str> = npz.names().collect();
-                let inflated = npz.inflated_len("x").map_err(|e| fail(e.to_string(), ""))?;
-                let x = match inflated {
-                    Some(len) if len > MAPPED_FROM => {
-                        Some(aside(&npz, "x").map_err(|(reason, remedy)| fail(reason, remedy))?)
+                let get = |name: &str| -> Result<Option<NpyArray>, Error> {
+                    let inflated = npz.inflated_len(name).map_err(|e| fail(e.to_string(), ""))?;
+                    match inflated {
+                        Some(len) if len > MAPPED_FROM => aside(&npz, name)
+                            .map(Some)
+                            .map_err(|(reason, remedy)| fail(reason, remedy)),
+                        _ => npz.get(name).map_err(|e| fail(e.to_string(), "")),
                     }
-                    _ => get("x")?,
                 };
-                let x = x.ok_or_else(|| {
+                let held: Vec<&str> = npz.names().collect();
+                let absent = |name: &str| {
+                    let reason = format!("has no array `{name}` (it has {})", held.join(", "));
                     fail(
-                        format!("has no array `x` (it has {})", names.join(", ")),
-                        "name the samples `x`, the labels `y`",
+                        reason,
+                        "name the samples `x`, or each input as the model does, the labels `y`",
                     )
-                })?;
-                (x, get("y")?)
+                };
+                let mut arrays = Vec::new();
+                let first = match (get("x")?, ports.first()) {
+                    (Some(x), _) => x,
+                    (None, Some(port)) => get(&port.name)?.ok_or_else(|| absent("x"))?,
+                    (None, None) => return Err(absent("x")),
+                };
+                arrays.push(first);
+                for port in ports.iter().skip(1) {
+                    arrays.push(get(&port.name)?.ok_or_else(|| absent(&port.name))?);
+                }
+                let y = match ports.iter().skip(1).any(|port| port.name == "y") {
+                    true => None,
+                    false => get("y")?,
+                };
+                let x = joined(arrays, ports).map_err(|(reason, remedy)| fail(reason, remedy))?;
+                (x, y)
             }
         };
         let labels = match y {
@@ -237,6 +269,54 @@ impl Dataset {
             Elements::Reals(v) => v[range].iter().map(|&x| scaled(f64::from(x))).collect(),
         }
     }
+}
+
+/// The arrays of several inputs as one, whose samples have the elements of all.
+///
+/// # Errors
+/// Reason and remedy, when they are of different types or have different numbers of samples.
+fn joined(mut arrays: Vec<NpyArray>, ports: &[Port]) -> Result<NpyArray, (String, &'static str)> {
+    if arrays.len() == 1 {
+        return Ok(arrays.remove(0));
+    }
+    let alone = || ("an input is a single number".to_owned(), "the first dimension counts samples");
+    let mut rows = Vec::with_capacity(arrays.len());
+    let (dtype, count) = (arrays[0].dtype, *arrays[0].shape.first().ok_or_else(alone)?);
+    let mixed = ports.iter().any(|port| port.real != ports[0].real);
+    for (array, port) in arrays.iter().zip(ports) {
+        let (&own, shape) = array.shape.split_first().ok_or_else(alone)?;
+        if own != count {
+            let (name, first) = (&port.name, &ports[0].name);
+            let reason = format!("has {count} samples of `{first}`, {own} of `{name}`");
+            return Err((reason, "give every input as many"));
+        }
+        if shape.iter().product::<usize>() != port.len {
+            let (name, len) = (&port.name, port.len);
+            let reason =
+                format!("has samples of shape {shape:?} for `{name}`, which takes {len} values");
+            return Err((reason, "give every input in the model's shape"));
+        }
+        let real = matches!(array.dtype, NpyType::F16 | NpyType::F32 | NpyType::F64);
+        if array.dtype != dtype || (mixed && !real) {
+            let reason = format!(
+                "has {} for the input `{}` beside {dtype} for `{}`",
+                array.dtype, port.name, ports[0].name
+            );
+            let remedy = "give all inputs as f32, those of integers with whole numbers";
+            return Err((reason, remedy));
+        }
+        let whole = NpyArray::new(array.dtype, array.shape.clone(), array.data.clone());
+        let data = whole.map_err(|e| (e.to_string(), "save it again"))?.data;
+        rows.push((data, shape.iter().product::<usize>() * dtype.size()));
+    }
+    let elements: usize = rows.iter().map(|(_, len)| len / dtype.size()).sum();
+    let mut bytes = Vec::with_capacity(count * elements * dtype.size());
+    for sample in 0..count {
+        for (data, len) in &rows {
+            bytes.extend_from_slice(&data[sample * len..(sample + 1) * len]);
+        }
+    }
+    NpyArray::new(dtype, [count, elements], bytes).map_err(|e| (e.to_string(), ""))
 }
 
 /// An array that is inflated to a file without a name and mapped from there.

@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod explore;
 mod fold;
 pub mod import;
+pub mod inputs;
 pub mod inspect;
 pub mod passes;
 pub mod peers;

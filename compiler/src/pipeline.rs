@@ -19,6 +19,7 @@ use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
 use crate::import::{self, ImportOptions};
+use crate::inputs;
 use crate::passes::graded::{self, Conversion, ReadOut};
 use crate::passes::{self, Context, Means};
 use crate::reference::Semantics;
@@ -205,7 +206,7 @@ impl Model {
                 );
                 chosen.site_bits = found.bits;
             }
-            let samples = samples(calibration)?;
+            let samples = samples(&tensor, calibration)?;
             let samples = samples.as_ref().map(|(data, path)| (data, *path));
             let text = format!(
                 "is on reals: quantised to {bits} and {}-bit weights by {} samples",
@@ -279,7 +280,8 @@ fn allocation(
             "give it with --data",
         ));
     };
-    let data = Dataset::load(path, None)?;
+    let ports = inputs::ports(tensor);
+    let data = Dataset::load_for(&ports, path, None)?;
     let spread = (SENSITIVITY_SAMPLES, calibration.candidates.as_slice(), budget.cost());
     let rows =
         allocate::measure(tensor, sites, statistics, &calibration.options, (&data, path), spread)?;
@@ -287,7 +289,7 @@ fn allocation(
         Budget::Cost(_, limit) => return allocate::allocate(&rows, limit),
         Budget::MaxDrop(points) => points,
     };
-    let few = Dataset::load(path, Some(ACCURACY_SAMPLES))?;
+    let few = Dataset::load_for(&ports, path, Some(ACCURACY_SAMPLES))?;
     let accuracy = |graph: &Graph| -> Result<f64, Error> {
         let top1 = Runner::tensor(graph, calibration.options.scaling)?.evaluate(&few, path)?.top1;
         top1.ok_or_else(|| {
@@ -318,9 +320,12 @@ fn allocation(
 }
 
 /// The calibration set, if it is given.
-fn samples(calibration: &Calibration) -> Result<Option<(Dataset, &Path)>, Error> {
+fn samples<'a>(
+    tensor: &Graph,
+    calibration: &'a Calibration,
+) -> Result<Option<(Dataset, &'a Path)>, Error> {
     match calibration.data.as_deref() {
-        Some(path) => Ok(Some((Dataset::load(path, None)?, path))),
+        Some(path) => Ok(Some((Dataset::load_for(&inputs::ports(tensor), path, None)?, path))),
         None => Ok(None),
     }
 }
@@ -342,7 +347,7 @@ fn statistics<'a>(
             "give calibration data with --data, or statistics with --statistics",
         )]));
     };
-    let data = Dataset::load(path, None)?;
+    let data = Dataset::load_for(&inputs::ports(tensor), path, None)?;
     let scaling = calibration.options.scaling;
     Statistics::gather(tensor, sites, (&data, path), 0..data.len(), scaling, &|| ())
 }
@@ -581,12 +586,9 @@ fn manifest(
         chosen.insert("force".to_owned(), "true".to_owned());
     }
     chosen.extend(options.target.extra.iter().map(|(k, v)| (k.clone(), v.clone())));
-    let dtypes: Vec<String> = model
-        .tensor
-        .inputs()
-        .into_iter()
-        .map(|i| model.tensor[i].ty.dtype.name().to_owned())
-        .collect();
+    let tensor = &model.tensor;
+    let dtype = |i| (tensor[i].name.clone(), tensor[i].ty.dtype.name().to_owned());
+    let dtypes: Vec<(String, String)> = tensor.inputs().into_iter().map(dtype).collect();
     let empty = Certificate {
         verdict: crate::certificate::Verdict::Failed,
         reference: "ort".into(),
@@ -624,9 +626,11 @@ fn measure(
     options: &CompileOptions,
     path: &Path,
 ) -> Result<Evaluation, Error> {
-    let data = Dataset::load(path, None)?;
+    let ports = inputs::ports(&model.quantised);
+    let data = Dataset::load_for(&ports, path, None)?;
     let reals = takes_reals(&model.quantised);
     let runner = Runner::spiking(network, Some(&model.quantised), reals, options.scaling)?;
+    let runner = runner.with_ports(ports);
     let evaluation = runner.with_host(host)?.with_memories(memories).evaluate(&data, path)?;
     for (name, measured) in &evaluation.measured {
         if let Some(p) = certificate.populations.iter_mut().find(|p| p.population == *name) {

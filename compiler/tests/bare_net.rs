@@ -70,6 +70,61 @@ fn spikes_in_time_run_through_a_bare_file() {
     assert_eq!(reset, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
+/// A sigma-delta input block of two neurons, and a dense layer of two.
+fn with_input_block(folder: &Path) -> String {
+    let mut tree = Hdf5Tree::new();
+    let integers = |shape: &[usize], values: &[i64]| -> Hdf5Value {
+        NpyArray::from_i64(shape, values).expect("an array").into()
+    };
+    let mut put = |name: &str, value: Hdf5Value| {
+        tree.insert(&format!("layer/{name}"), value).expect("a new name");
+    };
+    put("0/type", Hdf5Value::ascii("input"));
+    put("0/shape", integers(&[3], &[2, 1, 1]));
+    put("0/neuron/type", Hdf5Value::ascii("SDNN"));
+    put("0/neuron/vThMant", integers(&[], &[0]));
+    put("1/type", Hdf5Value::ascii("dense"));
+    put("1/shape", integers(&[1], &[2]));
+    put("1/weight", integers(&[2, 2], &[3, -2, 1, 5]));
+    put("1/neuron/type", Hdf5Value::ascii("SDNN"));
+    put("1/neuron/vThMant", integers(&[], &[0]));
+    let path = folder.join("block.net");
+    std::fs::write(&path, tree.to_bytes().expect("a file")).expect("writes");
+    path.display().to_string()
+}
+
+/// The array of that name.
+fn answered(path: &Path, name: &str) -> NpyArray {
+    let npz = Npz::open(std::fs::read(path).expect("the answer")).expect("arrays");
+    npz.get(name).expect("reads").expect("is there")
+}
+
+#[test]
+fn rows_of_whole_numbers_are_the_timesteps_of_one_sequence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let network = with_input_block(folder.path());
+    let rows = [4, 1, 4, 1, 0, 1, 0, 6];
+    let array = NpyArray::from_i64([4, 2, 1, 1], &rows).expect("an array");
+    let input = saved(folder.path(), "rows.npy", &array);
+    let (answer, trace) = (folder.path().join("answer.npz"), folder.path().join("trace.npz"));
+    let [answer_path, trace_path] = [&answer, &trace].map(|path| path.display().to_string());
+    let arguments = ["run", &network, "--input", &input, "-o", &answer_path, "--trace"];
+    let output = snnc(&[&arguments[..], &[&trace_path]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The block sends by how much its input has changed, at once: once for one sample, not four times.
+    let sent = answered(&trace, "layer.0");
+    assert_eq!(sent.shape[..2], [1, 5], "one sample of four timesteps and one of latency");
+    let sent = sent.to_i64().expect("integers");
+    let unit = sent[0] / 4;
+    let expected: Vec<i64> = [4, 1, 0, 0, -4, 0, 0, 5].iter().map(|x| x * unit).collect();
+    assert!(unit > 0 && sent[..8] == expected, "{sent:?}");
+    // What the output port shows at each of these steps.
+    let (shown, port) = (answered(&answer, "output"), traced(&trace, "layer.1"));
+    assert_eq!(shown.shape, [4, 2]);
+    let shown = shown.to_f32().expect("reals");
+    assert!(shown.iter().zip(&port).all(|(&a, &b)| a == b as f32) && port.iter().any(|&p| p != 0));
+}
+
 #[test]
 fn a_bare_file_does_not_guess_what_bytes_mean() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use onnx_protobuf::{Message, ModelProto};
 use snnc_backends::format::npy::{NpyArray, NpyType};
-use snnc_backends::format::npz::Npz;
+use snnc_backends::format::npz::{Compression, Npz, NpzWriter};
 
 fn snnc(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_snnc")).args(arguments).output().expect("snnc starts")
@@ -123,4 +123,56 @@ fn a_manifest_names_what_is_left_to_the_host() {
     let run =
         snnc(&["run", &network.display().to_string(), "--input", &data.display().to_string()]);
     assert_eq!(run.status.code(), Some(4), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// Writes arrays of reals, each with its name, shape and value.
+fn saved(path: &Path, arrays: &[(&str, &[usize], f32)]) -> String {
+    let mut npz = NpzWriter::new(Compression::Stored);
+    for (name, shape, value) in arrays {
+        let values = vec![*value; shape.iter().product()];
+        npz.add(name, &NpyArray::from_f32(*shape, &values).expect("an array")).expect("adds");
+    }
+    std::fs::write(path, npz.finish().expect("a file")).expect("writes");
+    path.display().to_string()
+}
+
+#[test]
+fn inputs_are_told_apart_by_their_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/outputs/two-inputs-add");
+    let (model, out) = (case.join("model.onnx").display().to_string(), folder.path().join("out"));
+    let compiled =
+        snnc(&["compile", &model, "--target", "reference", "-o", &out.display().to_string()]);
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let artefact = out.join("reference").display().to_string();
+    let (left, right): (&[usize], &[usize]) = (&[2, 2, 4, 4], &[2, 3]);
+    let answer = folder.path().join("answer.npz");
+    let run = |network: &str, arrays: &[(&str, &[usize], f32)]| {
+        let input = saved(&folder.path().join("data.npz"), arrays);
+        let run = snnc(&["run", network, "--input", &input, "-o", &answer.display().to_string()]);
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        (run.status.code(), said)
+    };
+    for network in [&model, &artefact] {
+        // The first is `x` as well; the order in the file is none of the inputs'.
+        let mut answers = Vec::new();
+        for first in ["left", "x"] {
+            let (code, said) = run(network, &[("right", right, 0.5), (first, left, 0.25)]);
+            assert_eq!(code, Some(0), "{said}");
+            answers.push(numbers(&array(&read(&answer), "y").expect("an answer")));
+        }
+        assert_eq!(answers[0], answers[1]);
+        let (code, said) = run(network, &[("x", left, 0.25)]);
+        assert!(code == Some(4) && said.contains("no array `right` (it has x)"), "{said}");
+        let (code, said) = run(network, &[("x", left, 0.25), ("right", &[3, 3], 0.5)]);
+        assert!(code == Some(4) && said.contains("2 samples of `left`, 3 of `right`"), "{said}");
+        let (code, said) = run(network, &[("x", left, 0.25), ("right", &[2, 4], 0.5)]);
+        assert!(code == Some(4) && said.contains("`right`, which takes 3 values"), "{said}");
+    }
+    for target in ["loihi", "akida1", "akida2"] {
+        let arguments = ["compile", &model, "--target", target, "-o", &artefact];
+        let refused = snnc(&arguments);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(3) && said.contains("input"), "{target}: {said}");
+    }
 }

@@ -274,17 +274,23 @@ impl CertificateSummary {
 }
 
 impl InputRow {
-    /// Rows of all encoders; `dtype` is that of the model's inputs.
+    /// Rows of all encoders; `dtypes` are those of the model's inputs, by name.
     pub fn all(
         network: &Graph,
-        dtypes: &[String],
+        dtypes: &[(String, String)],
         (data_scale, data_offset): (f64, f64),
     ) -> Vec<InputRow> {
-        let row = |(i, id): (usize, NodeId)| match network[id].as_spiking() {
+        let dtype = |name: &str| {
+            let own = dtypes.iter().find(|(input, _)| input == name);
+            // One input is what it is, whatever its encoder is called.
+            let only = dtypes.first().filter(|_| dtypes.len() == 1);
+            own.or(only).map_or_else(|| "f32".into(), |(_, dtype)| dtype.clone())
+        };
+        let row = |id: NodeId| match network[id].as_spiking() {
             Some(SpikingOp::Encoder(e)) => Some(InputRow {
                 name: network[id].name.clone(),
                 shape: network[id].ty.shape.clone(),
-                dtype: dtypes.get(i).cloned().unwrap_or_else(|| "f32".into()),
+                dtype: dtype(&network[id].name),
                 data_scale,
                 data_offset,
                 scale: e.scale,
@@ -297,7 +303,7 @@ impl InputRow {
             }),
             _ => None,
         };
-        network.inputs().into_iter().enumerate().filter_map(row).collect()
+        network.inputs().into_iter().filter_map(row).collect()
     }
 }
 

@@ -126,7 +126,14 @@ fn open_directory(path: &Path) -> Result<Opened, Error> {
     let source = if listed(SOURCE) { graph(SOURCE)? } else { None };
     let host = match &manifest.host {
         None => None,
-        Some(row) if listed(&row.file) => graph(&row.file)?,
+        Some(row) if listed(&row.file) => match graph(&row.file)? {
+            Some(host) => Some(host),
+            None => {
+                let reason = "is no graph in tensor operators";
+                let file = format!("`{}`", path.join(&row.file).display());
+                return Err(Error::input(file, reason, "compile the model again"));
+            }
+        },
         Some(row) => {
             let reason = format!("names `{}`, which is not among its files", row.file);
             return Err(Error::input(place, reason, "compile the model again"));

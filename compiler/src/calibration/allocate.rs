@@ -19,6 +19,7 @@ use super::insert::{QuantiseOptions, quantise_site};
 use super::{Site, Statistics};
 use crate::Error;
 use crate::data::{Dataset, Scaling};
+use crate::inputs::Cut;
 
 /// What one site costs and loses with one number of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -98,8 +99,7 @@ pub fn measure(
     (data, path): (&Dataset, &Path),
     (samples, bits, cost): (usize, &[u8], Cost),
 ) -> Result<Vec<SiteChoices>, Error> {
-    let Some(&input) = graph.inputs().first() else { return Err(Error::network("has no input")) };
-    let shape = graph[input].ty.shape.clone();
+    let shape = Cut::of(graph).batched();
     let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
     let samples = samples.min(data.len());
     let wanted = probabilities(graph, data, samples, &shape, options.scaling)?;
@@ -161,12 +161,12 @@ fn probabilities(
     shape: &[usize],
     scaling: Scaling,
 ) -> Result<Vec<Vec<f64>>, Error> {
-    let program = Program::new(graph).map_err(Error::network)?;
+    let (program, cut) = (Program::new(graph).map_err(Error::network)?, Cut::of(graph));
     (0..samples)
         .into_par_iter()
         .map(|i| {
             let value = Value::from_f32(shape, data.reals(i, scaling)).map_err(Error::network)?;
-            let outcome = program.run(&[value]).map_err(Error::network)?;
+            let outcome = program.run(&cut.values(value)?).map_err(Error::network)?;
             Ok(softmax(&outcome.first().map(Value::to_f32).unwrap_or_default()))
         })
         .collect()

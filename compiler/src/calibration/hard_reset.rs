@@ -16,6 +16,7 @@ use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
 use crate::Error;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::Runner;
+use crate::inputs;
 
 /// Samples that are run.
 const SAMPLES: usize = 64;
@@ -90,10 +91,10 @@ pub(crate) fn thresholds(
     input: (bool, Scaling),
     legalise: &Legalise<'_>,
 ) -> Result<BTreeMap<String, f64>, Error> {
-    let data = Dataset::load(path, Some(SAMPLES))?;
-    let input_shape = |network: &Graph| {
-        let shape = |&id: &NodeId| network[id].ty.shape.clone();
-        network.inputs().first().map(shape).unwrap_or_default()
+    let data = Dataset::load_for(&inputs::ports(canonical), path, Some(SAMPLES))?;
+    let input_shape = |network: &Graph| match network.inputs().as_slice() {
+        [only] => network[*only].ty.shape.clone(),
+        several => vec![several.iter().map(|&id| network[id].ty.len()).sum()],
     };
     let data = &*data.fitted(&input_shape(canonical), path)?;
     let wanted = sums(canonical, data, input)?;

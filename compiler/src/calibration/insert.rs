@@ -159,11 +159,12 @@ impl Plan {
                 && graph.users(weights).len() == 1
                 && let Some(value) = graph[weights].data.take_if(|d| d.dtype().is_float())
             {
-                rounded.insert(weights, weights::quantise(&value, bits));
+                rounded.insert(weights, codes_of(graph, layer, &value, bits));
             }
         };
+        // Samples are swept through networks of one input.
         let corrections = samples
-            .filter(|_| self.options.correct_biases)
+            .filter(|_| self.options.correct_biases && graph.inputs().len() == 1)
             .map(|samples| Correction::new(graph, samples, self.options.scaling, &mut done))
             .transpose()?;
         for (site, q) in self.quantisations {
@@ -172,7 +173,7 @@ impl Plan {
         let ids: Vec<NodeId> = graph.ids().collect();
         for id in ids {
             let op = graph[id].as_tensor();
-            if matches!(op, Some(TensorOp::Convolution { .. } | TensorOp::Dense)) {
+            if is_layer(op) {
                 quantise_weights(graph, id, bits, &mut rounded);
             }
         }
@@ -307,6 +308,29 @@ fn insert(graph: &mut Graph, id: NodeId, q: Quantisation) {
     }
 }
 
+fn is_layer(op: Option<&TensorOp>) -> bool {
+    matches!(
+        op,
+        Some(
+            TensorOp::Convolution { .. } | TensorOp::TransposedConvolution { .. } | TensorOp::Dense
+        )
+    )
+}
+
+/// Codes of weights, and their scales: one for each output, but of a transposed convolution, whose
+/// outputs are no rows, one for all.
+fn codes_of(graph: &Graph, layer: NodeId, value: &Tensor, bits: u8) -> (Tensor, Vec<f32>) {
+    if !matches!(graph[layer].as_tensor(), Some(TensorOp::TransposedConvolution { .. })) {
+        return weights::quantise(value, bits);
+    }
+    let row = value.reshaped(vec![1, value.len()]);
+    let (codes, scale) = weights::quantise(row.as_ref().unwrap_or(value), bits);
+    match codes.reshaped(value.shape().to_vec()) {
+        Ok(codes) => (codes, scale),
+        Err(_) => (codes, scale),
+    }
+}
+
 /// Replaces constant real weights by codes behind a dequantiser; those that are rounded already are
 /// taken from `rounded`.
 fn quantise_weights(
@@ -319,11 +343,16 @@ fn quantise_weights(
     let Some(weights) = operands.get(1).map(|o| o.source) else { return };
     let (codes, scale) = match (rounded.remove(&weights), &graph[weights].data) {
         (Some(found), _) => found,
-        (None, Some(value)) if value.dtype().is_float() => weights::quantise(value, bits),
+        (None, Some(value)) if value.dtype().is_float() => codes_of(graph, layer, value, bits),
         _ => return,
     };
     let levels = (1i64 << (bits - 1)) - 1;
-    let q = Quantisation::per_axis(scale, 0, -levels, levels);
+    let transposed =
+        matches!(graph[layer].as_tensor(), Some(TensorOp::TransposedConvolution { .. }));
+    let q = match scale[..] {
+        [one] if transposed => Quantisation::per_tensor(one, 0, -levels, levels),
+        _ => Quantisation::per_axis(scale, 0, -levels, levels),
+    };
     let shape = codes.shape().to_vec();
     let mut node =
         Node::constant(graph.fresh_name(&format!("{}.codes", graph[weights].name)), codes);

@@ -63,7 +63,10 @@ fn keeps_grid(op: &TensorOp) -> bool {
 }
 
 fn is_layer(op: &TensorOp) -> bool {
-    matches!(op, TensorOp::Convolution { .. } | TensorOp::Dense)
+    matches!(
+        op,
+        TensorOp::Convolution { .. } | TensorOp::TransposedConvolution { .. } | TensorOp::Dense
+    )
 }
 
 /// Whether a value is a graph input with a factor and a shift for each channel.

@@ -11,6 +11,7 @@ use snnc_runtime::tensor::{Program, Value};
 use super::{Distribution, Histogram, Site};
 use crate::Error;
 use crate::data::{Dataset, Scaling};
+use crate::inputs::Cut;
 
 /// First bytes of a statistics file.
 const MAGIC: &[u8; 8] = b"snnc.st\x02";
@@ -143,10 +144,8 @@ impl Statistics {
         scaling: Scaling,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Statistics, Error> {
-        let Some(&input) = graph.inputs().first() else {
-            return Err(Error::network("has no input"));
-        };
-        let shape = graph[input].ty.shape.clone();
+        let cut = Cut::of(graph);
+        let shape = cut.batched();
         let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
         let program = Program::lean(graph).map_err(Error::network)?;
         let names: HashMap<_, _> = sites.iter().map(|s| (s.node, s.name.clone())).collect();
@@ -166,7 +165,7 @@ impl Statistics {
                         site.extend(&value.to_f32(), channels);
                     }
                 };
-                program.run_with(&[value], count).map_err(Error::network)?;
+                program.run_with(&cut.values(value)?, count).map_err(Error::network)?;
                 all.samples += 1;
                 tick();
                 Ok(all)

@@ -1,7 +1,7 @@
 //! Target files that stand alone: what a manifest would say of their input and time is asked for.
 
 use snnc_backends::loihi::reset_periodically;
-use snnc_ir::{Graph, Op, Presentation, SpikingOp};
+use snnc_ir::{Graph, Neuron, NodeId, Op, Presentation, SpikingOp};
 
 use super::args::{DataArgs, TimeArgs};
 use super::commands::Loaded;
@@ -34,6 +34,9 @@ pub(super) fn set_time(
         return Err(Error::usage("--timesteps", reason, "compile it with another --timesteps"));
     }
     let network = &mut opened.network;
+    if opened.manifest.is_none() && is_sequence(network, &data) {
+        take_in_time(network);
+    }
     let data = match in_time(network) {
         Some(shape) if data.shape == shape => data.as_one(),
         _ => data,
@@ -55,6 +58,53 @@ pub(super) fn set_time(
         reset_periodically(network, interval, args.reset_offset);
     }
     Ok(data)
+}
+
+/// Whether data for a file alone are the timesteps of one sequence: several whole numbers for each
+/// source, as NetX takes them. Bytes are images, reals go through an encoder, and labels count samples.
+fn is_sequence(network: &Graph, data: &Dataset) -> bool {
+    let shape = network.inputs().first().map(|&input| &network[input].ty.shape);
+    let whole = !data.is_bytes() && !data.is_real() && data.labels.is_none();
+    whole && data.len() > 1 && shape == Some(&data.shape)
+}
+
+/// Lets the input of a network come in time. What an encoder takes off codes and its neurons add again
+/// is left out on both sides.
+fn take_in_time(network: &mut Graph) {
+    let Some(&input) = network.inputs().first() else { return };
+    let Op::Spiking(SpikingOp::Encoder(encoder)) = &mut network[input].op else { return };
+    encoder.presentation = Presentation::InTime;
+    let offset = std::mem::take(&mut encoder.zero_point);
+    if offset == 0 {
+        return;
+    }
+    let behind: Vec<NodeId> = network
+        .users(input)
+        .into_iter()
+        .flat_map(|user| [vec![user], network.users(user)].concat())
+        .collect();
+    for id in behind {
+        if let Op::Spiking(SpikingOp::Population(p)) = &mut network[id].op
+            && let Neuron::CurrentBased(n) = &mut p.neuron
+            && n.bias == [offset]
+        {
+            n.bias.clear();
+        }
+    }
+}
+
+/// What the output port of a file alone shows in time: the node that sends it, and for how many
+/// timesteps it is read.
+pub(super) fn shown_in_time(loaded: &Loaded, data: &Dataset) -> Option<(NodeId, usize)> {
+    let Loaded::Artefact(opened) = loaded else { return None };
+    let network = &opened.network;
+    let shape = in_time(network).filter(|_| opened.manifest.is_none())?;
+    let source = network.source(*network.outputs().first()?, 0)?;
+    let steps = (data.shape.len() == shape.len() + 1).then(|| data.shape[0])?;
+    let spare = layers(network);
+    // With its timesteps given a network is read for all of them.
+    let read = network.timing.timesteps;
+    Some((source, if read == steps + spare { steps } else { read }))
 }
 
 /// Shape of one timestep of a network's input, if it comes in time.

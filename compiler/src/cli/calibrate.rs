@@ -12,6 +12,7 @@ use crate::calibration::{
     Cost, QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
 };
 use crate::data::{Dataset, Scaling};
+use crate::inputs;
 use crate::passes::{self, Context};
 use crate::pipeline::{Budget, Calibration, is_float};
 use crate::{Error, import};
@@ -204,7 +205,7 @@ fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<Site
         let place = format!("`{}`", model.display());
         return Err(Error::usage(place, "is quantised already", "compile it without calibration"));
     }
-    let data = Dataset::load(path, args.data.limit)?;
+    let data = Dataset::load_for(&inputs::ports(&tensor), path, args.data.limit)?;
     let range = match &args.shard {
         None => 0..data.len(),
         Some(text) => shard(text, data.len())?,

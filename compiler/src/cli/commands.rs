@@ -15,6 +15,7 @@ use crate::certificate::{Certificate, Verdict, certify_against};
 use crate::codings;
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{Evaluation, Runner, takes_reals};
+use crate::inputs::{self, Port};
 use crate::passes::{Context, graded};
 use crate::pipeline::{self, CompileOptions, Compiled, Model};
 use crate::reference::Semantics;
@@ -366,6 +367,24 @@ pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
     Ok(Any::Integer(Loaded::Model(Box::new(graph))))
 }
 
+impl Loaded {
+    /// The inputs of the network as data files name them.
+    pub(super) fn ports(&self) -> Vec<Port> {
+        match self {
+            Loaded::Model(graph) => inputs::ports(graph),
+            Loaded::Artefact(opened) => {
+                let rows = opened.manifest.as_ref().map(|m| &m.inputs);
+                let mut ports = inputs::ports(&opened.network);
+                for port in &mut ports {
+                    let row = rows.and_then(|rows| rows.iter().find(|r| r.name == port.name));
+                    port.real = row.map(|r| r.dtype.starts_with('f') || r.dtype.starts_with("bf"));
+                }
+                ports
+            }
+        }
+    }
+}
+
 /// What runs a network, as the options of data say.
 pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, Error> {
     match loaded {
@@ -389,6 +408,7 @@ pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Resul
             let default = if reals { default } else { Scaling { scale: 1.0, offset: 0.0 } };
             let source = opened.source.as_ref().filter(|_| reference);
             let runner = Runner::spiking(&opened.network, source, reals, scaling(data, default)?)?;
+            let runner = runner.with_ports(loaded.ports());
             let runner = match &opened.host {
                 Some(host) => runner.with_host(host)?,
                 None => runner,
@@ -438,7 +458,7 @@ pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
         certify_against(semantics, &model.quantised, &conversion, &opened.network);
     let mut other_predictions = None;
     if let Some(path) = &args.samples {
-        let data = Dataset::load(path, args.data.limit)?;
+        let data = Dataset::load_for(&inputs::ports(&model.quantised), path, args.data.limit)?;
         let loaded = Loaded::Artefact(Box::new(artefact::Opened {
             source: Some(model.quantised.clone()),
             ..*opened.clone()

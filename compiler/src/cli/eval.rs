@@ -12,7 +12,7 @@ use crate::evaluate::Evaluation;
 pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
     let profile = profile(&args.profile)?;
     let mut loaded = load(&args.network, &args.import)?;
-    let data = Dataset::load(&args.samples, args.data.limit)?;
+    let data = Dataset::load_for(&loaded.ports(), &args.samples, args.data.limit)?;
     let data = bare::set_time(&mut loaded, data, &args.time)?;
     let mut runner = runner(&loaded, &args.data, !args.no_reference)?;
     bare::set_input(&mut runner, &loaded, &data, &args.data)?;

@@ -6,12 +6,13 @@ use super::args::{Common, ExploreArgs, Format};
 use super::commands::{resolve_targets, write_file};
 use super::config::{Config, import_options, scaling};
 use super::{eval, progress, render, tables};
-use crate::Error;
 use crate::calibration::QuantiseOptions;
 use crate::data::{Dataset, Scaling};
 use crate::explore::{self, Exploration, Request};
+use crate::inputs;
 use crate::pipeline::{Calibration, CompileOptions};
 use crate::report::Cell;
+use crate::{Error, import};
 
 /// `explore`
 pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> {
@@ -20,7 +21,9 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
     let Some(&target) = targets.first() else {
         return Err(Error::usage("--target", "no target is named", "write --target spleat"));
     };
-    let data = Dataset::load(&args.samples, args.data.limit)?;
+    let imported = import::load(&args.model, &import_options(&args.import)?)?;
+    let data = Dataset::load_for(&inputs::ports(&imported.graph), &args.samples, args.data.limit)?;
+    drop(imported);
     let scaling = scaling(&args.data, Scaling::default())?;
     let import = import_options(&args.import)?;
     let mut options = CompileOptions { scaling, import: import.clone(), ..Default::default() };

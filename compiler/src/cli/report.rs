@@ -56,7 +56,9 @@ fn see(
         seen.push(Seen { name, loaded: load(path, import)?, run: None });
     }
     let Some(path) = samples else { return Ok(seen) };
-    let data = Dataset::load(path, args.limit)?;
+    // Networks that are compared have the same inputs.
+    let ports = seen.first().map(|one| one.loaded.ports()).unwrap_or_default();
+    let data = Dataset::load_for(&ports, path, args.limit)?;
     let bar = progress::bar(common, "running samples", data.len() * seen.len());
     for one in &mut seen {
         let runner = runner(&one.loaded, args, true)?;

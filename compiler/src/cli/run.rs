@@ -31,7 +31,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     if let Some(microseconds) = args.bin_us {
         return stream::run(args, &loaded, microseconds, common);
     }
-    let data = Dataset::load(&args.input, args.data.limit)?;
+    let data = Dataset::load_for(&loaded.ports(), &args.input, args.data.limit)?;
     let data = bare::set_time(&mut loaded, data, &args.time)?;
     let mut runner = runner(&loaded, &args.data, false)?;
     bare::set_input(&mut runner, &loaded, &data, &args.data)?;
@@ -49,7 +49,10 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     let vector = is_vector(&first.outputs);
     let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores) as i64).collect();
     if let Some(path) = &args.output {
-        let mut arrays = outputs(&runner, &answers)?;
+        let mut arrays = match bare::shown_in_time(&loaded, data) {
+            Some(shown) => in_time(&runner, &loaded, data, shown)?,
+            None => outputs(&runner, &answers)?,
+        };
         if vector && arrays.iter().all(|(name, _)| name != "prediction") {
             arrays.push(("prediction".into(), integers(&[n], &predictions)?));
         }
@@ -116,6 +119,29 @@ fn outputs(runner: &Runner, answers: &[Answer]) -> Result<Arrays, Error> {
     if !codes.is_empty() && arrays.iter().all(|(name, _)| name != "codes") {
         arrays.push(("codes".into(), joined(&codes, DType::I64)?));
     }
+    Ok(arrays)
+}
+
+/// What the output port of a file alone shows, (T, ..) as in NetX.
+fn in_time(
+    runner: &Runner,
+    loaded: &Loaded,
+    data: &Dataset,
+    (node, steps): (NodeId, usize),
+) -> Result<Arrays, Error> {
+    let Loaded::Artefact(opened) = loaded else { return Ok(Arrays::new()) };
+    let mut shown = Vec::new();
+    runner.answer_showing(data, 0, Some(&[node]), &mut |_, t, payloads| {
+        if t < steps {
+            shown.extend_from_slice(payloads);
+        }
+    })?;
+    let shape = [&[steps], opened.network[node].ty.shape.as_slice()].concat();
+    let port = opened.network.outputs().first().map(|&id| opened.network[id].name.clone());
+    let output = reals(&shape, shown.iter().map(|&v| v as f32))?;
+    let mut arrays = vec![("output".to_owned(), output.clone())];
+    arrays.extend(port.filter(|name| name != "output").map(|name| (name, output)));
+    arrays.push(("codes".into(), integers(&shape, &shown)?));
     Ok(arrays)
 }
 

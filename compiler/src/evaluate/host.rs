@@ -200,3 +200,68 @@ pub(super) fn choice(graph: &Graph) -> Option<NodeId> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use snnc_ir::{Graph, verify};
+    use snnc_runtime::spiking::{Network, Sample};
+
+    use super::*;
+
+    const NETWORK: &str = r#"snnir 1 spiking "two" {"timesteps":1,"schedule":"streaming"}
+%x = encoder {"scale":0.5,"zero_point":0,"minimum":-9,"maximum":9,"presentation":"once"} () : i64[2]
+%codes = decoder {"readout":"last","scale":[1.0],"zero":[-3]} (%x) : f32[2]
+%reals = decoder {"readout":"last","scale":[0.5]} (%x) : f32[2]
+"#;
+    const HOST: &str = r#"snnir 1 quantised "two" {"timesteps":1,"schedule":"streaming"}
+%r = input () : f32[1,2] from [{"node":"reals","op":"decoder"}]
+%c = input () : u8[1,2] quantised {"scale":[0.5],"zero_point":[3],"minimum":0,"maximum":8} from [{"node":"codes","op":"decoder"}]
+%class = arg-max {"axis":1} (%r) : i64[1]
+%label = output (%class) : i64[1]
+%y = output (%c) : u8[1,2] quantised {"scale":[0.5],"zero_point":[3],"minimum":0,"maximum":8}
+"#;
+
+    fn graph(text: &str) -> Graph {
+        verify(Graph::from_text(text).unwrap()).unwrap().into_inner()
+    }
+
+    #[test]
+    fn decoders_are_found_by_name_and_integers_get_their_zero_back() {
+        let (network, graph) = (graph(NETWORK), graph(HOST));
+        let host = Host::new(&network, &graph).unwrap();
+        let names: Vec<&str> = host.outputs.iter().map(|port| port.name.as_str()).collect();
+        assert_eq!(names, ["label", "y"]);
+        let shown = |x: [f32; 2]| {
+            let network = Network::new(&network).unwrap();
+            let outcome = network.run(&[Sample::Real(x.to_vec())]).unwrap();
+            host.values(&outcome.outputs).unwrap()
+        };
+        let values = shown([-1.0, 1.5]);
+        assert_eq!(values.outputs[0].as_i64().unwrap(), [1]);
+        // -2 and 3 units and the zero point 3; what a type cannot hold is clipped.
+        assert_eq!(values.outputs[1].as_i64().unwrap(), [1, 6]);
+        assert_eq!(shown([-4.0, 4.0]).outputs[1].as_i64().unwrap(), [0, 8]);
+        // A class is told by the scores that it is the largest of.
+        assert_eq!(values.scores, [-1.0, 1.5]);
+    }
+
+    #[test]
+    fn a_host_that_takes_what_nothing_shows_is_refused() {
+        let network = graph(NETWORK);
+        for (old, new) in [(r#""reals""#, r#""nothing""#), ("f32[1,2]", "f32[1,3]")] {
+            let host = graph(&HOST.replace(old, new));
+            assert!(Host::new(&network, &host).is_err(), "{new}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_come_back_from_parts_of_a_unit() {
+        for parts in [1i64, 3, 7, 15, 255, 4096] {
+            let scale = (1.0 / parts as f64) as f32;
+            for unit in [0i64, 1, -5, 70_000, -16_777_217, 2_000_000_011] {
+                assert_eq!(scaled(unit * parts, scale), unit, "{unit} in parts of 1/{parts}");
+            }
+        }
+        assert_eq!(scaled(3, 2.5), 8);
+    }
+}

@@ -10,6 +10,7 @@ use snnc_runtime::tensor::{Program, Value};
 use crate::Error;
 use crate::artefact::same_network;
 use crate::certificate::{Comparison, Measured, Verdict, certify, compare_sample};
+use crate::inputs::Cut;
 use crate::passes::graded::{self, Conversion};
 
 /// The quantised network beside the emitted one.
@@ -41,8 +42,8 @@ impl Sent {
 
 /// How the quantised network's codes are computed.
 enum Way {
-    /// By the quantised network itself: shape of its input, nodes whose values are compared.
-    Codes { program: Program, batched: Vec<usize>, values: Vec<NodeId> },
+    /// By the quantised network itself: how samples become its inputs, nodes whose values are compared.
+    Codes { program: Program, cut: Cut, values: Vec<NodeId> },
     /// By its graded network in prepared form, where the certificate proves both equal for all inputs:
     /// the node, and the code of payload 0, of each comparison.
     Graded { network: Box<Network>, values: Vec<(NodeId, i64)> },
@@ -74,10 +75,9 @@ impl Reference {
     }
 
     fn by_codes(graph: &Graph, comparisons: Vec<Comparison>) -> Result<Reference, Error> {
-        let batched = graph.inputs().first().map(|&i| graph[i].ty.shape.clone());
         let way = Way::Codes {
             program: Program::new(graph).map_err(Error::network)?,
-            batched: batched.unwrap_or_default(),
+            cut: Cut::of(graph),
             values: comparisons.iter().map(|c| c.reference).collect(),
         };
         Ok(Reference { comparisons, way })
@@ -105,7 +105,7 @@ impl Reference {
     /// that shape.
     pub fn compare(
         &self,
-        sample: &Sample,
+        samples: &[Sample],
         sent: &Sent,
         value: impl Fn(&[usize]) -> Result<Value, Error>,
     ) -> Result<Vec<Measured>, Error> {
@@ -119,19 +119,19 @@ impl Reference {
             };
             return Ok(self.comparisons.iter().map(measure).collect());
         }
-        Ok(compare_sample(&self.comparisons, &self.codes(sample, value)?, &sent.payloads))
+        Ok(compare_sample(&self.comparisons, &self.codes(samples, value)?, &sent.payloads))
     }
 
     /// The codes of one sample; `value` gives it as an input of that shape.
     fn codes(
         &self,
-        sample: &Sample,
+        samples: &[Sample],
         value: impl Fn(&[usize]) -> Result<Value, Error>,
     ) -> Result<HashMap<NodeId, Vec<i64>>, Error> {
         let mut codes = HashMap::new();
         match &self.way {
             Way::Same => {}
-            Way::Codes { program, batched, values } => {
+            Way::Codes { program, cut, values } => {
                 let keep = &mut |id: NodeId, value: &Value| {
                     if values.contains(&id)
                         && let Some(v) = value.as_i64()
@@ -139,7 +139,9 @@ impl Reference {
                         codes.insert(id, v.to_vec());
                     }
                 };
-                program.run_with(&[value(batched)?], keep).map_err(Error::network)?;
+                program
+                    .run_with(&cut.values(value(&cut.batched())?)?, keep)
+                    .map_err(Error::network)?;
             }
             Way::Graded { network, values } => {
                 let wanted: Vec<NodeId> = values.iter().map(|(id, _)| *id).collect();
@@ -151,9 +153,7 @@ impl Reference {
                         }
                     }
                 };
-                network
-                    .run_showing(std::slice::from_ref(sample), &wanted, keep)
-                    .map_err(Error::network)?;
+                network.run_showing(samples, &wanted, keep).map_err(Error::network)?;
             }
         }
         Ok(codes)
@@ -206,9 +206,9 @@ mod tests {
             assert!(seen.payloads.is_empty() && seen.squares.len() == wanted.len());
             let value =
                 |shape: &[usize]| Value::from_f32(shape, reals.clone()).map_err(Error::network);
-            let measured = fast.compare(&sample, &seen, value).unwrap();
-            assert_eq!(measured, fast.compare(&sample, &sent, value).unwrap());
-            assert_eq!(measured, slow.compare(&sample, &sent, value).unwrap());
+            let measured = fast.compare(own, &seen, value).unwrap();
+            assert_eq!(measured, fast.compare(own, &sent, value).unwrap());
+            assert_eq!(measured, slow.compare(own, &sent, value).unwrap());
             assert!(measured.iter().all(|m| m.activations > 0 && m.differing == 0));
         }
     }

@@ -17,6 +17,7 @@ use crate::Error;
 use crate::certificate::Measured;
 use crate::data::{Dataset, Scaling};
 use crate::energy::{self, Layer};
+use crate::inputs::{self, Cut, Port};
 
 /// A network made ready to answer samples.
 pub struct Runner {
@@ -28,6 +29,10 @@ pub struct Runner {
     /// How integer data becomes the input.
     pub scaling: Scaling,
     batched: Vec<usize>,
+    /// How a sample is cut into the inputs of a tensor graph.
+    cut: Option<Cut>,
+    /// The inputs, in the order in which a sample has them.
+    ports: Vec<Port>,
 }
 
 pub(super) enum Body {
@@ -64,11 +69,26 @@ impl Runner {
             Some(graph) => Some(Box::new(Reference::new(graph, network)?)),
             None => None,
         };
-        let input_shape = network[input].ty.shape.clone();
+        // A sample of several inputs is their elements one after the other.
+        let input_shape = match network.inputs().as_slice() {
+            [_] => network[input].ty.shape.clone(),
+            several => vec![several.iter().map(|&id| network[id].ty.len()).sum()],
+        };
+        let ports = inputs::ports(network);
         let host = Box::new(Host::none(network));
         let network = Box::new(Network::new(network).map_err(Error::network)?);
         let body = Body::Spiking { network, reference, memories: Vec::new(), host };
-        Ok(Runner { body, batched: input_shape.clone(), input_shape, takes_reals, scaling })
+        let batched = input_shape.clone();
+        Ok(Runner { body, batched, input_shape, takes_reals, scaling, cut: None, ports })
+    }
+
+    /// With the inputs of a model, some of which may take integers and others reals.
+    pub fn with_ports(mut self, ports: Vec<Port>) -> Runner {
+        if ports.len() == self.ports.len() {
+            self.takes_reals |= ports.iter().any(|port| port.real == Some(true));
+            self.ports = ports;
+        }
+        self
     }
 
     /// With what the host makes of what a spiking network shows, as
@@ -105,17 +125,18 @@ impl Runner {
     /// # Errors
     /// When it cannot be run.
     pub fn tensor(graph: &Graph, scaling: Scaling) -> Result<Runner, Error> {
-        let Some(&input) = graph.inputs().first() else {
+        if graph.inputs().is_empty() {
             return Err(Error::input("network", "has no input", ""));
-        };
-        let ty = &graph[input].ty;
-        let (batched, takes_reals) = (ty.shape.clone(), ty.dtype.is_float());
+        }
+        let cut = Cut::of(graph);
+        let (batched, takes_reals) = (cut.batched(), cut.takes_reals());
         let input_shape = if batched.len() > 1 { batched[1..].to_vec() } else { batched.clone() };
         let layers = energy::tensor_layers(graph);
         let program = Program::new(graph).map_err(Error::network)?;
         let (outputs, choice) = (OutputPort::all(graph), host::choice(graph));
         let body = Body::Tensor { program, layers, outputs, choice };
-        Ok(Runner { body, input_shape, takes_reals, scaling, batched })
+        let (ports, cut) = (inputs::ports(graph), Some(cut));
+        Ok(Runner { body, input_shape, takes_reals, scaling, batched, cut, ports })
     }
 
     fn tensor_value(
@@ -155,7 +176,11 @@ impl Runner {
         match &self.body {
             Body::Tensor { program, choice, .. } => {
                 let input = self.tensor_value(data, index, &self.batched)?;
-                let host::Values { outputs, scores } = host::run(program, &[input], *choice)?;
+                let inputs = match &self.cut {
+                    Some(cut) => cut.values(input)?,
+                    None => vec![input],
+                };
+                let host::Values { outputs, scores } = host::run(program, &inputs, *choice)?;
                 let codes = outputs.first().filter(|value| value.as_i64().is_some()).cloned();
                 Ok(Answer {
                     scores,
@@ -173,10 +198,16 @@ impl Runner {
         }
     }
 
-    /// Sample `index` as a spiking network takes it.
-    fn sample(&self, network: &Network, data: &Dataset, index: usize) -> Sample {
-        let step: usize =
-            network.graph().inputs().first().map_or(0, |&input| network.graph()[input].ty.len());
+    /// The inputs as data files name them.
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// Sample `index` as the inputs of a spiking network take it.
+    fn samples(&self, network: &Network, data: &Dataset, index: usize) -> Vec<Sample> {
+        let graph = network.graph();
+        let lens: Vec<usize> = graph.inputs().iter().map(|&input| graph[input].ty.len()).collect();
+        let step: usize = lens.iter().sum();
         if data.shape.iter().product::<usize>() > step {
             // One dimension more: an input in time, of reals through the encoder.
             let encoder = network.graph().inputs().first().and_then(|&id| {
@@ -188,15 +219,32 @@ impl Runner {
             if let Some(encoder) = encoder {
                 let rows = data.reals(index, self.scaling);
                 let rows = rows.chunks(step.max(1)).map(|row| Sample::Real(row.to_vec()));
-                return Sample::InTime(rows.map(|row| encode(encoder, &row)).collect());
+                return vec![Sample::InTime(rows.map(|row| encode(encoder, &row)).collect())];
             }
             let steps = data.integers(index, self.scaling);
-            Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())
-        } else if self.takes_reals {
-            Sample::Real(data.reals(index, self.scaling))
-        } else {
-            Sample::Codes(data.integers(index, self.scaling))
+            return vec![Sample::InTime(steps.chunks(step.max(1)).map(<[i64]>::to_vec).collect())];
         }
+        fn parts<T: Clone>(mut all: &[T], lens: &[usize]) -> Vec<Vec<T>> {
+            let part = |&len: &usize| {
+                let (own, rest) = all.split_at(len.min(all.len()));
+                all = rest;
+                own.to_vec()
+            };
+            lens.iter().map(part).collect()
+        }
+        if !self.takes_reals {
+            let codes = parts(&data.integers(index, self.scaling), &lens);
+            return codes.into_iter().map(Sample::Codes).collect();
+        }
+        let sample = |(own, port): (Vec<f32>, &Port)| match port.real {
+            Some(false) => Sample::Codes(own.iter().map(|x| x.round_ties_even() as i64).collect()),
+            _ => Sample::Real(own),
+        };
+        parts(&data.reals(index, self.scaling), &lens)
+            .into_iter()
+            .zip(&self.ports)
+            .map(sample)
+            .collect()
     }
 
     fn spiking_answer(
@@ -207,10 +255,9 @@ impl Runner {
         wanted: Option<&[NodeId]>,
         observe: &mut dyn FnMut(NodeId, usize, &[i64]),
     ) -> Result<Answer, Error> {
-        let sample = self.sample(network, data, index);
+        let samples = &*self.samples(network, data, index);
         let mut sent = Sent::default();
         let compared = reference.map_or_else(Vec::new, Reference::emitted);
-        let samples = std::slice::from_ref(&sample);
         let see = &mut |id: NodeId, t: usize, value: &[i64]| {
             if wanted.is_none_or(|wanted| wanted.contains(&id)) {
                 observe(id, t, value);
@@ -229,7 +276,7 @@ impl Runner {
         };
         let outcome = outcome.map_err(Error::network)?;
         let measured = match reference {
-            Some(r) => r.compare(&sample, &sent, |shape| self.tensor_value(data, index, shape))?,
+            Some(r) => r.compare(samples, &sent, |shape| self.tensor_value(data, index, shape))?,
             None => Vec::new(),
         };
         spiking(network, host, outcome, measured)
@@ -242,9 +289,9 @@ impl Runner {
         data: &Dataset,
         indices: Range<usize>,
     ) -> Result<Vec<Answer>, Error> {
-        let samples: Vec<Sample> =
-            indices.clone().map(|index| self.sample(network, data, index)).collect();
-        let all: Vec<&[Sample]> = samples.iter().map(std::slice::from_ref).collect();
+        let samples: Vec<Vec<Sample>> =
+            indices.clone().map(|index| self.samples(network, data, index)).collect();
+        let all: Vec<&[Sample]> = samples.iter().map(Vec::as_slice).collect();
         let compared = reference.map_or_else(Vec::new, Reference::emitted);
         let mut sent = vec![Sent::default(); samples.len()];
         let outcomes = network.run_batch(&all, &compared, &mut |i, id, shown| {
@@ -253,14 +300,15 @@ impl Runner {
             }
         });
         let outcomes = outcomes.map_err(Error::network)?.into_iter().zip(indices);
-        let answer = |((outcome, index), (sample, sent)): ((Outcome, usize), (&Sample, &Sent))| {
-            let value = |shape: &[usize]| self.tensor_value(data, index, shape);
-            let measured = match reference {
-                Some(reference) => reference.compare(sample, sent, value)?,
-                None => Vec::new(),
+        let answer =
+            |((outcome, index), (sample, sent)): ((Outcome, usize), (&Vec<Sample>, &Sent))| {
+                let value = |shape: &[usize]| self.tensor_value(data, index, shape);
+                let measured = match reference {
+                    Some(reference) => reference.compare(sample, sent, value)?,
+                    None => Vec::new(),
+                };
+                spiking(network, host, outcome, measured)
             };
-            spiking(network, host, outcome, measured)
-        };
         outcomes.zip(samples.iter().zip(&sent)).map(answer).collect()
     }
 

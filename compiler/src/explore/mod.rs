@@ -17,6 +17,7 @@ use crate::codings;
 use crate::data::Dataset;
 use crate::evaluate::{Evaluation, Runner, takes_reals};
 use crate::import::{self, ImportOptions};
+use crate::inputs;
 use crate::passes::{self, Context};
 use crate::pipeline::{self, Budget, Calibration, CompileOptions, Compiled, Model, is_float};
 use crate::{Error, Problem};
@@ -192,7 +193,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
             let reason = "is on reals, and there is nothing to choose thresholds by";
             return Err(Error::usage("--calibration", reason, "name a calibration set"));
         };
-        let set = Dataset::load(&path, None)?;
+        let set = Dataset::load_for(&inputs::ports(&tensor), &path, None)?;
         let scaling = calibration.options.scaling;
         let sites = sites(&tensor);
         let mut statistics =
@@ -286,6 +287,7 @@ fn point(
     let memories = compiled.target.memories(&files, entry).map_err(unreadable)?;
     let reals = takes_reals(&model.quantised);
     let runner = Runner::spiking(&compiled.network, None, reals, request.options.scaling)?;
+    let runner = runner.with_ports(inputs::ports(&model.quantised));
     let runner = runner.with_host(&compiled.host)?.with_memories(memories);
     let (data, path) = request.data;
     let evaluation = runner.evaluate_with(data, path, tick)?;

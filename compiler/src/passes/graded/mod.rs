@@ -87,7 +87,7 @@ pub fn convert_reading(quantised: &Graph, read_out: ReadOut) -> Result<Conversio
         copies: HashMap::new(),
         problems: Vec::new(),
     };
-    for id in order {
+    for id in inputs_first(quantised, order) {
         converter.node(id);
     }
     converter.outputs();
@@ -100,6 +100,24 @@ pub fn convert_reading(quantised: &Graph, read_out: ReadOut) -> Result<Conversio
     } else {
         Err(Error::Unsupported(converter.problems))
     }
+}
+
+/// An order of computation in which the quantisers of inputs come first, input by input: encoders then
+/// have the order of the model's inputs.
+fn inputs_first(quantised: &Graph, order: Vec<NodeId>) -> Vec<NodeId> {
+    let mut first = Vec::new();
+    for input in quantised.inputs() {
+        let quantisers = quantised.users(input).into_iter();
+        let is =
+            |user: &NodeId| matches!(quantised[*user].as_tensor(), Some(TensorOp::Quantise(_)));
+        for id in std::iter::once(input).chain(quantisers.filter(is)) {
+            if !first.contains(&id) {
+                first.push(id);
+            }
+        }
+    }
+    let rest: Vec<NodeId> = order.into_iter().filter(|id| !first.contains(id)).collect();
+    [first, rest].concat()
 }
 
 /// What a node of the quantised graph has become.

@@ -386,3 +386,103 @@ impl Converter<'_> {
         Payloads { node: moved.node, shape: moved.shape.clone(), order: None, range }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: [usize; 3] = [2, 5, 6];
+
+    /// What a copy makes of the numbers 1, 2, 3.. in the neurons.
+    fn copied(copying: &Copying, shape: &[usize]) -> Vec<i64> {
+        let neurons: usize = OWN.iter().product();
+        let value = |i: usize| i as i64 + 1;
+        let Connectivity::Convolution { window, groups: 1 } = &copying.connectivity else {
+            let rows = copying.weights.chunks(neurons);
+            return rows.map(|row| (0..neurons).map(|i| row[i] * value(i)).sum()).collect();
+        };
+        let (kernel, taps) = (&window.kernel, window.kernel.iter().product::<usize>());
+        let mut made = Vec::new();
+        for target in 0..shape.iter().product() {
+            let (f, y, x) =
+                (target / (shape[1] * shape[2]), target / shape[2] % shape[1], target % shape[2]);
+            let mut sum = 0;
+            for (i, weight) in
+                copying.weights[f * OWN[0] * taps..][..OWN[0] * taps].iter().enumerate()
+            {
+                let (c, ky, kx) = (i / taps, i % taps / kernel[1], i % kernel[1]);
+                let row = (y * window.strides[0] + ky).checked_sub(window.before[0]);
+                let column = (x * window.strides[1] + kx).checked_sub(window.before[1]);
+                if let (Some(row), Some(column)) = (row, column)
+                    && row < OWN[1]
+                    && column < OWN[2]
+                {
+                    sum += weight * value((c * OWN[1] + row) * OWN[2] + column);
+                }
+            }
+            made.push(sum);
+        }
+        made
+    }
+
+    /// A map of `shape` whose channel `c` is a channel of the node, cell (y, x) that at
+    /// `stride * (y, x) + offset`.
+    fn map(shape: [usize; 3], strides: [isize; 2], offsets: [isize; 2]) -> Moved {
+        let mut places = Vec::new();
+        for (c, y, x) in (0..shape[0])
+            .flat_map(|c| (0..shape[1]).flat_map(move |y| (0..shape[2]).map(move |x| (c, y, x))))
+        {
+            let (row, column) =
+                (y as isize * strides[0] + offsets[0], x as isize * strides[1] + offsets[1]);
+            let inside = (0..OWN[1] as isize).contains(&row)
+                && (0..OWN[2] as isize).contains(&column)
+                && c < 3;
+            let place = || (c % OWN[0] * OWN[1] + row as usize) * OWN[2] + column as usize;
+            places.push(inside.then(place));
+        }
+        let range = vec![Interval::new(0, 60); OWN[0]];
+        Moved { node: NodeId::new(0), shape: shape.to_vec(), places, range }
+    }
+
+    fn expected(moved: &Moved) -> Vec<i64> {
+        moved.places.iter().map(|place| place.map_or(0, |p| p as i64 + 1)).collect()
+    }
+
+    #[test]
+    fn strided_copies_are_those_element_by_element() {
+        let mut convolutions = 0;
+        for (height, width) in [(1, 1), (2, 3), (5, 6), (7, 9)] {
+            for strides in [[1, 1], [2, 1], [2, 3]] {
+                for offsets in [[0, 0], [1, 0], [0, 3], [-1, 2], [-2, -3]] {
+                    let shape = [4, height, width];
+                    let moved = map(shape, strides, offsets);
+                    let copying = moved.copying(&OWN).unwrap();
+                    assert_eq!(copied(&copying, &shape), expected(&moved), "{shape:?} {offsets:?}");
+                    convolutions += usize::from(copying.connectivity != Connectivity::Dense);
+                }
+            }
+        }
+        assert!(convolutions > 40, "{convolutions} of 60");
+    }
+
+    #[test]
+    fn other_copies_have_a_synapse_for_each_element() {
+        // Upsampling by two, a reversed row, and two channels in one.
+        let twice =
+            (0..2 * 10 * 12).map(|i| Some((i / 120 * 5 + i / 12 % 10 / 2) * 6 + i % 12 / 2));
+        let reversed = (0..60).map(|i| Some(i / 6 * 6 + 5 - i % 6));
+        let mixed = (0..30).map(|i| Some(i + 30 * (i % 2)));
+        for (shape, places) in [
+            (vec![2, 10, 12], twice.collect::<Vec<_>>()),
+            (vec![2, 5, 6], reversed.collect()),
+            (vec![1, 5, 6], mixed.collect()),
+        ] {
+            let range = vec![Interval::new(-4, 60); OWN[0]];
+            let moved = Moved { node: NodeId::new(0), shape: shape.clone(), places, range };
+            assert!(moved.strided(&OWN).is_none());
+            let copying = moved.copying(&OWN).unwrap();
+            assert_eq!(copied(&copying, &shape), expected(&moved));
+            assert!(moved.ranges(60).iter().all(|r| (r.low, r.high) == (-4, 60)));
+        }
+    }
+}
