@@ -14,6 +14,7 @@ pub mod difference;
 pub mod energy;
 pub mod evaluate;
 pub mod explore;
+mod finite;
 mod fold;
 pub mod import;
 pub mod inputs;

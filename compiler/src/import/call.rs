@@ -101,7 +101,12 @@ impl Call<'_> {
     }
 
     pub(crate) fn float(&self, name: &str, default: f32) -> Result<f32, Failure> {
-        Ok(self.typed(name, AttributeProto::as_float)?.unwrap_or(default))
+        let value = self.typed(name, AttributeProto::as_float)?.unwrap_or(default);
+        // Bounds may be infinite.
+        match value {
+            v if v.is_finite() || (v.is_infinite() && matches!(name, "min" | "max")) => Ok(v),
+            v => Err(Failure::malformed(format!("the attribute `{name}` is {v}"))),
+        }
     }
 
     pub(crate) fn string(&self, name: &str, default: &str) -> Result<String, Failure> {
@@ -113,7 +118,13 @@ impl Call<'_> {
     }
 
     pub(crate) fn floats(&self, name: &str) -> Result<Option<&[f32]>, Failure> {
-        self.typed(name, AttributeProto::as_floats)
+        let values = self.typed(name, AttributeProto::as_floats)?;
+        match values.and_then(|v| v.iter().position(|v| !v.is_finite())) {
+            None => Ok(values),
+            Some(i) => Err(Failure::malformed(format!(
+                "the attribute `{name}` holds what is no finite number at index {i}"
+            ))),
+        }
     }
 
     pub(crate) fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, Failure> {

@@ -102,7 +102,16 @@ impl Importer {
     /// The reals of operand `index`, which must be a constant.
     pub(crate) fn reals(&self, call: &Call, index: usize) -> Result<Vec<f32>, Failure> {
         match self.constant(call.input(index)?) {
-            Some(tensor) => Ok(tensor.to_f32()),
+            Some(tensor) => {
+                let values = tensor.to_f32();
+                match values.iter().position(|v| v.is_nan()) {
+                    None => Ok(values),
+                    Some(i) => Err(Failure::malformed(format!(
+                        "operand {index}, `{}`, holds NaN at index {i}",
+                        self.graph[call.input(index)?].name
+                    ))),
+                }
+            }
             None => Err(Failure::unsupported(
                 format!("operand {index} is computed while the network runs"),
                 "make it a constant of the model",

@@ -15,7 +15,7 @@ use super::call::{Bindings, Call, Failure};
 use super::external::Store;
 use super::importer::Importer;
 use super::{ImportOptions, data, limits, registry};
-use crate::{Error, Problem};
+use crate::{Error, Problem, finite};
 
 const EXPORT_AGAIN: &str = "check the model with onnx.checker and export it again";
 
@@ -100,6 +100,13 @@ pub(crate) fn build(
         return Err(Error::Unsupported(unsupported));
     }
     graph.remove_dead();
+    let mut problems = finite::problems(&graph);
+    if !problems.is_empty() {
+        for problem in &mut problems {
+            problem.place = format!("{place}: {}", problem.place);
+        }
+        return Err(Error::Input(problems));
+    }
     match verify(graph) {
         Ok(graph) => Ok((graph.into_inner(), notes)),
         Err(errors) => Err(Error::Input(

@@ -8,7 +8,7 @@ use super::{
     merge_clip, raise_quantisers, recover_weights, reduce_to_pool, remove_identities,
     sink_dequantise, turn_input,
 };
-use crate::Error;
+use crate::{Error, finite};
 
 /// From what was imported to the canonical tensor form.
 pub const CANONICAL: &[&Pass] = &[
@@ -55,9 +55,11 @@ pub const QUANTISED: &[&Pass] = &[
 /// Takes and gives a graph of the tensor stage.
 ///
 /// # Errors
-/// What the passes refuse.
+/// What the passes refuse; [`Error::Input`] where constants make what is no finite number.
 pub fn canonicalise(graph: Graph, context: &mut Context) -> Result<Graph, Error> {
-    run(CANONICAL, graph, context)
+    let graph = run(CANONICAL, graph, context)?;
+    let problems = finite::problems(&graph);
+    if problems.is_empty() { Ok(graph) } else { Err(Error::Input(problems)) }
 }
 
 /// Brings a canonical network with quantisers to the quantised stage.

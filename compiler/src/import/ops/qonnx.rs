@@ -26,6 +26,9 @@ fn rounding(call: &Call, default: &str) -> Result<Rounding, Failure> {
 /// The smallest and largest code of `bits` bits, and the narrowest type of whole bytes for them. As
 /// QONNX's executor has them, in f32, where `2^(bits - 1) - 1` of more than 25 bits is `2^(bits - 1)`.
 fn range(call: &Call, bits: f32) -> Result<(i64, i64, DType), Failure> {
+    if !bits.is_finite() {
+        return Err(Failure::malformed(format!("a width of {bits} bits")));
+    }
     if bits.fract() != 0.0 || !(1.0..=32.0).contains(&bits) {
         return Err(Failure::unsupported(
             format!("a width of {bits} bits"),
@@ -91,8 +94,11 @@ fn quantisation(importer: &Importer, call: &Call) -> Result<Quant, Failure> {
     if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
         return Err(Failure::malformed("every scale must be positive and finite"));
     }
-    if zero.iter().any(|z| z.is_nan() || z.abs() > limits::EXTENT as f32) {
-        return Err(Failure::unsupported("a zero point that is too large or no number", ""));
+    if zero.iter().any(|z| !z.is_finite()) {
+        return Err(Failure::malformed("every zero point must be finite"));
+    }
+    if zero.iter().any(|z| z.abs() > limits::EXTENT as f32) {
+        return Err(Failure::unsupported("a zero point that is too large", ""));
     }
     let count = scale.len().max(zero.len());
     let zero: Vec<f32> = (0..count).map(|i| zero[i % zero.len()]).collect();
