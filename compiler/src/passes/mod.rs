@@ -19,6 +19,7 @@ mod recover_weights;
 mod reduce_to_pool;
 mod remove_identities;
 mod rewrite;
+mod share_quantisers;
 mod sink_dequantise;
 pub(crate) mod tail;
 mod turn_input;

@@ -6,7 +6,7 @@ use super::{
     Context, Pass, absorb_affine, absorb_quantise, cancel_quantise, fold_batch_normalisation,
     fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes, make_dense, make_depthwise,
     merge_clip, raise_quantisers, recover_weights, reduce_to_pool, remove_identities,
-    sink_dequantise, turn_input,
+    share_quantisers, sink_dequantise, turn_input,
 };
 use crate::{Error, finite};
 
@@ -48,6 +48,8 @@ pub const QUANTISED: &[&Pass] = &[
     &absorb_quantise::PASS,
     &cancel_quantise::PASS,
     &lower_to_codes::PASS,
+    // Quantisers of inputs are as few as they get once those in between are gone.
+    &share_quantisers::PASS,
 ];
 
 /// Brings an imported network into canonical form: constants evaluated, products as layers with

@@ -1,6 +1,7 @@
 //! Models in the dialects of quantisation, imported and run, against what the dialects define.
 
 mod finite;
+mod inputs;
 mod outputs;
 mod qonnx;
 

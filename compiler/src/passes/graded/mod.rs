@@ -244,10 +244,31 @@ impl Converter<'_> {
 
     fn encoder(&mut self, id: NodeId, q: &Quantisation) -> Form {
         match (self.form(id, 0), self.quantised.source(id, 0)) {
-            (Form::Raw, Some(input)) => self.encode(id, input, q),
+            (Form::Raw, Some(input)) => match self.other_quantiser(id, input) {
+                None => self.encode(id, input, q),
+                Some(other) => {
+                    let reason = format!(
+                        "its input is quantised by {} as well, whose codes do not say those of this one, \
+                         and an input has one encoder",
+                        self.quantised[other].describe()
+                    );
+                    self.problem(
+                        id,
+                        reason,
+                        "quantise the input once, with one scale and zero point",
+                    )
+                }
+            },
             (Form::Nothing, _) => Form::Nothing,
             _ => self.problem(id, "a quantiser that is not at an input", ""),
         }
+    }
+
+    /// The first quantiser of an input, if it is not `id`.
+    fn other_quantiser(&self, id: NodeId, input: NodeId) -> Option<NodeId> {
+        let quantiser =
+            |u: &NodeId| matches!(self.quantised[*u].as_tensor(), Some(TensorOp::Quantise(_)));
+        self.quantised.users(input).into_iter().filter(quantiser).min().filter(|&first| first != id)
     }
 
     fn encode(&mut self, id: NodeId, input: NodeId, q: &Quantisation) -> Form {
