@@ -1,5 +1,6 @@
 //! Models in the dialects of quantisation, imported and run, against what the dialects define.
 
+mod biases;
 mod finite;
 mod inputs;
 mod outputs;

@@ -7,9 +7,9 @@ use snnc_ir::{DType, Node, NodeId, Quantisation, Tensor, TensorOp, TensorType};
 use super::{CALIBRATE, Lowering, Value, accumulator};
 use crate::passes::rewrite::{constant, op};
 
-/// Part of a unit by which a bias may miss a whole number: exporters compute scales whose last digit
-/// differs.
-const NEARLY_WHOLE: f64 = 1e-2;
+/// Part of itself by which a bias may miss a whole number of units: two roundings to f32, in which
+/// exporters compute the product of the scales or the bias.
+const SAME: f64 = 2.4e-7;
 
 /// Weights as integers without zero point, and their scales.
 struct Weights {
@@ -57,15 +57,8 @@ impl Lowering<'_> {
             },
         };
         let s_x = q.scale_at(0);
-        let units: Vec<f32> = weights.scale.iter().map(|s_w| s_x * s_w).collect();
-        // A bias between two units of the accumulator is added where reals are requantised.
-        let apart = bias
-            .as_ref()
-            .filter(|bias| bias.in_units(&units).1 > NEARLY_WHOLE && self.is_requantised(id))
-            .map(|bias| self.real_bias(id, bias));
-        let bias = if apart.is_some() { None } else { bias };
         if let Some(bias) = &bias {
-            self.widen(id, &mut weights, s_x, bias);
+            self.leave_out(id, &mut weights, &q, bias);
         }
         let scale: Vec<f32> = weights.scale.iter().map(|s_w| s_x * s_w).collect();
         if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
@@ -75,7 +68,16 @@ impl Lowering<'_> {
                 CALIBRATE,
             );
         }
-        let bias = bias.map(|bias| self.rounded(id, &bias, &scale));
+        // A bias between two units of the accumulator is added where reals are requantised.
+        let reach = weights.reach(&q);
+        let (bias, apart) = match bias {
+            None => (None, None),
+            Some(bias) => match bias.in_units(&scale, &reach) {
+                Some(codes) => (Some(codes), None),
+                None if self.is_requantised(id) => (None, Some(self.real_bias(id, &bias))),
+                None => (Some(self.rounded(id, &bias, &scale)), None),
+            },
+        };
         let name = self.source[id].name.clone();
         let mut sources = vec![x, self.add_weights(&name, id, weights)];
         if let Some(bias) = bias {
@@ -150,57 +152,82 @@ impl Lowering<'_> {
         let values = codes.to_i64().ok()?;
         let at = |i: usize, c: i64| c.saturating_sub(q.zero_at(i));
         let codes: Vec<i64> = values.iter().enumerate().map(|(i, &c)| at(i, c)).collect();
-        let reals = codes.iter().enumerate().map(|(i, &c)| c as f64 * f64::from(q.scale_at(i)));
+        // In f32, as DequantizeLinear gives it.
+        let reals = codes.iter().enumerate().map(|(i, &c)| f64::from(c as f32 * q.scale_at(i)));
         let bias = Bias { reals: reals.collect(), stated: Some((codes.clone(), q.scale.clone())) };
         (codes.len() == outputs).then_some(bias)
     }
 
-    /// Where weights are so small that the bias exceeds 32 bits in units of the accumulator, the
-    /// weights get a coarser scale: they cannot matter beside such a bias.
-    fn widen(&mut self, id: NodeId, weights: &mut Weights, s_x: f32, bias: &Bias) {
-        let limit = f64::from(1u32 << 30);
-        let s_x = f64::from(s_x);
-        let per_output = weights.scale.len() > 1;
-        let needed = |scale: f32, b: f64| (b.abs() / (s_x * limit)) as f32 > scale;
-        let scale_at = |w: &Weights, i: usize| w.scale[if per_output { i } else { 0 }];
-        let few: Vec<usize> = (0..bias.reals.len())
-            .filter(|&i| needed(scale_at(weights, i), bias.reals[i]))
+    /// Leaves out the weights of outputs whose codes they cannot change beside the bias: the code is the
+    /// same at both ends of what the accumulator reaches. Their bias is one unit of a scale of their own,
+    /// where it would be more units of the accumulator than fit.
+    fn leave_out(&mut self, id: NodeId, weights: &mut Weights, q: &Quantisation, bias: &Bias) {
+        let most = f64::from(1u32 << 28);
+        let s_x = q.scale_at(0);
+        let reach = weights.reach(q);
+        let outputs = bias.reals.len();
+        let unit = |w: &Weights, i: usize| {
+            f64::from(s_x * w.scale[if w.scale.len() == 1 { 0 } else { i }])
+        };
+        let few: Vec<usize> = (0..outputs)
+            .filter(|&i| {
+                let (real, unit) = (bias.reals[i], unit(weights, i));
+                let own = (real.abs() / f64::from(s_x)) as f32;
+                let outweighs =
+                    real.abs() / unit > most && own.is_normal() && (own * s_x).is_normal();
+                outweighs && (reach[i] == 0.0 || self.is_one_code(id, real, reach[i] * unit))
+            })
             .collect();
-        // Of a transposed convolution the weights of an output are no row; its bias is clamped.
+        // Of a transposed convolution the weights of an output are no row.
         let (Some(_), Ok(mut values), 0) = (few.first(), weights.codes.to_i64(), weights.axis)
         else {
             return;
         };
-        let row = values.len() / bias.reals.len().max(1);
-        if !per_output {
-            weights.scale = vec![weights.scale[0]; bias.reals.len()];
+        let row = values.len() / outputs.max(1);
+        if weights.scale.len() == 1 {
+            weights.scale = vec![weights.scale[0]; outputs];
         }
         for &i in &few {
-            let coarse = (bias.reals[i].abs() / (s_x * limit)) as f32;
-            let ratio = weights.scale[i] / coarse;
-            for value in &mut values[i * row..(i + 1) * row] {
-                *value = (*value as f32 * ratio).round_ties_even() as i64;
-            }
-            weights.scale[i] = coarse;
+            values[i * row..(i + 1) * row].fill(0);
+            weights.scale[i] = (bias.reals[i].abs() / f64::from(s_x)) as f32;
         }
         weights.codes = Tensor::from_integers(weights.codes.shape(), &values);
         let text = format!(
-            "the weights of {} of its outputs vanish beside the bias and are quantised anew",
+            "the weights of {} of its outputs cannot change a code beside the bias and are left out",
             few.len()
         );
         self.context.note(self.source[id].describe(), text);
     }
 
-    /// The bias in units of the accumulator. Where the model's own units differ from these it is
-    /// rounded, and the user told by how much.
+    /// Whether all that reads the node are quantisers, and each gives all reals within `reach` of `real`
+    /// the same code.
+    fn is_one_code(&self, id: NodeId, real: f64, reach: f64) -> bool {
+        // More than sums in f32 can be off.
+        let reach = 1.01 * reach + 1e-6 * real.abs();
+        let (low, high) = ((real - reach) as f32, (real + reach) as f32);
+        let one = |user: NodeId| match op(self.source, user) {
+            Some(TensorOp::Quantise(q)) => q.axis.is_none() && q.code(low, 0) == q.code(high, 0),
+            _ => false,
+        };
+        let users = self.source.users(id);
+        !users.is_empty() && users.into_iter().all(one)
+    }
+
+    /// The bias in units of the accumulator, rounded; the user is told by how much.
     fn rounded(&mut self, id: NodeId, bias: &Bias, scale: &[f32]) -> Vec<i64> {
-        let (values, worst) = bias.in_units(scale);
-        if worst > NEARLY_WHOLE {
-            let text = format!(
-                "the bias is rounded to units of the accumulator, by at most {worst:.2} of a unit"
-            );
-            self.context.note(self.source[id].describe(), text);
-        }
+        let most = f64::from(1u32 << 30);
+        let mut worst = 0f64;
+        let one = |(i, real): (usize, &f64)| {
+            let exact = real / f64::from(scale[if scale.len() == 1 { 0 } else { i }]);
+            let rounded = exact.round_ties_even().clamp(-most, most);
+            worst = worst.max((exact - rounded).abs());
+            rounded as i64
+        };
+        let values = bias.reals.iter().enumerate().map(one).collect();
+        let text = format!(
+            "the bias is rounded to units of the accumulator, by at most {worst:.2} of a unit"
+        );
+        self.context.note(self.source[id].describe(), text);
         values
     }
 
@@ -223,11 +250,15 @@ impl Lowering<'_> {
     /// The bias as a term of its own, exactly: an f32 is an integer of 24 bits times a power of two.
     fn real_bias(&mut self, id: NodeId, bias: &Bias) -> NodeId {
         let parts = |&real: &f64| {
-            let (mut mantissa, mut exponent) = (f64::from(real as f32), 0i32);
-            while mantissa != 0.0 && mantissa.abs() < f64::from(1u32 << 23) && exponent > -120 {
-                (mantissa, exponent) = (mantissa * 2.0, exponent - 1);
-            }
-            (mantissa.round_ties_even() as i64, (exponent as f32).exp2())
+            let bits = (real as f32).to_bits();
+            let (fraction, exponent) = (i64::from(bits & 0x7f_ffff), (bits >> 23 & 0xff) as i32);
+            let (mantissa, exponent) = match (fraction, exponent) {
+                (0, 0) => return (0, 1.0),
+                (fraction, 0) => (fraction, -149),
+                (fraction, exponent) => (fraction | 1 << 23, exponent - 150),
+            };
+            let unit = f64::from(exponent).exp2() as f32;
+            (if bits >> 31 == 1 { -mantissa } else { mantissa }, unit)
         };
         let (codes, scale): (Vec<i64>, Vec<f32>) = bias.reals.iter().map(parts).unzip();
         self.add_term(id, &codes, scale)
@@ -246,9 +277,10 @@ impl Lowering<'_> {
             return None;
         }
         let bias = self.bias(operand, channels)?;
+        let exact = |codes: &[i64]| codes.iter().all(|c| c.unsigned_abs() < 1 << 24);
         Some(match &bias.stated {
-            Some((codes, scale)) => self.add_term(id, codes, scale.clone()),
-            None => self.real_bias(id, &bias),
+            Some((codes, scale)) if exact(codes) => self.add_term(id, codes, scale.clone()),
+            _ => self.real_bias(id, &bias),
         })
     }
 
@@ -267,26 +299,41 @@ impl Lowering<'_> {
     }
 }
 
-impl Bias {
-    /// The bias in units of `scale`, one or one for each output, and how far a value is from a whole
-    /// number of units at most.
-    fn in_units(&self, scale: &[f32]) -> (Vec<i64>, f64) {
-        let at = |v: &[f32], i: usize| v[if v.len() == 1 { 0 } else { i }];
-        let (low, high) = (f64::from(i32::MIN), f64::from(i32::MAX));
-        let mut worst = 0f64;
-        let mut values = Vec::with_capacity(self.reals.len());
-        for (i, real) in self.reals.iter().enumerate() {
-            if let Some((codes, scales)) = &self.stated
-                && at(scales, i) == at(scale, i)
-            {
-                values.push(codes[i]);
-                continue;
-            }
-            let exact = real / f64::from(at(scale, i));
-            let rounded = exact.round_ties_even().clamp(low, high);
-            worst = worst.max((exact - rounded).abs());
-            values.push(rounded as i64);
+impl Weights {
+    /// For each output the largest magnitude of its accumulator, for codes of `q`.
+    fn reach(&self, q: &Quantisation) -> Vec<f64> {
+        let zero = q.zero_at(0);
+        let most = q.maximum.abs_diff(zero).max(q.minimum.abs_diff(zero)) as f64;
+        let codes = self.codes.to_i64().unwrap_or_default();
+        let sum = |row: &[i64]| row.iter().map(|w| w.unsigned_abs() as f64).sum::<f64>() * most;
+        // Of a transposed convolution the weights of an output are no row.
+        if self.axis != 0 {
+            return vec![sum(&codes); self.outputs];
         }
-        (values, worst)
+        codes.chunks((codes.len() / self.outputs.max(1)).max(1)).map(sum).collect()
+    }
+}
+
+impl Bias {
+    /// The bias in units of `scale`, one or one for each output, if it is one to the last digits of f32:
+    /// a code of the model's whose scale is that of the accumulator, or a real that is a whole number of
+    /// units. None if another is, or if it exceeds 32 bits together with the sum that `reach` bounds.
+    fn in_units(&self, scale: &[f32], reach: &[f64]) -> Option<Vec<i64>> {
+        let at = |v: &[f32], i: usize| f64::from(v[if v.len() == 1 { 0 } else { i }]);
+        let most = f64::from(i32::MAX);
+        let code = |(i, &real): (usize, &f64)| {
+            let unit = at(scale, i);
+            let code = match &self.stated {
+                Some((codes, scales)) if (at(scales, i) / unit - 1.0).abs() <= SAME => codes[i],
+                _ => {
+                    let rounded = (real / unit).round_ties_even();
+                    ((rounded * unit - real).abs() <= SAME * real.abs())
+                        .then_some(rounded as i64)?
+                }
+            };
+            let reach = reach.get(i).copied().unwrap_or(0.0);
+            (code.unsigned_abs() as f64 + reach <= most).then_some(code)
+        };
+        self.reals.iter().enumerate().map(code).collect()
     }
 }
