@@ -274,15 +274,17 @@ impl Dataset {
 /// The arrays of several inputs as one, whose samples have the elements of all.
 ///
 /// # Errors
-/// Reason and remedy, when they are of different types or have different numbers of samples.
+/// Reason and remedy, when they do not go together.
 fn joined(mut arrays: Vec<NpyArray>, ports: &[Port]) -> Result<NpyArray, (String, &'static str)> {
     if arrays.len() == 1 {
         return Ok(arrays.remove(0));
     }
     let alone = || ("an input is a single number".to_owned(), "the first dimension counts samples");
     let mut rows = Vec::with_capacity(arrays.len());
-    let (dtype, count) = (arrays[0].dtype, *arrays[0].shape.first().ok_or_else(alone)?);
+    let count = *arrays[0].shape.first().ok_or_else(alone)?;
     let mixed = ports.iter().any(|port| port.real != ports[0].real);
+    let alike = !mixed && arrays.iter().all(|array| array.dtype == arrays[0].dtype);
+    let dtype = if alike { arrays[0].dtype } else { NpyType::F32 };
     for (array, port) in arrays.iter().zip(ports) {
         let (&own, shape) = array.shape.split_first().ok_or_else(alone)?;
         if own != count {
@@ -296,18 +298,21 @@ fn joined(mut arrays: Vec<NpyArray>, ports: &[Port]) -> Result<NpyArray, (String
                 format!("has samples of shape {shape:?} for `{name}`, which takes {len} values");
             return Err((reason, "give every input in the model's shape"));
         }
-        let real = matches!(array.dtype, NpyType::F16 | NpyType::F32 | NpyType::F64);
-        if array.dtype != dtype || (mixed && !real) {
-            let reason = format!(
-                "has {} for the input `{}` beside {dtype} for `{}`",
-                array.dtype, port.name, ports[0].name
-            );
-            let remedy = "give all inputs as f32, those of integers with whole numbers";
-            return Err((reason, remedy));
-        }
-        let whole = NpyArray::new(array.dtype, array.shape.clone(), array.data.clone());
-        let data = whole.map_err(|e| (e.to_string(), "save it again"))?.data;
-        rows.push((data, shape.iter().product::<usize>() * dtype.size()));
+        let data = if alike {
+            let whole = NpyArray::new(array.dtype, array.shape.clone(), array.data.clone());
+            whole.map_err(|e| (e.to_string(), "save it again"))?.data
+        } else {
+            // Whole numbers are an input's codes; what they would be as reals is not known here.
+            let real = matches!(array.dtype, NpyType::F16 | NpyType::F32 | NpyType::F64);
+            if !real && port.real != Some(false) {
+                let (name, kind) = (&port.name, array.dtype);
+                let reason = format!("has {kind} for `{name}` beside arrays of other types");
+                return Err((reason, "give it as f32, or all inputs in one type"));
+            }
+            let values = array.to_f32().map_err(|e| (e.to_string(), "give it as f32"))?;
+            values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into()
+        };
+        rows.push((data, port.len * dtype.size()));
     }
     let elements: usize = rows.iter().map(|(_, len)| len / dtype.size()).sum();
     let mut bytes = Vec::with_capacity(count * elements * dtype.size());

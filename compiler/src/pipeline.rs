@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
-use snnc_ir::{Coding, Graph, Leak, Neuron, SpikingOp, TensorOp, Verified};
+use snnc_ir::{Coding, Graph, Leak, Neuron, NodeId, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, HOST, HostRow, InputRow, MANIFEST, Manifest,
@@ -392,12 +392,25 @@ pub fn compile(
         other => return other,
     };
     // What cannot send the codes of an output may show the potentials that they are made of.
-    if let Some(conversion) = model.reading_potentials()?
+    let shown = shown_codes(&conversion.network);
+    let of_codes = |p: &Problem| shown.iter().any(|node| p.place.starts_with(node));
+    if refused.iter().any(of_codes)
+        && let Some(conversion) = model.reading_potentials()?
         && let Ok(compiled) = compile_of(model, &conversion, ReadOut::Potentials, target, options)
     {
         return Ok(compiled);
     }
     Err(Error::Unsupported(refused))
+}
+
+/// How messages name the populations whose payloads are outputs.
+fn shown_codes(network: &Graph) -> Vec<String> {
+    let sources = network.outputs().into_iter().filter_map(|output| network.source(output, 0));
+    let sends = |&id: &NodeId| match network[id].as_spiking() {
+        Some(SpikingOp::Population(p)) => p.neuron != Neuron::Accumulate,
+        _ => false,
+    };
+    sources.filter(sends).map(|id| network[id].describe()).collect()
 }
 
 /// Compiles a conversion of a model for one target, which carries the coding.

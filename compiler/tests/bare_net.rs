@@ -80,7 +80,7 @@ fn with_input_block(folder: &Path) -> String {
         tree.insert(&format!("layer/{name}"), value).expect("a new name");
     };
     put("0/type", Hdf5Value::ascii("input"));
-    put("0/shape", integers(&[3], &[2, 1, 1]));
+    put("0/shape", integers(&[1], &[2]));
     put("0/neuron/type", Hdf5Value::ascii("SDNN"));
     put("0/neuron/vThMant", integers(&[], &[0]));
     put("1/type", Hdf5Value::ascii("dense"));
@@ -104,7 +104,7 @@ fn rows_of_whole_numbers_are_the_timesteps_of_one_sequence() {
     let folder = tempfile::tempdir().expect("a folder");
     let network = with_input_block(folder.path());
     let rows = [4, 1, 4, 1, 0, 1, 0, 6];
-    let array = NpyArray::from_i64([4, 2, 1, 1], &rows).expect("an array");
+    let array = NpyArray::from_i64([4, 2], &rows).expect("an array");
     let input = saved(folder.path(), "rows.npy", &array);
     let (answer, trace) = (folder.path().join("answer.npz"), folder.path().join("trace.npz"));
     let [answer_path, trace_path] = [&answer, &trace].map(|path| path.display().to_string());
