@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use snnc_ir::{Graph, Neuron, NodeId, SpikingOp, Timing};
+use snnc_ir::{Graph, NodeId, SpikingOp, Timing};
 
 /// What one side sent for one sample.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ impl Execution {
         let mut execution = Execution { timing: Some(graph.timing), ..Execution::default() };
         for id in graph.order().unwrap_or_default() {
             let shows = match graph[id].as_spiking() {
-                Some(SpikingOp::Population(p)) => matches!(p.neuron, Neuron::Accumulate),
+                Some(SpikingOp::Population(p)) => !p.neuron.fires(),
                 Some(SpikingOp::Encoder(_)) => false,
                 _ => continue,
             };

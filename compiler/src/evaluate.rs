@@ -8,7 +8,7 @@ mod summary;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
-use snnc_ir::{Graph, Neuron, NodeId, Op, Schedule, SpikingOp, TensorOp};
+use snnc_ir::{Graph, NodeId, Op, Schedule, SpikingOp, TensorOp};
 use snnc_runtime::spiking::Activity;
 use snnc_runtime::tensor::Value;
 
@@ -119,7 +119,7 @@ pub struct LayerRow {
 }
 
 fn fires(graph: &Graph, id: NodeId) -> bool {
-    matches!(&graph[id].op, Op::Spiking(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Accumulate))
+    matches!(&graph[id].op, Op::Spiking(SpikingOp::Population(p)) if p.neuron.fires())
 }
 
 /// Timesteps from the input to a valid output.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
-use snnc_ir::{Coding, Graph, Leak, Neuron, NodeId, SpikingOp, TensorOp, Verified};
+use snnc_ir::{Coding, Graph, Leak, NodeId, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, HOST, HostRow, InputRow, MANIFEST, Manifest,
@@ -239,7 +239,7 @@ impl Model {
     /// The conversion that reads out potentials where a quantiser is the last, if it is another.
     fn reading_potentials(&self) -> Result<Option<Conversion>, Error> {
         let read_outs = |network: &Graph| {
-            let accumulates = |op: Option<&SpikingOp>| matches!(op, Some(SpikingOp::Population(p)) if p.neuron == Neuron::Accumulate);
+            let accumulates = |op: Option<&SpikingOp>| matches!(op, Some(SpikingOp::Population(p)) if !p.neuron.fires());
             network.ids().filter(|&id| accumulates(network[id].as_spiking())).count()
         };
         let other = checked(graded::convert_reading(&self.quantised, ReadOut::Potentials)?)?;
@@ -251,7 +251,7 @@ impl Model {
     pub fn payload_bits(&self) -> Vec<(String, u8)> {
         let network = &self.conversion.network;
         let bits = |id| match network[id].as_spiking() {
-            Some(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Accumulate) => {
+            Some(SpikingOp::Population(p)) if p.neuron.fires() => {
                 Some((network[id].name.clone(), p.payload_bits()))
             }
             _ => None,
@@ -407,7 +407,7 @@ pub fn compile(
 fn shown_codes(network: &Graph) -> Vec<String> {
     let sources = network.outputs().into_iter().filter_map(|output| network.source(output, 0));
     let sends = |&id: &NodeId| match network[id].as_spiking() {
-        Some(SpikingOp::Population(p)) => p.neuron != Neuron::Accumulate,
+        Some(SpikingOp::Population(p)) => p.neuron.fires(),
         _ => false,
     };
     sources.filter(sends).map(|id| network[id].describe()).collect()

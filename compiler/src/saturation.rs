@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use snnc_ir::analysis::{intervals, saturations};
-use snnc_ir::{Graph, Neuron, NodeId, Op, SpikingOp, saturate};
+use snnc_ir::analysis::{Interval, intervals, saturations};
+use snnc_ir::{Graph, NodeId, Op, SpikingOp, saturate};
 
 /// Nodes that may saturate, and how often they did.
 #[derive(Clone, Debug, Default)]
@@ -47,22 +47,14 @@ impl SaturationLog {
         for user in users {
             if let Some(count) = self.counts.get_mut(&user)
                 && let Op::Spiking(SpikingOp::Population(p)) = &graph[user].op
-                && let Neuron::AkidaTwo(n) = &p.neuron
             {
                 let channels = graph[user].ty.shape.first().copied().unwrap_or(1).max(1);
                 let plane = (values.len() / channels).max(1);
-                let at = |v: &[i64], c: usize| v[if v.len() == 1 { 0 } else { c }];
                 let leaves = |(i, &v): (usize, &i64)| {
                     let c = (i / plane).min(channels - 1);
-                    let bias = at(&n.bias, c) << at(&n.bias_shift, c).clamp(0, 31);
-                    let bits = n.fused_bits.unwrap_or(n.post_bits);
-                    let sum = v + p.bias_at(c) + saturate(bias, n.post_bits);
-                    let mut held = saturate(sum, bits);
-                    if let Some(ceiling) = &n.ceiling {
-                        held = held.clamp(0, at(ceiling, c).max(0));
-                    }
-                    let scaled = held * at(&n.scale, c);
-                    saturate(sum, bits) != sum || saturate(scaled, n.post_bits) != scaled
+                    let v = v + p.bias_at(c);
+                    let sums = p.neuron.inner_sums(c, Interval::new(v, v));
+                    sums.iter().any(|s| saturate(s.reach.low, s.bits) != s.reach.low)
                 };
                 *count += values.iter().enumerate().filter(|&pair| leaves(pair)).count() as u64;
             }

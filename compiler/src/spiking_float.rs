@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use snnc_backends::{File, Legalised, MemoryFiles, Note, Target, TargetOptions};
-use snnc_ir::{Graph, Neuron, Readout, SpikingOp, Verified};
+use snnc_ir::{Graph, Readout, SpikingOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
@@ -224,7 +224,7 @@ fn output_rows(source: &SpikingSource, back: &Graph) -> Vec<OutputRow> {
         }
         // A read-out adds up what the model shows in each timestep.
         let adds = matches!(back[from].as_spiking(),
-            Some(SpikingOp::Population(p)) if matches!(p.neuron, Neuron::Accumulate));
+            Some(SpikingOp::Population(p)) if !p.neuron.fires());
         row.showing = if adds && own.readout == Readout::Sum { Showing::Once } else { showing };
     }
     rows

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use snnc_backends::Note;
-use snnc_ir::{Graph, Neuron, NodeId, Op, Population, Presentation, SpikingOp, Verified, verify};
+use snnc_ir::{
+    FloatNeuron, Graph, NodeId, Op, Population, Presentation, SpikingOp, Verified, verify,
+};
 use snnc_runtime::spiking::{FloatNetwork, Network, RunError, Sample};
 
 use crate::Error;
@@ -172,7 +174,7 @@ pub fn compared(
         let mut seen = |id: NodeId, _: usize, values: &[f32]| {
             // A read-out shows reals, of which integers are no spikes.
             let fires =
-                |p: &Population| matches!(&p.neuron, Neuron::Float(n) if n.firing.is_some());
+                |p: &Population| p.neuron.get::<FloatNeuron>().is_some_and(|n| n.firing.is_some());
             if matches!(model[id].as_spiking(), Some(SpikingOp::Population(p)) if fires(p)) {
                 expected.entry(&model[id].name).or_default().push(values.to_vec());
             }

@@ -306,6 +306,13 @@ impl Graph {
         users
     }
 
+    /// Whether the network spikes in single precision: some population's neuron is real.
+    pub fn is_float(&self) -> bool {
+        self.ids().any(|id| {
+            matches!(&self[id].op, Op::Spiking(SpikingOp::Population(p)) if p.neuron.is_real())
+        })
+    }
+
     /// Graph inputs: input nodes or encoders, oldest first.
     pub fn inputs(&self) -> Vec<NodeId> {
         let is_input = |op: &Op| {

@@ -20,10 +20,10 @@
 //! This crate does no input or output, starts no thread and has no unsafe code.
 
 pub mod analysis;
-mod float;
 mod graph;
 mod infer;
-mod neuron;
+mod interval;
+pub mod neuron;
 mod op;
 mod quantisation;
 mod real;
@@ -34,13 +34,14 @@ mod types;
 mod verify;
 mod wire;
 
-pub use float::{Firing, FloatNeuron, FloatReset, FloatState, SynapticCurrent};
 pub use graph::{Graph, GraphError, Node, NodeId, Operand, Origin, Schedule, Stage, Timing};
 pub use infer::{InferError, infer_output, infer_tensor_output, window_outputs};
 pub use neuron::{
-    AkidaTwoNeuron, BiasPlacement, Comparison, CurrentBasedNeuron, GradedNeuron, IntegrateAndFire,
-    Leak, NegativeSpikes, Neuron, PeriodicReset, Reset, SigmaDeltaNeuron, SigmaDeltaRole,
-    ThresholdTable, TimeTable, rounding_shift, saturate,
+    AccumulateNeuron, AkidaTwoNeuron, BiasPlacement, Comparison, CurrentBasedNeuron, EnergyClass,
+    Firing, FloatNeuron, FloatReset, FloatState, GradedNeuron, InnerSum, IntegrateAndFire, Leak,
+    LookupNeuron, NegativeSpikes, Neuron, NeuronModel, NeuronState, PeriodicReset, RealState,
+    Reset, SigmaDeltaNeuron, SigmaDeltaRole, Staircase, SynapticCurrent, ThresholdTable, TimeTable,
+    rounding_shift, saturate,
 };
 pub use op::{Binary, Op, Pool, PoolKind, TensorOp, Unary, Window};
 pub use quantisation::{Quantisation, Rounding};

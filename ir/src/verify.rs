@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::neuron::{Checks, lengths};
 use crate::{
-    Connectivity, DType, Graph, GraphError, InferError, NegativeSpikes, Neuron, NodeId, Op,
-    Overflow, Population, Projection, Reset, Schedule, SpikingOp, Stage, TensorOp, infer_output,
+    Connectivity, DType, Graph, GraphError, InferError, NodeId, Op, Overflow, Population,
+    Projection, Schedule, SpikingOp, Stage, TensorOp, infer_output,
 };
 
 /// A graph that [`verify`] accepted. Only the verifier makes one, so whoever takes it need not ask.
@@ -230,12 +231,6 @@ fn quantisation(q: &crate::Quantisation, shape: &[usize], reasons: &mut Vec<Stri
     }
 }
 
-fn lengths(what: &str, found: usize, channels: usize, optional: bool, reasons: &mut Vec<String>) {
-    if !(found == 1 || found == channels || (optional && found == 0)) {
-        reasons.push(format!("{what} has {found} entries for {channels} channels"));
-    }
-}
-
 fn projection(
     graph: &Graph,
     id: NodeId,
@@ -300,94 +295,12 @@ fn population(
     if p.minimum > 0 || p.maximum < 0 {
         reasons.push("a silent neuron's payload 0 is outside the range of payloads".into());
     }
-    if graph.is_float() && !matches!(p.neuron, Neuron::Float(_)) {
+    if graph.is_float() && !p.neuron.is_real() {
         reasons.push("integer neurons cannot be among real ones".into());
     }
-    match &p.neuron {
-        Neuron::Graded(n) => {
-            for (what, v) in
-                [("multiplier", &n.multiplier), ("offset", &n.offset), ("divisor", &n.divisor)]
-            {
-                lengths(what, v.len(), channels, false, reasons);
-            }
-            if n.multiplier.iter().chain(&n.divisor).any(|&v| v <= 0) {
-                reasons.push("multipliers and divisors must be positive".into());
-            }
-            if n.minimum > n.maximum {
-                reasons.push("the neuron's range is empty".into());
-            }
-        }
-        Neuron::Thresholds(n) => {
-            lengths("threshold table", n.thresholds.len(), channels, false, reasons);
-            if !n.thresholds.iter().all(|row| row.is_sorted()) {
-                reasons.push("thresholds must ascend".into());
-            }
-        }
-        Neuron::IntegrateAndFire(n) => {
-            lengths("threshold", n.threshold.0.len(), channels, false, reasons);
-            lengths("initial potential", n.initial.len(), channels, false, reasons);
-            let below = match &n.signed_limit {
-                Some(NegativeSpikes::Below(below)) => Some(below),
-                _ => None,
-            };
-            let amount = match &n.reset {
-                Reset::SoftBy(amount) => Some(amount),
-                _ => None,
-            };
-            for (what, table) in [
-                ("decoded value", n.decode.as_ref()),
-                ("reset", amount),
-                ("negative threshold", below),
-            ] {
-                if let Some(table) = table {
-                    lengths(what, table.0.len(), channels, false, reasons);
-                }
-            }
-            let tables = [Some(&n.threshold), n.decode.as_ref(), amount, below];
-            if tables.into_iter().flatten().any(|t| t.0.iter().any(Vec::is_empty)) {
-                reasons.push("a time table has no timestep".into());
-            }
-            if n.maximum > 1 && n.threshold.0.iter().flatten().any(|&t| t <= 0) {
-                reasons.push("a multi-level threshold must be positive".into());
-            }
-            if matches!(n.signed_limit, Some(NegativeSpikes::Retracting { .. }))
-                && graph.timing.schedule == Schedule::LayerSynchronous
-            {
-                reasons.push("there is nothing to take back behind a barrier".into());
-            }
-        }
-        Neuron::CurrentBased(n) => {
-            if !n.bias.is_empty() && n.bias.len() != neurons {
-                lengths("bias", n.bias.len(), channels, true, reasons);
-            }
-            if n.reset.is_some_and(|r| r.first >= r.interval) {
-                reasons.push("a periodic reset must first come within its interval".into());
-            }
-        }
-        Neuron::SigmaDelta(n) => lengths("bias", n.bias.len(), channels, true, reasons),
-        Neuron::AkidaTwo(n) => {
-            for (what, v) in [
-                ("bias", &n.bias),
-                ("bias shift", &n.bias_shift),
-                ("scale", &n.scale),
-                ("shift", &n.shift),
-            ] {
-                lengths(what, v.len(), channels, false, reasons);
-            }
-        }
-        Neuron::Float(n) => {
-            for (what, values) in n.vectors() {
-                let always = ["decay", "current's decay", "threshold", "reset"].contains(&what);
-                lengths(what, values.len(), neurons, !always, reasons);
-                if values.iter().any(|v| !v.is_finite()) {
-                    reasons.push(format!("the {what} must be finite"));
-                }
-            }
-            if !p.bias.is_empty() {
-                reasons.push("a real neuron has its bias in itself".into());
-            }
-        }
-        Neuron::Lookup { table, .. } if table.is_empty() => reasons.push("an empty table".into()),
-        Neuron::Lookup { .. } | Neuron::Accumulate => {}
+    if p.neuron.is_real() && !p.bias.is_empty() {
+        reasons.push("a real neuron has its bias in itself".into());
     }
+    let barrier = graph.timing.schedule == Schedule::LayerSynchronous;
+    p.neuron.check(&mut Checks { channels, neurons, barrier, reasons });
 }

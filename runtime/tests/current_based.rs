@@ -1,6 +1,6 @@
 //! Current-based neurons, step by step.
 
-use snnc_ir::{Graph, verify};
+use snnc_ir::{Graph, NeuronState, verify};
 use snnc_runtime::spiking::{Network, Sample};
 
 /// Runs one neuron on a constant input and returns (u, v, spike) of each timestep.
@@ -26,7 +26,9 @@ fn trace(neuron: &str, input: i64, timesteps: usize) -> Vec<(i64, i64, i64)> {
             },
             &mut |id, _, state| {
                 assert_eq!(id, n);
-                states.push((state.second[0], state.potential[0]));
+                let NeuronState::CurrentBased(own) = state else { panic!("{state:?}") };
+                let own = own.states()[0];
+                states.push((own.current, own.voltage));
             },
         )
         .unwrap();

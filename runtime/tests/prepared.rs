@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use snnc_ir::{
     Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity, DType, Decoder,
-    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Node, NodeId, Op,
-    Overflow, Population, Presentation, Projection, Readout, Reset, Rounding, Schedule, SpikingOp,
-    Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
+    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, LookupNeuron, NegativeSpikes, Neuron,
+    Node, NodeId, Op, Overflow, Population, Presentation, Projection, Readout, Reset, Rounding,
+    Schedule, SpikingOp, Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
 };
 use snnc_runtime::kernels::Kernels;
 use snnc_runtime::spiking::{Network, Sample};
@@ -87,7 +87,7 @@ fn neuron(dice: &mut Dice, channels: usize, steps: usize) -> Neuron {
             if dice.one_in(2) {
                 table.sort_unstable();
             }
-            Neuron::Lookup { minimum: -17, table }
+            Neuron::Lookup(LookupNeuron { minimum: -17, table })
         }
         3 => Neuron::AkidaTwo(AkidaTwoNeuron {
             bias: dice.many(channels, -100, 100),

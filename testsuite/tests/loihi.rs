@@ -7,9 +7,9 @@ use snnc_backends::format::npz::Npz;
 use snnc_backends::loihi::{Loihi, reset_periodically};
 use snnc_backends::{MemoryFiles, Target};
 use snnc_ir::{
-    Coding, Connectivity, DType, Decoder, Encoder, Graph, Neuron, Node, NodeId, Op, Population,
-    Presentation, Projection, Readout, SigmaDeltaNeuron, SigmaDeltaRole, SpikingOp, Stage, Tensor,
-    verify,
+    Coding, Connectivity, DType, Decoder, Encoder, Graph, Neuron, NeuronState, Node, NodeId, Op,
+    Population, Presentation, Projection, Readout, SigmaDeltaNeuron, SigmaDeltaRole, SpikingOp,
+    Stage, Tensor, verify,
 };
 use snnc_runtime::spiking::{Network, Sample};
 
@@ -99,7 +99,13 @@ fn traces(graph: Graph, sample: Sample) -> Vec<(Frames, Frames)> {
             },
             &mut |id, _, state| {
                 if let Some(i) = place(id) {
-                    currents[i].1.push(state.second.to_vec());
+                    let own = match state {
+                        NeuronState::CurrentBased(own) => {
+                            own.states().iter().map(|s| s.current).collect()
+                        }
+                        other => vec![0; other.potentials().len()],
+                    };
+                    currents[i].1.push(own);
                 }
             },
         )

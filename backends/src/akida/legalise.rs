@@ -373,7 +373,19 @@ fn generation(version: Version) -> &'static str {
 
 /// Whether a population is the network's answer rather than spikes.
 fn is_read_out(p: &Population) -> bool {
-    matches!(p.neuron, snnc_ir::Neuron::Accumulate)
+    !p.neuron.fires()
+}
+
+impl Legaliser<'_> {
+    /// Whether what a population sends depends on what arrives alone, as layers have it; says so if not.
+    fn answers_once(&mut self, id: NodeId, p: &Population) -> bool {
+        let answers = p.neuron.single_shot(0, 0).is_some();
+        if !answers {
+            let reason = format!("{}, which integrate over time", p.neuron.name());
+            self.violation(id, reason, "use another target");
+        }
+        answers
+    }
 }
 
 /// Whether a node's coding is the one that Akida has.

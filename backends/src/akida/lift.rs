@@ -6,8 +6,8 @@ mod two;
 use std::collections::HashMap;
 
 use snnc_ir::{
-    Connectivity, Decoder, Encoder, Graph, Neuron, Node, NodeId, Overflow, Population, Projection,
-    SpikingOp, Window,
+    AkidaTwoNeuron, Connectivity, Decoder, Encoder, Graph, LookupNeuron, Node, NodeId, Overflow,
+    Projection, SpikingOp, Window,
 };
 
 pub use one::weight_bits;
@@ -99,25 +99,20 @@ impl<'a> Lifting<'a> {
             .users(id)
             .iter()
             .any(|&u| matches!(self.graph[u].as_spiking(), Some(SpikingOp::Projection(_))));
-        let stage = match &p.neuron {
-            Neuron::Accumulate | Neuron::Lookup { .. } => true,
-            Neuron::AkidaTwo(n) => {
-                n.output_bits == super::lower::UNLIMITED
-                    || (n.output_bits == 11 && self.feeds_table(id))
-            }
-            _ => false,
+        let unfinished = |n: &AkidaTwoNeuron| {
+            n.output_bits == super::lower::UNLIMITED
+                || (n.output_bits == 11 && self.feeds_table(id))
         };
-        projects && stage
+        let stage = !p.neuron.fires() || p.neuron.get::<LookupNeuron>().is_some();
+        projects && (stage || p.neuron.get().is_some_and(unfinished))
     }
 
     fn feeds_table(&self, id: NodeId) -> bool {
         let next = |id: NodeId| self.graph.users(id).into_iter().next();
         let lookup = next(id).and_then(next);
-        lookup.is_some_and(|l| {
-            matches!(
-                self.graph[l].as_spiking(),
-                Some(SpikingOp::Population(Population { neuron: Neuron::Lookup { .. }, .. }))
-            )
+        lookup.is_some_and(|l| match self.graph[l].as_spiking() {
+            Some(SpikingOp::Population(p)) => p.neuron.get::<LookupNeuron>().is_some(),
+            _ => false,
         })
     }
 
@@ -150,7 +145,7 @@ impl<'a> Lifting<'a> {
                 _ => return false,
             }
             if let Some(SpikingOp::Population(p)) = self.graph[id].as_spiking() {
-                return matches!(&p.neuron, Neuron::AkidaTwo(n) if n.fused_bits.is_some());
+                return p.neuron.get::<AkidaTwoNeuron>().is_some_and(|n| n.fused_bits.is_some());
             }
         }
     }

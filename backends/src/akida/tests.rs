@@ -2,8 +2,8 @@
 
 use snnc_ir::analysis::bisect_thresholds;
 use snnc_ir::{
-    Coding, Connectivity, DType, Decoder, Encoder, GradedNeuron, Graph, Neuron, Node, NodeId,
-    Population, Presentation, PrintOptions, Projection, Readout, SpikingOp, Stage, Tensor,
+    Coding, Connectivity, DType, Decoder, Encoder, GradedNeuron, Graph, LookupNeuron, Neuron, Node,
+    NodeId, Population, Presentation, PrintOptions, Projection, Readout, SpikingOp, Stage, Tensor,
     ThresholdTable, Verified, Window, verify, window_outputs,
 };
 
@@ -92,7 +92,7 @@ impl Builder {
             coding: Coding::Graded,
             bias: Vec::new(),
             bias_placement: Default::default(),
-            neuron: Neuron::Lookup { minimum: 0, table },
+            neuron: Neuron::Lookup(LookupNeuron { minimum: 0, table }),
             minimum: 0,
             maximum,
             scale: vec![0.5],

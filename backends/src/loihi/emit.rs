@@ -1,8 +1,8 @@
 //! A legalised spiking graph as the layers of a `.net` file.
 
 use snnc_ir::{
-    Connectivity, Graph, Neuron, Node, NodeId, Op, Population, Projection, SigmaDeltaRole,
-    SpikingOp,
+    Connectivity, CurrentBasedNeuron, Graph, Neuron, Node, NodeId, Op, Population, Projection,
+    SigmaDeltaRole, SpikingOp,
 };
 
 use super::net::{
@@ -70,8 +70,8 @@ fn drives_neurons(graph: &Graph, encoder: NodeId) -> bool {
 fn input(graph: &Graph, node: &Node, p: &Population, id: NodeId) -> Result<Layer, EmitError> {
     let neurons = neurons(node, &p.neuron)?;
     let encoder = graph.source(id, 0).and_then(|s| graph[s].as_spiking());
-    let (weight, bias) = match (&p.neuron, encoder) {
-        (Neuron::CurrentBased(n), Some(SpikingOp::Encoder(e))) => {
+    let (weight, bias) = match (p.neuron.get::<CurrentBasedNeuron>(), encoder) {
+        (Some(n), Some(SpikingOp::Encoder(e))) => {
             let bias = n.bias.first().copied().unwrap_or(0);
             (1.0 / f64::from(e.scale), within(node, "the input's bias", bias, BIASES)? as f64)
         }
@@ -138,9 +138,10 @@ fn check_projection(graph: &Graph, id: NodeId) -> Result<(), EmitError> {
     if p.connectivity != Connectivity::Dense && !p.delays.is_empty() {
         return Err(fault(node, "NetX ignores the delays of a convolution"));
     }
-    let numbers = graph.source(id, 0).and_then(|s| graph[s].as_spiking()).is_some_and(
-        |s| matches!(s, SpikingOp::Population(p) if matches!(p.neuron, Neuron::SigmaDelta(_))),
-    );
+    let numbers = graph
+        .source(id, 0)
+        .and_then(|s| graph[s].as_spiking())
+        .is_some_and(|s| matches!(s, SpikingOp::Population(p) if p.neuron.sends_changes()));
     if p.binary == numbers {
         let what = if numbers { "carries the numbers" } else { "casts to bool what comes" };
         return Err(fault(node, format!("NetX {what} of its sources")));
@@ -192,10 +193,7 @@ fn dense(
         recurrent,
         bias: bias(node, &p.neuron)?,
         delays: projection.delays.clone(),
-        neuron: match &p.neuron {
-            Neuron::Accumulate => None,
-            neuron => Some(neurons(node, neuron)?),
-        },
+        neuron: p.neuron.fires().then(|| neurons(node, &p.neuron)).transpose()?,
     })
 }
 
@@ -230,15 +228,10 @@ fn conv(
 }
 
 fn bias(node: &Node, neuron: &Neuron) -> Result<Vec<i64>, EmitError> {
-    let bias = match neuron {
-        Neuron::CurrentBased(n) => &n.bias,
-        Neuron::SigmaDelta(n) => &n.bias,
-        _ => return Ok(Vec::new()),
-    };
-    for &b in bias {
+    for &b in neuron.bias() {
         within(node, "a bias", b, BIASES)?;
     }
-    Ok(bias.clone())
+    Ok(neuron.bias().to_vec())
 }
 
 /// Neurons that the format can hold; NetX sets exponents by itself, and takes resets as arguments.
@@ -248,7 +241,7 @@ fn neurons(node: &Node, neuron: &Neuron) -> Result<Neurons, EmitError> {
         Neuron::SigmaDelta(n) => {
             (n.spike_exponent, n.state_exponent) == (SPIKE_EXPONENT, STATE_EXPONENT)
         }
-        _ => true,
+        _ => return Err(fault(node, "NetX has no such neurons")),
     };
     if !exponents {
         return Err(fault(node, "NetX has another exponent, whatever a file says"));

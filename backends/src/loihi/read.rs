@@ -40,10 +40,10 @@ pub(super) fn accumulator(convolution: bool) -> Accumulator {
 
 /// A population of neurons as NetX runs them, without the scale that files do not hold.
 pub(super) fn population(neuron: Neuron) -> Population {
-    let (coding, minimum, maximum) = match &neuron {
-        Neuron::CurrentBased(_) => (Coding::Rate, 0, 1),
-        Neuron::Accumulate => (Coding::Rate, -STATE_LIMIT - 1, STATE_LIMIT),
-        _ => (Coding::SigmaDelta, -STATE_LIMIT - 1, STATE_LIMIT),
+    let coding = if neuron.sends_changes() { Coding::SigmaDelta } else { Coding::Rate };
+    let (minimum, maximum) = match neuron.get::<CurrentBasedNeuron>() {
+        Some(_) => (0, 1),
+        None => (-STATE_LIMIT - 1, STATE_LIMIT),
     };
     Population {
         coding,
@@ -159,7 +159,7 @@ impl Builder<'_> {
     fn is_binary(&self, source: NodeId) -> bool {
         !matches!(
             self.graph[source].as_spiking(),
-            Some(SpikingOp::Population(Population { neuron: Neuron::SigmaDelta(_), .. }))
+            Some(SpikingOp::Population(p)) if p.neuron.sends_changes()
         )
     }
 
@@ -279,10 +279,10 @@ impl Builder<'_> {
         let Some(SpikingOp::Population(p)) = self.graph[last].as_spiking() else {
             return Err(at.malformed("the network has no synapses"));
         };
-        let readout = match &p.neuron {
-            Neuron::Accumulate => Readout::Last,
-            Neuron::SigmaDelta(n) if n.role == SigmaDeltaRole::Sigma => Readout::Last,
-            _ => Readout::Sum,
+        let sums = |n: &SigmaDeltaNeuron| n.role == SigmaDeltaRole::Sigma;
+        let readout = match !p.neuron.fires() || p.neuron.get().is_some_and(sums) {
+            true => Readout::Last,
+            false => Readout::Sum,
         };
         let decoder = Decoder { readout, scale: vec![1.0], zero: Vec::new() };
         let shape = self.graph[last].ty.shape.clone();

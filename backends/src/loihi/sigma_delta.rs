@@ -10,7 +10,7 @@
 
 use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
-    Connectivity, DType, Decoder, Encoder, Graph, Neuron, Node, NodeId, Population, Presentation,
+    Connectivity, DType, Decoder, Encoder, Graph, Node, NodeId, Population, Presentation,
     Projection, Readout, SigmaDeltaRole, SpikingOp, Stage, Tensor, Timing, Verified,
 };
 
@@ -150,7 +150,7 @@ impl Legaliser<'_> {
         let potentials = reachable.potentials(id);
         let lines: Option<Vec<Line>> =
             potentials.iter().enumerate().map(|(c, &v)| line(p, c, v)).collect();
-        let staircase = matches!(p.neuron, Neuron::Graded(_) | Neuron::Thresholds(_));
+        let staircase = p.neuron.fires() && p.neuron.levels().is_some();
         if !is_last && staircase && p.minimum < 0 {
             self.violation(
                 id,
@@ -226,11 +226,9 @@ impl Legaliser<'_> {
             let Line { slope, offset } = lines[c];
             let channels = &channels[c / (rows / channels.len()).max(1)];
             let slope_of_weights = slope * p.gain_at(c % own) as f64;
-            let full_scale = match neurons.neuron {
-                Neuron::Accumulate => {
-                    typical_size(weights, channels, sources) * slope_of_weights.abs()
-                }
-                _ => neurons.maximum.max(1) as f64,
+            let full_scale = match neurons.neuron.fires() {
+                false => typical_size(weights, channels, sources) * slope_of_weights.abs(),
+                true => neurons.maximum.max(1) as f64,
             };
             let row = Row {
                 weights,

@@ -230,11 +230,8 @@ impl Lowering<'_> {
     /// What the weights onto a population are multiplied by: a leak divides what arrives.
     fn gain(&self, user: NodeId) -> i64 {
         let Some(SpikingOp::Population(p)) = self.graph[user].as_spiking() else { return 1 };
-        match &p.neuron {
-            Neuron::IntegrateAndFire(IntegrateAndFire {
-                leak: Leak::Subtracting { shift },
-                ..
-            }) => 1 << (*shift).min(62),
+        match p.neuron.get::<IntegrateAndFire>().map(|n| n.leak) {
+            Some(Leak::Subtracting { shift }) => 1 << shift.min(62),
             _ => 1,
         }
     }

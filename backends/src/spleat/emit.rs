@@ -191,9 +191,9 @@ fn manifest(
                 outputs.push(OutputEntry {
                     name: node.name.clone(),
                     source: source.map(|s| graph[s].name.clone()).unwrap_or_default(),
-                    reads: match kind {
-                        Some(snnc_ir::Neuron::Accumulate) => Reads::Membrane,
-                        _ => Reads::Spikes,
+                    reads: match kind.is_some_and(|neuron| !neuron.fires()) {
+                        true => Reads::Membrane,
+                        false => Reads::Spikes,
                     },
                     dtype: node.ty.dtype.name().to_owned(),
                     shape: node.ty.shape.clone(),

@@ -144,13 +144,13 @@ impl Layer {
         }
         let neuron = layer_neuron(population, target.c)?;
         let mut bias: Vec<i64> = (0..target.c).map(|c| population.bias_at(c)).collect();
-        let initial = match &population.neuron {
-            Neuron::IntegrateAndFire(n) => spread(&n.initial, target.c),
+        let initial = match population.neuron.get::<IntegrateAndFire>() {
+            Some(n) => spread(&n.initial, target.c),
             // A bias that a read-out adds once is where its potentials begin.
-            _ if population.bias_placement == BiasPlacement::FirstTimestep => {
+            None if population.bias_placement == BiasPlacement::FirstTimestep => {
                 std::mem::replace(&mut bias, vec![0; target.c])
             }
-            _ => vec![0; target.c],
+            None => vec![0; target.c],
         };
         let numbers = &hardware.numbers;
         let widths = if numbers.fitted {

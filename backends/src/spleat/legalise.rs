@@ -156,9 +156,7 @@ impl Work<'_> {
             }
             other => {
                 let remedy = "use the coding multi-level, few-spikes, rate or atif";
-                return Err(
-                    self.violation(format!("has no form for {}", neuron_name(&other)), remedy)
-                );
+                return Err(self.violation(format!("has no form for {}", other.name()), remedy));
             }
         }
         if population.coding == Coding::Graded {
@@ -275,20 +273,6 @@ impl Work<'_> {
             node.data = Some(data);
         }
         Ok(())
-    }
-}
-
-fn neuron_name(neuron: &Neuron) -> &'static str {
-    match neuron {
-        Neuron::Graded(_) => "graded neurons",
-        Neuron::Thresholds(_) => "threshold tables",
-        Neuron::IntegrateAndFire(_) => "integrate-and-fire neurons",
-        Neuron::SigmaDelta(_) => "sigma-delta neurons",
-        Neuron::CurrentBased(_) => "current-based neurons",
-        Neuron::Float(_) => "neurons in single precision",
-        Neuron::AkidaTwo(_) => "Akida 2 output stages",
-        Neuron::Accumulate => "read-outs",
-        Neuron::Lookup { .. } => "tables of payloads",
     }
 }
 

@@ -1,8 +1,8 @@
 //! What images and hardware cannot hold: all of it, each with its node and a remedy.
 
 use snnc_ir::{
-    Connectivity, Encoder, Graph, Neuron, NodeId, Op, Population, Presentation, Projection,
-    SpikingOp, Window,
+    Connectivity, Encoder, Graph, NodeId, Op, Population, Presentation, Projection, SpikingOp,
+    Window,
 };
 
 use super::geometry::{Geometry, Map};
@@ -234,7 +234,7 @@ fn population_fits(
         let reason = format!("adds {} branches, which the hardware does not", sources.len());
         capacity(reason, OTHER_HARDWARE);
     }
-    let readout = matches!(population.neuron, Neuron::Accumulate);
+    let readout = !population.neuron.fires();
     if readout && !supports.neurons.contains(&NeuronKind::Accumulate) {
         capacity("reads out potentials, which the hardware does not".into(), OTHER_HARDWARE);
     }

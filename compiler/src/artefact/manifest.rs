@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use snnc_backends::{FitRow, Note};
 use snnc_ir::{
-    Connectivity, DType, Graph, Neuron, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
+    Connectivity, DType, Graph, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
     Schedule, SpikingOp, Stage, TensorOp,
 };
 
@@ -350,10 +350,11 @@ impl PopulationRow {
         let Op::Spiking(SpikingOp::Population(p)) = &node.op else {
             return PopulationRow::unknown(node);
         };
+        let channels = node.ty.shape.first().copied().unwrap_or(1);
         PopulationRow {
             coding: p.coding.name().into(),
             payload_bits: p.payload_bits(),
-            thresholds: threshold_range(&p.neuron, node.ty.shape.first().copied().unwrap_or(1)),
+            thresholds: p.neuron.threshold_range(channels).map(|range| (range.low, range.high)),
             weight_bits: bits.unwrap_or(0),
             fan_in: projections.iter().map(|p| fan_in(p)).sum(),
             parameters: weights().map(snnc_ir::Tensor::len).sum(),
@@ -389,20 +390,6 @@ fn fan_in(projection: &Node) -> usize {
         Some(SpikingOp::Projection(p)) if p.connectivity == Connectivity::OneToOne => 1,
         _ => weights.shape().iter().skip(1).product(),
     }
-}
-
-fn threshold_range(neuron: &Neuron, channels: usize) -> Option<(i64, i64)> {
-    let all: Vec<i64> = match neuron {
-        Neuron::Graded(n) if n.maximum > n.minimum => (0..channels)
-            .flat_map(|c| [n.threshold(c, n.minimum + 1), n.threshold(c, n.maximum)])
-            .collect(),
-        Neuron::Thresholds(n) => n.thresholds.iter().flatten().copied().collect(),
-        Neuron::IntegrateAndFire(n) => n.threshold.0.iter().flatten().copied().collect(),
-        Neuron::CurrentBased(n) => vec![n.threshold],
-        Neuron::SigmaDelta(n) => vec![n.threshold],
-        _ => Vec::new(),
-    };
-    Some((all.iter().copied().min()?, all.iter().copied().max()?))
 }
 
 /// Populations in order of computation.

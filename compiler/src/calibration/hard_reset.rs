@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use rayon::prelude::*;
-use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
+use snnc_ir::{CurrentBasedNeuron, Graph, NodeId, SpikingOp};
 
 use crate::Error;
 use crate::data::{Dataset, Scaling};
@@ -32,7 +32,7 @@ pub(crate) fn concerns(network: &Graph) -> bool {
 
 fn resets(network: &Graph, id: NodeId) -> bool {
     matches!(network[id].as_spiking(), Some(SpikingOp::Population(p))
-        if matches!(&p.neuron, Neuron::CurrentBased(n) if n.fires))
+        if p.neuron.get::<CurrentBasedNeuron>().is_some_and(|n| n.fires))
 }
 
 /// Makes the network that has thresholds with these factors, by population.

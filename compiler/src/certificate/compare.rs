@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, intervals};
 use snnc_ir::{
-    Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SigmaDeltaRole, SpikingOp,
-    Tensor, TensorOp, Window,
+    Connectivity, GradedNeuron, Graph, IntegrateAndFire, NodeId, Op, Population, Projection,
+    SpikingOp, Tensor, TensorOp, Window,
 };
 
 use super::copies::without_copies;
@@ -100,10 +100,8 @@ pub(super) fn other_unit(own: &Population, theirs: &Population) -> bool {
 }
 
 fn own_levels(own: &Population) -> (i64, i64) {
-    match &own.neuron {
-        Neuron::Graded(n) => (n.minimum, n.maximum),
-        _ => (own.minimum, own.maximum),
-    }
+    let named = own.neuron.levels().map(|levels| (levels.low, levels.high));
+    named.unwrap_or((own.minimum, own.maximum))
 }
 
 /// The synapses of one population, port by port.
@@ -197,9 +195,7 @@ fn origin(graph: &Graph, id: NodeId) -> Option<String> {
             Some(names?.join("+"))
         }
         // A population that only turns the input into changes stands for the encoder.
-        SpikingOp::Population(p) if matches!(&p.neuron, Neuron::SigmaDelta(n) if n.role == SigmaDeltaRole::Delta) => {
-            origin(graph, graph.source(id, 0)?)
-        }
+        SpikingOp::Population(p) if p.neuron.encodes() => origin(graph, graph.source(id, 0)?),
         _ => Some(graph[id].name.clone()),
     }
 }
@@ -270,7 +266,7 @@ impl Pair<'_> {
         else {
             return says(Verdict::Approximate, "its inputs are not projections");
         };
-        if !matches!(own.neuron, Neuron::Accumulate) && other_unit(own, theirs) {
+        if own.neuron.fires() && other_unit(own, theirs) {
             return says(Verdict::Approximate, "its payloads count in another unit");
         }
         let pairs = || a.ports.iter().zip(&b.ports);
@@ -308,12 +304,12 @@ impl Pair<'_> {
             .map(|(c, v)| Interval::new(v.low - own.bias_at(c), v.high - own.bias_at(c)))
             .collect();
         let bias: Vec<i64> = (0..channels).map(|c| frame::bias(self.emitted, theirs, c)).collect();
-        if matches!(own.neuron, Neuron::Accumulate) {
+        if !own.neuron.fires() {
             return self.read_out(emitted, own, theirs, (&factors, &bias), &accumulators, base);
         }
         if let Some(TensorOp::Lookup { .. }) = self.quantised[self.source].as_tensor()
             && theirs.neuron.single_shot(0, 0).is_some()
-            && !matches!(theirs.neuron, Neuron::IntegrateAndFire(_))
+            && theirs.neuron.get::<IntegrateAndFire>().is_none()
         {
             return staircase_free(own, theirs, (&factors, &bias), &accumulators, base);
         }
@@ -370,7 +366,7 @@ impl Pair<'_> {
             reachable: accumulators.iter().map(|i| i.high.abs_diff(i.low) + 1).sum(),
             ..base.clone()
         };
-        if !matches!(theirs.neuron, Neuron::Accumulate) {
+        if theirs.neuron.fires() {
             return says(Verdict::Approximate, "its potential is not read out".into());
         }
         let decoder = |graph: &Graph, id: NodeId| {
@@ -471,7 +467,7 @@ fn common_scale_bound(
     own: &Population,
     channels: usize,
 ) -> f64 {
-    let Neuron::Graded(neuron) = &own.neuron else { return f64::INFINITY };
+    let Some(neuron) = own.neuron.get::<GradedNeuron>() else { return f64::INFINITY };
     let mut worst = 0f64;
     for c in 0..channels {
         let divisor = neuron.divisor[if neuron.divisor.len() == 1 { 0 } else { c }] as f64;

@@ -7,7 +7,9 @@
 
 use std::borrow::Cow;
 
-use snnc_ir::{Connectivity, Graph, Neuron, NodeId, Op, Population, SpikingOp, Tensor};
+use snnc_ir::{
+    Connectivity, GradedNeuron, Graph, NodeId, Op, Population, SpikingOp, Tensor, ThresholdTable,
+};
 
 use crate::passes::graded::Conversion;
 
@@ -134,15 +136,15 @@ fn merged_population(p: &Population, channels: usize, all: usize) -> Option<Popu
     let mut kept = p.clone();
     kept.bias = first_of(&p.bias, channels, all)?;
     kept.scale = first_of(&p.scale, channels, all)?;
-    match &mut kept.neuron {
-        Neuron::Graded(n) => {
-            for values in [&mut n.multiplier, &mut n.offset, &mut n.divisor] {
-                *values = first_of(values, channels, all)?;
-            }
-        }
-        Neuron::Thresholds(n) => n.thresholds = first_of(&n.thresholds, channels, all)?,
-        _ => return None,
-    }
+    kept.neuron = if let Some(n) = p.neuron.get::<GradedNeuron>() {
+        let first = |values| first_of(values, channels, all);
+        let (multiplier, offset) = (first(&n.multiplier)?, first(&n.offset)?);
+        GradedNeuron { multiplier, offset, divisor: first(&n.divisor)?, ..*n }.into()
+    } else {
+        let n = p.neuron.get::<ThresholdTable>()?;
+        let thresholds = first_of(&n.thresholds, channels, all)?;
+        ThresholdTable { thresholds, ..*n }.into()
+    };
     Some(kept)
 }
 

@@ -1,8 +1,8 @@
 //! What a neuron sends in a whole frame, as a function of all that reaches it in the frame.
 
 use snnc_ir::{
-    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, NegativeSpikes, Neuron, NodeId,
-    Population, Presentation, Reset, Schedule, SpikingOp,
+    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, NegativeSpikes, NodeId, Population,
+    Presentation, Reset, Schedule, SpikingOp, Staircase,
 };
 
 /// The payloads of one frame, summed up.
@@ -80,14 +80,15 @@ impl<'a> Frame<'a> {
     pub(super) fn of(graph: &'a Graph, id: NodeId, population: &'a Population) -> Frame<'a> {
         let timesteps = graph.timing.timesteps;
         let neuron = &population.neuron;
-        let Neuron::IntegrateAndFire(n) = neuron else {
-            return match neuron.single_shot(0, 0) {
-                Some(_) => Frame::single_shot(neuron),
-                None => Frame::Unknown("its neuron answers over several timesteps"),
+        let Some(n) = neuron.get::<IntegrateAndFire>() else {
+            return match (neuron.staircase(), neuron.single_shot(0, 0)) {
+                (Some(stairs), _) => Frame::single_shot(stairs),
+                (None, Some(_)) => Frame::Unknown("its payloads fall where its potential rises"),
+                (None, None) => Frame::Unknown("its neuron answers over several timesteps"),
             };
         };
-        if timesteps == 1 && neuron.single_shot(0, 0).is_some() {
-            return Frame::single_shot(neuron);
+        if let (1, Some(stairs)) = (timesteps, neuron.staircase()) {
+            return Frame::single_shot(stairs);
         }
         match graph.timing.schedule {
             Schedule::LayerSynchronous => Frame::Trains { neuron: n, timesteps },
@@ -96,19 +97,10 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn single_shot(neuron: &'a Neuron) -> Frame<'a> {
+    fn single_shot(stairs: Staircase<'a>) -> Frame<'a> {
         Frame::Staircase {
-            answer: Box::new(|c, v| neuron.single_shot(c, v).unwrap_or(i64::MIN)),
-            threshold: Box::new(|c, level| match neuron {
-                Neuron::Graded(n) if level > n.minimum && level <= n.maximum => {
-                    Some(n.threshold(c, level))
-                }
-                Neuron::Thresholds(n) => {
-                    let row = &n.thresholds[if n.thresholds.len() == 1 { 0 } else { c }];
-                    usize::try_from(level - n.minimum - 1).ok().and_then(|i| row.get(i)).copied()
-                }
-                _ => None,
-            }),
+            answer: Box::new(move |c, v| stairs.payload(c, v)),
+            threshold: Box::new(move |c, level| stairs.threshold(c, level)),
             method: "thresholds were compared on all reachable accumulators",
         }
     }

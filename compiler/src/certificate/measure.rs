@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
+use snnc_ir::{Graph, NodeId, SpikingOp};
 
 use crate::passes::graded::Conversion;
 
@@ -83,7 +83,7 @@ impl Comparison {
             let Some(SpikingOp::Population(theirs)) = emitted[id].as_spiking() else { continue };
             // A larger map, of which readers leave a border out, has no neuron for each code.
             let (a, b) = (&canonical.network[node].ty.shape, &emitted[id].ty.shape);
-            if matches!(own.neuron, Neuron::Accumulate) || a.get(1..) != b.get(1..) {
+            if !own.neuron.fires() || a.get(1..) != b.get(1..) {
                 continue;
             }
             list.push(Comparison {

@@ -4,8 +4,8 @@
 
 use snnc_ir::analysis::{Interval, Intervals, intervals};
 use snnc_ir::{
-    BiasPlacement, Coding, Graph, Neuron, NodeId, Operand, Overflow, Population, Presentation,
-    Projection, Schedule, SpikingOp,
+    BiasPlacement, Coding, Graph, IntegrateAndFire, NodeId, Operand, Overflow, Population,
+    Presentation, Projection, Schedule, SpikingOp,
 };
 
 use super::Obligation;
@@ -96,13 +96,13 @@ impl Checker<'_> {
         let own = self.canonical.find(&name).and_then(|own| self.canonical[own].as_spiking());
         if let Some(SpikingOp::Population(own)) = own
             && single
-            && !matches!(own.neuron, Neuron::Accumulate)
+            && own.neuron.fires()
             && !other_unit(own, p)
         {
             let fits = p.minimum <= own.minimum && p.maximum >= own.maximum;
             self.say(&name, format!("payloads of {} bits are carried", own.payload_bits()), fits);
         }
-        if let (Neuron::IntegrateAndFire(n), false) = (&p.neuron, single) {
+        if let (Some(n), false) = (p.neuron.get::<IntegrateAndFire>(), single) {
             let worth = n.decode.iter().flat_map(|d| d.0.iter().flatten()).copied();
             let most = worth.max().unwrap_or(1).saturating_mul(n.maximum);
             let claim = format!("spikes worth up to {most} are carried");
@@ -131,7 +131,7 @@ impl Checker<'_> {
 
     /// What a whole frame brings fits the membrane potential of 64 bits.
     fn potential(&mut self, id: NodeId, p: &Population, bounds: &Intervals) {
-        let Neuron::IntegrateAndFire(n) = &p.neuron else { return };
+        let Some(n) = p.neuron.get::<IntegrateAndFire>() else { return };
         let steps = self.emitted.timing.timesteps as u128;
         let brought = bounds.potentials(id).iter().map(|i| u128::from(i.magnitude())).max();
         let start = n.initial.iter().map(|v| u128::from(v.unsigned_abs())).max();
@@ -162,15 +162,12 @@ impl Checker<'_> {
 fn sends_runs(graph: &Graph, id: NodeId) -> bool {
     match graph[id].as_spiking() {
         Some(SpikingOp::Encoder(e)) => e.presentation == Presentation::Once,
-        Some(SpikingOp::Population(p)) => match &p.neuron {
-            Neuron::IntegrateAndFire(n) => {
-                n.maximum == 1
-                    && n.decode.is_none()
-                    && n.threshold.0.iter().all(|row| row.is_sorted())
-                    && n.leak == snnc_ir::Leak::None
-            }
-            _ => false,
-        },
+        Some(SpikingOp::Population(p)) => p.neuron.get::<IntegrateAndFire>().is_some_and(|n| {
+            n.maximum == 1
+                && n.decode.is_none()
+                && n.threshold.0.iter().all(|row| row.is_sorted())
+                && n.leak == snnc_ir::Leak::None
+        }),
         _ => graph.sources(id).into_iter().all(|s| sends_runs(graph, s)),
     }
 }
@@ -178,7 +175,7 @@ fn sends_runs(graph: &Graph, id: NodeId) -> bool {
 /// Whether `id` integrates and fires.
 fn fires(graph: &Graph, id: NodeId) -> bool {
     matches!(graph[id].as_spiking(), Some(SpikingOp::Population(p))
-        if matches!(p.neuron, Neuron::IntegrateAndFire(_)))
+        if p.neuron.get::<IntegrateAndFire>().is_some())
 }
 
 /// Whether `id` is of a coding that answers while its input still comes.
@@ -189,7 +186,7 @@ fn streams(graph: &Graph, id: NodeId) -> bool {
 }
 
 fn is_sigma_delta(graph: &Graph, id: NodeId) -> bool {
-    matches!(graph[id].as_spiking(), Some(SpikingOp::Population(p)) if matches!(p.neuron, Neuron::SigmaDelta(_)))
+    matches!(graph[id].as_spiking(), Some(SpikingOp::Population(p)) if p.neuron.sends_changes())
 }
 
 /// Timesteps that a change takes from the input to the last population.

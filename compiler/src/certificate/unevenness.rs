@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
+use snnc_ir::{Graph, IntegrateAndFire, NodeId, SpikingOp};
 use snnc_runtime::spiking::{Network, RunError, Sample};
 
 use super::frame;
@@ -39,8 +39,10 @@ pub fn unevenness(network: &Graph, samples: &[Sample]) -> Result<Vec<(String, f6
 
 fn plain(network: &Graph, id: NodeId) -> bool {
     match network[id].as_spiking() {
-        Some(SpikingOp::Population(p)) => matches!(&p.neuron, Neuron::IntegrateAndFire(n)
-            if n.signed_limit.is_none() && frame::is_plain(n)),
+        Some(SpikingOp::Population(p)) => {
+            let plain = |n: &IntegrateAndFire| n.signed_limit.is_none() && frame::is_plain(n);
+            p.neuron.get().is_some_and(plain)
+        }
         _ => false,
     }
 }
@@ -48,7 +50,7 @@ fn plain(network: &Graph, id: NodeId) -> bool {
 /// Sum over the neurons of one sample.
 fn distance(network: &Graph, id: NodeId, sums: &HashMap<NodeId, Vec<i64>>) -> f64 {
     let Some(SpikingOp::Population(p)) = network[id].as_spiking() else { return 0.0 };
-    let Neuron::IntegrateAndFire(n) = &p.neuron else { return 0.0 };
+    let Some(n) = p.neuron.get::<IntegrateAndFire>() else { return 0.0 };
     let Some(sent) = sums.get(&id) else { return 0.0 };
     let channels = network[id].ty.shape.first().copied().unwrap_or(1).max(1);
     let plane = (sent.len() / channels).max(1);

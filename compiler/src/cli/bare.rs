@@ -1,7 +1,7 @@
 //! Target files that stand alone: what a manifest would say of their input and time is asked for.
 
 use snnc_backends::loihi::reset_periodically;
-use snnc_ir::{Graph, Neuron, NodeId, Op, Presentation, SpikingOp};
+use snnc_ir::{CurrentBasedNeuron, Graph, NodeId, Op, Presentation, SpikingOp};
 
 use super::args::{DataArgs, TimeArgs};
 use super::commands::Loaded;
@@ -85,10 +85,10 @@ fn take_in_time(network: &mut Graph) {
         .collect();
     for id in behind {
         if let Op::Spiking(SpikingOp::Population(p)) = &mut network[id].op
-            && let Neuron::CurrentBased(n) = &mut p.neuron
+            && let Some(n) = p.neuron.get::<CurrentBasedNeuron>()
             && n.bias == [offset]
         {
-            n.bias.clear();
+            p.neuron = CurrentBasedNeuron { bias: Vec::new(), ..n.clone() }.into();
         }
     }
 }

@@ -6,7 +6,8 @@
 //! the next layer. Potentials start at 0 and are integers with [`FRACTION`] fractional bits.
 
 use snnc_ir::{
-    BiasPlacement, Neuron, NodeId, Op, Presentation, Schedule, SpikingOp, TimeTable, Timing,
+    AccumulateNeuron, BiasPlacement, NodeId, Op, Presentation, Schedule, SpikingOp, TimeTable,
+    Timing,
 };
 
 use super::recoder::{Layer, Recoded, Recoder, neuron, table};
@@ -123,7 +124,7 @@ fn population(
     };
     let threshold: TimeTable = table(rows);
     Recoded {
-        neuron: Neuron::IntegrateAndFire(neuron(threshold, initial, 1)),
+        neuron: neuron(threshold, initial, 1).into(),
         gains,
         bias: vec![1 << FRACTION; layer.channels],
         bias_placement: BiasPlacement::EveryTimestep,
@@ -139,7 +140,7 @@ fn read_out(recoder: &mut Recoder<'_>, worth: &[(NodeId, f64)], id: NodeId, time
     let factor = (timesteps as i64) << FRACTION;
     let shrink = |scale: &f32| (f64::from(*scale) / factor as f64) as f32;
     let recoded = Recoded {
-        neuron: Neuron::Accumulate,
+        neuron: AccumulateNeuron.into(),
         gains,
         bias: vec![1 << FRACTION; channels],
         bias_placement: BiasPlacement::EveryTimestep,

@@ -12,7 +12,7 @@
 //! unit, and the payload is odd exactly if the last digit fires: only `T(K)` is raised.
 //! Negative payloads are said alike by negative spikes: -1 of worth `w` at `v < -(w - 1) S`.
 
-use snnc_ir::{BiasPlacement, NegativeSpikes, Neuron, Presentation, Reset, Schedule, Timing};
+use snnc_ir::{BiasPlacement, NegativeSpikes, Presentation, Reset, Schedule, Timing};
 
 use super::Options;
 use super::recoder::{Layer, NEVER, Recoded, Recoder, neuron, table};
@@ -133,7 +133,7 @@ fn population(layer: &Layer, lines: &[Line], timesteps: usize, ports: usize) -> 
         digits.iter().filter(|d| wanted(d)).map(|d| d.worth).max().unwrap_or(0)
     };
     Recoded {
-        neuron: Neuron::IntegrateAndFire(n),
+        neuron: n.into(),
         gains: vec![multipliers.clone(); ports],
         bias: multipliers,
         bias_placement: BiasPlacement::AfterLastTimestep,

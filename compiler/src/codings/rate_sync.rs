@@ -8,9 +8,7 @@
 //! timestep on, and of two trains the longer covers the other: the maximum in each timestep is the
 //! maximum of the counts, so max pools stay as they are.
 
-use snnc_ir::{
-    BiasPlacement, NegativeSpikes, Neuron, Presentation, Reset, Schedule, TimeTable, Timing,
-};
+use snnc_ir::{BiasPlacement, NegativeSpikes, Presentation, Reset, Schedule, TimeTable, Timing};
 
 use super::Options;
 use super::recoder::{Layer, NEVER, Recoded, Recoder, neuron, table};
@@ -103,7 +101,7 @@ fn population(layer: &Layer, staircases: &[Staircase], timesteps: usize, ports: 
     }
     let multipliers: Vec<i64> = channels.iter().map(|c| c.multiplier).collect();
     Recoded {
-        neuron: Neuron::IntegrateAndFire(n),
+        neuron: n.into(),
         gains: vec![multipliers.clone(); ports],
         bias: multipliers,
         bias_placement: BiasPlacement::AfterLastTimestep,

@@ -90,7 +90,7 @@ impl<'a> Recoder<'a> {
     pub(super) fn layers(&self) -> Vec<Layer> {
         let layer = |id: NodeId| {
             let p = self.population(id)?;
-            if matches!(p.neuron, Neuron::Accumulate) {
+            if !p.neuron.fires() {
                 return None;
             }
             let (minimum, maximum) = staircase::levels(p);
@@ -109,9 +109,7 @@ impl<'a> Recoder<'a> {
 
     /// All read-outs: populations that only accumulate.
     pub(super) fn read_outs(&self) -> Vec<NodeId> {
-        let is = |id: &NodeId| {
-            self.population(*id).is_some_and(|p| matches!(p.neuron, Neuron::Accumulate))
-        };
+        let is = |id: &NodeId| self.population(*id).is_some_and(|p| !p.neuron.fires());
         self.canonical.ids().filter(is).collect()
     }
 
@@ -191,8 +189,7 @@ impl<'a> Recoder<'a> {
     pub(super) fn sum_outputs(&mut self, unit: impl Fn(NodeId) -> f64) {
         for output in self.graph.outputs() {
             let Some(source) = self.graph.source(output, 0) else { continue };
-            if matches!(self.population(source), Some(p) if matches!(p.neuron, Neuron::Accumulate))
-            {
+            if self.population(source).is_some_and(|p| !p.neuron.fires()) {
                 continue;
             }
             let worth = self.origins(source).into_iter().map(&unit).next().unwrap_or(1.0);

@@ -1,7 +1,7 @@
 //! What a canonical neuron computes, channel by channel: its thresholds, and straight lines with them.
 
 use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds};
-use snnc_ir::{GradedNeuron, Neuron, Population};
+use snnc_ir::{GradedNeuron, Population};
 
 /// Multipliers up to this are preferred to the canonical neuron's own, for shorter potentials.
 const MAX_MULTIPLIER: i64 = 255;
@@ -48,37 +48,21 @@ impl Staircase {
 /// The staircases of a population, `None` if its neuron is not monotone.
 pub(super) fn of(population: &Population, potentials: &[Interval]) -> Option<Vec<Staircase>> {
     let (minimum, maximum) = levels(population);
-    let monotone = match &population.neuron {
-        Neuron::Graded(_) | Neuron::Thresholds(_) => true,
-        Neuron::Lookup { table, .. } => table.is_sorted(),
-        _ => false,
+    let stairs = population.neuron.staircase()?;
+    let channel = |(c, &reachable): (usize, &Interval)| {
+        let span = (reachable.low, reachable.high);
+        let thresholds = bisect_thresholds(|v| stairs.payload(c, v), span, (minimum, maximum));
+        let own = stairs.line().map(|n| own_line(n, c));
+        let line = line(&thresholds, span, minimum, own);
+        Staircase { thresholds, reachable, line }
     };
-    monotone.then(|| {
-        let channel = |(c, &reachable): (usize, &Interval)| {
-            let answer = |v| population.neuron.single_shot(c, v).unwrap_or_default();
-            let span = (reachable.low, reachable.high);
-            let thresholds = bisect_thresholds(answer, span, (minimum, maximum));
-            let own = match &population.neuron {
-                Neuron::Graded(n) => Some(own_line(n, c)),
-                _ => None,
-            };
-            let line = line(&thresholds, span, minimum, own);
-            Staircase { thresholds, reachable, line }
-        };
-        potentials.iter().enumerate().map(channel).collect()
-    })
+    Some(potentials.iter().enumerate().map(channel).collect())
 }
 
 /// Smallest and largest payload that a population's neuron can send.
 pub(super) fn levels(population: &Population) -> (i64, i64) {
-    match &population.neuron {
-        Neuron::Graded(n) => (n.minimum, n.maximum),
-        Neuron::Thresholds(n) => {
-            let longest = n.thresholds.iter().map(Vec::len).max().unwrap_or(0);
-            (n.minimum, n.minimum + longest as i64)
-        }
-        _ => (population.minimum, population.maximum),
-    }
+    let named = population.neuron.levels().map(|levels| (levels.low, levels.high));
+    named.unwrap_or((population.minimum, population.maximum))
 }
 
 fn own_line(n: &GradedNeuron, channel: usize) -> Line {

@@ -6,8 +6,8 @@
 //! of payload. Fractions of u are cleared by a common factor of each layer.
 
 use snnc_ir::{
-    BiasPlacement, Leak, NegativeSpikes, Neuron, NodeId, Op, Presentation, Reset, Schedule,
-    SpikingOp, TimeTable, Timing,
+    AccumulateNeuron, BiasPlacement, Leak, NegativeSpikes, NodeId, Op, Presentation, Reset,
+    Schedule, SpikingOp, TimeTable, Timing,
 };
 
 use super::recoder::{Layer, Recoded, Recoder, neuron};
@@ -200,7 +200,7 @@ fn population(
     let unit = unit(plan, layer);
     let worth = unit.0 as f64 / unit.1 as f64;
     Some(Recoded {
-        neuron: Neuron::IntegrateAndFire(n),
+        neuron: n.into(),
         gains,
         bias,
         bias_placement: placement(plan),
@@ -231,7 +231,7 @@ fn read_out(recoder: &mut Recoder<'_>, plan: &Plan, units: &[(NodeId, Ratio)], i
     let channels = recoder.graph[id].ty.shape.first().copied().unwrap_or(1);
     let shrink = |scale: &f32| (f64::from(*scale) / factor as f64) as f32;
     let recoded = Recoded {
-        neuron: Neuron::Accumulate,
+        neuron: AccumulateNeuron.into(),
         gains: ports.iter().map(|p| vec![p.cleared(common); channels]).collect(),
         bias: vec![common; channels],
         bias_placement: if current {

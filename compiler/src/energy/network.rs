@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use snnc_backends::{LayerMemories, MemorySize};
 use snnc_ir::analysis::{Interval, Intervals, intervals};
 use snnc_ir::{
-    Binary, Connectivity, Graph, Leak, Neuron, Node, NodeId, Population, Presentation, Projection,
+    Binary, Connectivity, EnergyClass, Graph, Node, NodeId, Population, Presentation, Projection,
     SpikingOp, TensorOp,
 };
 
@@ -91,12 +91,11 @@ impl Walk<'_> {
         let mut projections = Vec::new();
         self.projections(id, &mut projections);
         for (i, (projection, node)) in projections.iter().enumerate() {
-            let neurons = match &p.neuron {
+            let neurons = match p.neuron.energy_class() {
                 _ if i > 0 => Neurons::Shared,
-                Neuron::Accumulate => Neurons::ReadOut,
-                Neuron::IntegrateAndFire(n) if n.leak != Leak::None => Neurons::Leak,
-                Neuron::CurrentBased(_) => Neurons::Leak,
-                _ => Neurons::Fire,
+                EnergyClass::ReadOut => Neurons::ReadOut,
+                EnergyClass::Leaking => Neurons::Leak,
+                EnergyClass::Firing => Neurons::Fire,
             };
             found.push((id, self.layer(id, p, *projection, node, neurons, i)));
         }
@@ -265,23 +264,13 @@ fn ranged(minimum: i64, maximum: i64) -> Payload {
 /// What one spike of the population carries. Where only one value can be sent in a timestep, as in
 /// few-spikes neurons, that value is known to the receiver and the spike binary.
 fn payload(p: &Population) -> Payload {
-    match &p.neuron {
-        Neuron::IntegrateAndFire(n) if n.signed_limit.is_some() => ranged(-n.maximum, n.maximum),
-        Neuron::IntegrateAndFire(n) => ranged(0, n.maximum),
-        Neuron::CurrentBased(_) => Payload::BINARY,
-        _ => ranged(p.minimum, p.maximum),
-    }
+    let range = p.neuron.wire().unwrap_or(Interval::new(p.minimum, p.maximum));
+    ranged(range.low, range.high)
 }
 
 fn has_bias(p: &Population) -> bool {
     let own = |bias: &[i64]| bias.iter().any(|&b| b != 0);
-    own(&p.bias)
-        || match &p.neuron {
-            Neuron::SigmaDelta(n) => own(&n.bias),
-            Neuron::CurrentBased(n) => own(&n.bias),
-            Neuron::AkidaTwo(n) => own(&n.bias),
-            _ => false,
-        }
+    own(&p.bias) || own(p.neuron.bias())
 }
 
 fn kind(connectivity: &Connectivity, source: &[usize]) -> Kind {

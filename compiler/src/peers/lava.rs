@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::json;
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::npz::Npz;
-use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
+use snnc_ir::{CurrentBasedNeuron, Graph, NodeId, SpikingOp};
 
 use super::{Case, Outcome, Peer};
 use crate::{Error, Problem};
@@ -62,17 +62,14 @@ fn populations(network: &Graph) -> Vec<NodeId> {
 }
 
 fn is_read_out(network: &Graph, id: NodeId) -> bool {
-    matches!(network[id].as_spiking(), Some(SpikingOp::Population(p)) if p.neuron == Neuron::Accumulate)
+    matches!(network[id].as_spiking(), Some(SpikingOp::Population(p)) if !p.neuron.fires())
 }
 
 /// What goes in, as `run.py` calls it.
 fn kind(network: &Graph) -> Option<&'static str> {
     match network[*populations(network).first()?].as_spiking() {
-        Some(SpikingOp::Population(p)) => match p.neuron {
-            Neuron::SigmaDelta(_) => Some("values"),
-            Neuron::CurrentBased(_) => Some("bias"),
-            _ => None,
-        },
+        Some(SpikingOp::Population(p)) if p.neuron.sends_changes() => Some("values"),
+        Some(SpikingOp::Population(p)) => p.neuron.get::<CurrentBasedNeuron>().map(|_| "bias"),
         _ => None,
     }
 }

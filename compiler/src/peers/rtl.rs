@@ -11,8 +11,8 @@ use snnc_backends::spleat::rtl::{Capacities, Inference, Samples, Simulator, benc
 use snnc_backends::spleat::{
     Checksums, ENTRY, FileEntry, Format, Kind, Layer, Manifest, Map, read_layers,
 };
-use snnc_ir::{NodeId, Op, SpikingOp};
-use snnc_runtime::spiking::{Network, Sample, StateView};
+use snnc_ir::{NeuronState, NodeId, Op, SpikingOp};
+use snnc_runtime::spiking::{Network, Sample};
 
 use super::{Case, Outcome, Peer};
 use crate::artefact::DirectoryFiles;
@@ -118,8 +118,8 @@ fn expected(case: &Case<'_>, count: usize) -> Result<Vec<Run>, Error> {
             let step = events(values, map).into_iter().map(|e| (t, e));
             run.events.entry(node.name.clone()).or_default().extend(step);
         };
-        let mut keep = |id: NodeId, _: usize, state: StateView<'_>| {
-            states.insert(graph[id].name.clone(), state.potential.to_vec());
+        let mut keep = |id: NodeId, _: usize, state: &NeuronState<'_>| {
+            states.insert(graph[id].name.clone(), state.potentials());
         };
         network.run_with_states(&[sample], &mut observe, &mut keep).map_err(failed)?;
         run.potentials = states;

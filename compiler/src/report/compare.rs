@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use serde::Serialize;
-use snnc_ir::{Graph, Neuron, SpikingOp};
+use snnc_ir::{Graph, SpikingOp};
 
 use super::page::figure_of;
 use super::plots::{self, Point};
@@ -137,9 +137,7 @@ impl Column {
 /// Bits of the largest payload between populations; what is read out is not on the wire.
 fn sent_bits(network: &Graph) -> Option<u8> {
     let sent = |id| match network[id].as_spiking() {
-        Some(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Accumulate) => {
-            Some(p.payload_bits())
-        }
+        Some(SpikingOp::Population(p)) if p.neuron.fires() => Some(p.payload_bits()),
         _ => None,
     };
     network.ids().filter_map(sent).max()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use snnc_ir::{Graph, Neuron, NodeId, SpikingOp};
+use snnc_ir::{Graph, NodeId, SpikingOp};
 
 use crate::Error;
 use crate::data::Dataset;
@@ -112,7 +112,7 @@ pub fn observe(
 fn sends(network: &Graph, id: NodeId) -> bool {
     match network[id].as_spiking() {
         Some(SpikingOp::Encoder(_)) => true,
-        Some(SpikingOp::Population(p)) => !matches!(p.neuron, Neuron::Accumulate),
+        Some(SpikingOp::Population(p)) => p.neuron.fires(),
         _ => false,
     }
 }

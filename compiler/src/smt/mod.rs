@@ -11,9 +11,7 @@ mod width;
 
 use serde::Serialize;
 use snnc_ir::analysis::{Interval, Intervals, intervals};
-use snnc_ir::{
-    Connectivity, Graph, Neuron, NodeId, Op, Population, Presentation, Schedule, SpikingOp,
-};
+use snnc_ir::{Connectivity, Graph, NodeId, Op, Population, Presentation, Schedule, SpikingOp};
 
 use crate::Error;
 use crate::passes::graded::{self, Conversion};
@@ -147,7 +145,7 @@ impl Writer<'_> {
                 population: name.clone(),
                 channel,
                 kind,
-                neuron: neuron::name(&theirs.neuron).to_owned(),
+                neuron: theirs.neuron.word().to_owned(),
                 script: script.finish(),
             });
         };
@@ -158,7 +156,7 @@ impl Writer<'_> {
                 }
             }
         }
-        let staircase = !matches!(own.neuron, Neuron::Accumulate);
+        let staircase = own.neuron.fires();
         let pairs =
             (0..channels).map(|c| self.pair(reference, id, c)).collect::<Result<Vec<_>, _>>();
         let pairs = match pairs {
@@ -186,7 +184,7 @@ impl Writer<'_> {
             if let Some(rule) = rule::Rule::of(self.source, of, channel) {
                 write(Kind::Rule, &|_| rule.term("acc", range))?;
             }
-            if neuron::name(&theirs.neuron) != neuron::name(&own.neuron) {
+            if theirs.neuron.word() != own.neuron.word() {
                 let graded =
                     neuron::Frame { timing: self.canonical.network.timing, population: own };
                 write(Kind::Coding, &|script| {

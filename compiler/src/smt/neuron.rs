@@ -8,21 +8,6 @@ use snnc_ir::{
 use super::term::{Script, clamp, floor_div, number, staircase};
 use super::waits;
 
-/// The name of a neuron model.
-pub(super) fn name(neuron: &Neuron) -> &'static str {
-    match neuron {
-        Neuron::Graded(_) => "graded",
-        Neuron::Thresholds(_) => "thresholds",
-        Neuron::IntegrateAndFire(_) => "integrate-and-fire",
-        Neuron::SigmaDelta(_) => "sigma-delta",
-        Neuron::CurrentBased(_) => "current-based",
-        Neuron::AkidaTwo(_) => "akida-two",
-        Neuron::Accumulate => "accumulate",
-        Neuron::Float(_) => "float",
-        Neuron::Lookup { .. } => "lookup",
-    }
-}
-
 fn at(values: &[i64], channel: usize) -> i128 {
     values[if values.len() == 1 { 0 } else { channel }].into()
 }
@@ -81,12 +66,12 @@ impl Frame<'_> {
                 let steps: Vec<_> = row.iter().enumerate().map(step).collect();
                 Ok(staircase(&steps, n.minimum.into()))
             }
-            Neuron::Lookup { minimum, table } => {
-                let Some((&first, rest)) = table.split_first() else {
+            Neuron::Lookup(n) => {
+                let Some((&first, rest)) = n.table.split_first() else {
                     return Err("its table is empty".into());
                 };
                 let step = |(i, &value): (usize, &i64)| {
-                    let from = i128::from(*minimum) + i as i128 + 1;
+                    let from = i128::from(n.minimum) + i as i128 + 1;
                     (format!("(>= {v} {})", number(from)), i128::from(value))
                 };
                 let steps: Vec<_> = rest.iter().enumerate().map(step).collect();
@@ -94,7 +79,7 @@ impl Frame<'_> {
             }
             Neuron::AkidaTwo(n) => Ok(akida_two(n, v, channel)),
             Neuron::Accumulate => Ok(v.to_owned()),
-            other => Err(format!("a {} neuron answers over several timesteps", name(other))),
+            other => Err(format!("a {} neuron answers over several timesteps", other.word())),
         }
     }
 }

@@ -2,52 +2,11 @@
 
 use std::collections::HashMap;
 
+use crate::interval::Interval;
 use crate::{
-    Connectivity, Graph, GraphError, Neuron, NodeId, Op, Population, Presentation, Projection,
-    SigmaDeltaNeuron, SigmaDeltaRole, SpikingOp, Tensor,
+    Connectivity, Graph, GraphError, NodeId, Op, Population, Presentation, Projection, SpikingOp,
+    Tensor,
 };
-
-/// All integers from `low` to `high`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interval {
-    /// Smallest.
-    pub low: i64,
-    /// Largest.
-    pub high: i64,
-}
-
-impl Interval {
-    /// From `low` to `high`.
-    pub const fn new(low: i64, high: i64) -> Self {
-        Interval { low, high }
-    }
-
-    /// The interval and the integer 0.
-    pub fn with_zero(self) -> Self {
-        Interval::new(self.low.min(0), self.high.max(0))
-    }
-
-    /// Sums of one number of each interval.
-    pub fn plus(self, other: Interval) -> Self {
-        Interval::new(self.low.saturating_add(other.low), self.high.saturating_add(other.high))
-    }
-
-    /// The interval times a constant of any sign.
-    pub fn times(self, factor: i64) -> Self {
-        let (a, b) = (self.low.saturating_mul(factor), self.high.saturating_mul(factor));
-        Interval::new(a.min(b), a.max(b))
-    }
-
-    /// The smallest interval around both.
-    pub fn union(self, other: Interval) -> Self {
-        Interval::new(self.low.min(other.low), self.high.max(other.high))
-    }
-
-    /// The larger distance from 0.
-    pub fn magnitude(self) -> u64 {
-        self.low.unsigned_abs().max(self.high.unsigned_abs())
-    }
-}
 
 /// For each node of a spiking graph the interval of its values in one timestep, channel by channel:
 /// payloads of encoders and populations, sums after the gain of projections.
@@ -168,45 +127,9 @@ fn spread(channels: &[Interval], neurons: usize) -> Vec<Interval> {
 }
 
 fn sent(population: &Population, potentials: &[Interval], timesteps: usize) -> Vec<Interval> {
-    let bound = Interval::new(population.minimum, population.maximum);
-    if timesteps > 1 && matches!(population.neuron, Neuron::IntegrateAndFire(_)) {
-        // The potential is what many timesteps brought.
-        return vec![bound; potentials.len()];
-    }
+    let declared = Interval::new(population.minimum, population.maximum);
     let each = potentials.iter().enumerate();
-    each.map(|(channel, v)| match &population.neuron {
-        Neuron::SigmaDelta(n) => sent_changes(n, channel, *v),
-        Neuron::Lookup { .. } => bound,
-        neuron => match (neuron.single_shot(channel, v.low), neuron.single_shot(channel, v.high)) {
-            (Some(low), Some(high)) => Interval::new(low, high).with_zero(),
-            _ => bound,
-        },
-    })
-    .collect()
-}
-
-/// What a sigma-delta neuron sends when its input changes once, from silence: the whole activation.
-/// That is so for a constant input where all ways from the input to a neuron take equally long, as
-/// in a chain of layers.
-fn sent_changes(n: &SigmaDeltaNeuron, channel: usize, sigma: Interval) -> Interval {
-    let shift = n.spike_exponent + n.state_exponent;
-    let scaled = |x: i64, by: u8| x.saturating_mul(1 << by);
-    let bias = match n.bias.as_slice() {
-        [] => 0,
-        [bias] => *bias,
-        biases => biases[channel],
-    };
-    match n.role {
-        SigmaDeltaRole::Delta => {
-            Interval::new(scaled(sigma.low, n.spike_exponent), scaled(sigma.high, n.spike_exponent))
-        }
-        SigmaDeltaRole::Sigma => sigma,
-        SigmaDeltaRole::SigmaDelta => {
-            let activation =
-                |x: i64| x.saturating_add(scaled(bias, shift)).max(0) >> n.state_exponent;
-            Interval::new(activation(sigma.low), activation(sigma.high)).with_zero()
-        }
-    }
+    each.map(|(c, &v)| population.neuron.sent(c, v, timesteps).unwrap_or(declared)).collect()
 }
 
 /// Interval of `sum(weight * x)` over one row of weights with one interval for each weight; every

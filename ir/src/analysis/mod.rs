@@ -4,6 +4,7 @@ mod interval;
 mod saturation;
 mod staircase;
 
-pub use interval::{Interval, Intervals, intervals, sum_interval, sum_of_runs};
+pub use crate::interval::Interval;
+pub use interval::{Intervals, intervals, sum_interval, sum_of_runs};
 pub use saturation::{Saturation, outside, saturations};
 pub use staircase::{Fraction, StraightLine, bisect_thresholds};

@@ -1,10 +1,8 @@
 //! Which sums can leave the bits that hold them, for some input.
 
-use super::interval::{Interval, Intervals};
-use crate::{
-    AkidaTwoNeuron, Graph, Neuron, NodeId, Op, Overflow, Population, Projection, SpikingOp,
-    saturate,
-};
+use super::interval::Intervals;
+use crate::interval::Interval;
+use crate::{Graph, InnerSum, Neuron, NodeId, Op, Overflow, Projection, SpikingOp, saturate};
 
 /// A stage of a node that some input may bring to the end of its bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +30,9 @@ pub fn saturations(graph: &Graph, intervals: &Intervals) -> Vec<Saturation> {
             Op::Spiking(SpikingOp::Projection(p)) => {
                 found.extend(of_sums(id, p, intervals.values(id)));
             }
-            Op::Spiking(SpikingOp::Population(Population {
-                neuron: Neuron::AkidaTwo(n), ..
-            })) => found.extend(of_output_stage(id, n, intervals.potentials(id))),
+            Op::Spiking(SpikingOp::Population(p)) => {
+                found.extend(of_neurons(id, &p.neuron, intervals.potentials(id)));
+            }
             _ => {}
         }
     }
@@ -71,22 +69,13 @@ fn of_sums(id: NodeId, p: &Projection, sums: &[Interval]) -> Option<Saturation> 
     outside(id, "the sum", &ungained, p.accumulator.bits)
 }
 
-fn of_output_stage(id: NodeId, n: &AkidaTwoNeuron, potentials: &[Interval]) -> Vec<Saturation> {
-    let at = |v: &[i64], c: usize| v[if v.len() == 1 { 0 } else { c }];
-    let bits = n.fused_bits.unwrap_or(n.post_bits);
-    let (mut biased, mut scaled) = (Vec::new(), Vec::new());
-    for (c, v) in potentials.iter().enumerate() {
-        let bias = saturate(at(&n.bias, c) << at(&n.bias_shift, c).clamp(0, 31), n.post_bits);
-        let sum = v.plus(Interval::new(bias, bias));
-        biased.push(sum);
-        let held = |x: i64| {
-            let x = saturate(x, bits);
-            n.ceiling.as_ref().map_or(x, |ceiling| x.clamp(0, at(ceiling, c).max(0)))
-        };
-        scaled.push(Interval::new(held(sum.low), held(sum.high)).times(at(&n.scale, c)));
-    }
-    let parts = [("the sum with its bias", biased, bits), ("the scaled sum", scaled, n.post_bits)];
-    parts.into_iter().filter_map(|(what, all, bits)| outside(id, what, &all, bits)).collect()
+/// Sums within the neurons; of each the channels in which it may saturate.
+fn of_neurons(id: NodeId, neuron: &Neuron, potentials: &[Interval]) -> Vec<Saturation> {
+    let sums: Vec<Vec<InnerSum>> =
+        potentials.iter().enumerate().map(|(c, &v)| neuron.inner_sums(c, v)).collect();
+    let first = sums.first().map_or(&[][..], Vec::as_slice).iter().enumerate();
+    let all = |i: usize| sums.iter().filter_map(|s| s.get(i)).map(|s| s.reach).collect::<Vec<_>>();
+    first.filter_map(|(i, sum)| outside(id, sum.what, &all(i), sum.bits)).collect()
 }
 
 #[cfg(test)]

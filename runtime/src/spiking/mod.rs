@@ -1,12 +1,11 @@
 //! Runs spiking graphs: integers throughout, one timestep after the other.
 //!
-//! The scalar interpreter (`scalar`, `neurons`, `projections`) is the specification by example of the
+//! The scalar interpreter (`scalar`, `projections`; the neurons themselves are in `snnc_ir`) is the specification by example of the
 //! spiking IR and favours being obviously right; what is faster (`prepared`) agrees with it bit for bit.
 
 mod boundary;
 mod float;
 mod network;
-mod neurons;
 mod prepared;
 mod projections;
 mod scalar;
@@ -19,6 +18,5 @@ pub use float::{FloatNetwork, FloatObserver, FloatStream};
 pub use network::{
     Activity, BatchObserver, Network, Observer, Outcome, Output, RunError, StateObserver,
 };
-pub use neurons::StateView;
 pub use prepared::Shown;
 pub use stream::Stream;

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use snnc_ir::{Graph, GraphError, NodeId, Schedule};
+use snnc_ir::{Graph, GraphError, NeuronState, NodeId, Schedule};
 
 use super::boundary::Sample;
-use super::neurons::StateView;
 use super::prepared::{Prepared, Shown};
 use super::scalar::{Run, Scalar};
 use crate::kernels::{Isa, Kernels};
@@ -44,7 +43,7 @@ pub enum RunError {
 pub type Observer<'a> = dyn FnMut(NodeId, usize, &[i64]) + 'a;
 
 /// Is told of every population's state at the end of a timestep.
-pub type StateObserver<'a> = dyn FnMut(NodeId, usize, StateView<'_>) + 'a;
+pub type StateObserver<'a> = dyn FnMut(NodeId, usize, &NeuronState<'_>) + 'a;
 
 /// Is told of what every node sent: sample, node, values.
 pub type BatchObserver<'a> = dyn FnMut(usize, NodeId, Shown<'_>) + 'a;

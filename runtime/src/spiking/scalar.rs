@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{BiasPlacement, Graph, NodeId, Op, Population, SpikingOp, TensorType, Window};
+use snnc_ir::{
+    BiasPlacement, Graph, NeuronState, NodeId, Op, Population, SpikingOp, TensorType, Window,
+};
 
 use super::boundary::{Sample, decode, encode, present};
 use super::network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};
-use super::neurons::State;
 use super::projections::Synapses;
 
 /// What the scalar interpreter needs beside the graph.
@@ -42,7 +43,7 @@ pub(super) struct Run<'a> {
     /// The timestep at which the samples at hand begin.
     pub(super) first: usize,
     scalar: &'a Scalar,
-    states: HashMap<NodeId, State>,
+    states: HashMap<NodeId, NeuronState<'a>>,
     /// Values of the last timesteps, newest first, as many as delays ask for.
     history: HashMap<NodeId, Vec<Vec<i64>>>,
     /// What is still on the way through delayed synapses: `[timesteps to go][target]`.
@@ -59,8 +60,10 @@ impl<'a> Run<'a> {
         for &id in &network.order {
             let node = &network.graph[id];
             let channels = node.ty.shape.first().copied().unwrap_or(1);
-            if let Op::Spiking(SpikingOp::Population(p)) = &node.op {
-                states.insert(id, State::new(p, node.ty.len(), channels));
+            if let Op::Spiking(SpikingOp::Population(p)) = &node.op
+                && let Some(own) = p.neuron.states(node.ty.len(), channels)
+            {
+                states.insert(id, own);
             }
             if let Some(s) = scalar.synapses.get(&id) {
                 arrivals.insert(id, vec![vec![0; node.ty.len()]; s.max_delay() + 1]);
@@ -127,9 +130,8 @@ impl<'a> Run<'a> {
                 SpikingOp::Population(p) => {
                     let input = self.input(id, p, &operands, t, network.graph.timing.timesteps);
                     let Some(state) = self.states.get_mut(&id) else { continue };
-                    let sent = state.step(p, t, &input);
-                    active |= !matches!(p.neuron, snnc_ir::Neuron::Accumulate)
-                        && sent.iter().any(|&x| x != 0);
+                    let sent = state.step(t, input);
+                    active |= p.neuron.fires() && sent.iter().any(|&x| x != 0);
                     sent
                 }
                 SpikingOp::MaxPool { window } => {
@@ -155,7 +157,7 @@ impl<'a> Run<'a> {
     pub(super) fn show_states(&self, t: usize, states: &mut StateObserver<'_>) {
         for id in &self.network.order {
             if let Some(state) = self.states.get(id) {
-                states(*id, t, state.view());
+                states(*id, t, state);
             }
         }
     }
@@ -190,7 +192,7 @@ impl<'a> Run<'a> {
                 }
                 SpikingOp::Population(p) => {
                     let inputs = (0..steps).map(|t| self.input(id, p, &at(t), t, steps)).collect();
-                    sent = self.after_barrier(id, p, inputs);
+                    sent = self.after_barrier(id, inputs);
                 }
                 SpikingOp::MaxPool { window } => {
                     sent.extend(
@@ -222,28 +224,14 @@ impl<'a> Run<'a> {
     }
 
     /// What a population sends in every timestep once all `inputs` have arrived.
-    fn after_barrier(
-        &mut self,
-        id: NodeId,
-        p: &Population,
-        inputs: Vec<Vec<i64>>,
-    ) -> Vec<Vec<i64>> {
-        let (steps, ty) = (inputs.len(), &self.network.graph[id].ty);
+    fn after_barrier(&mut self, id: NodeId, inputs: Vec<Vec<i64>>) -> Vec<Vec<i64>> {
+        let steps = inputs.len();
         let Some(state) = self.states.get_mut(&id) else { return vec![Vec::new(); steps] };
+        let mut total = vec![0; self.network.graph[id].ty.len()];
         for input in &inputs {
-            state.integrate(input);
+            total.iter_mut().zip(input).for_each(|(sum, x)| *sum += x);
         }
-        let silence = vec![0; ty.len()];
-        let sent = |t: usize| match &p.neuron {
-            snnc_ir::Neuron::IntegrateAndFire(_) => state.step(p, t, &silence),
-            _ if t + 1 < steps => silence.clone(),
-            // One spike a frame, after the whole frame arrived.
-            _ => {
-                let total = state.potentials().to_vec();
-                State::new(p, ty.len(), ty.shape[0]).step(p, t, &total)
-            }
-        };
-        (0..steps).map(sent).collect()
+        (0..steps).map(|t| state.step_behind_barrier((t, steps), total.iter().copied())).collect()
     }
 
     fn shape(&self, id: NodeId) -> &'a [usize] {

@@ -9,7 +9,7 @@ use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::npz::Npz;
 use snnc_backends::loihi::{Loihi, reset_periodically};
 use snnc_backends::{MemoryFiles, ReadError, Target};
-use snnc_ir::{Graph, Neuron, NodeId, SigmaDeltaRole, SpikingOp, verify};
+use snnc_ir::{Graph, NeuronState, NodeId, SigmaDeltaRole, SpikingOp, verify};
 use snnc_runtime::spiking::{Network, Sample};
 
 /// Currents wrap into `-LIMIT + 1..=LIMIT`.
@@ -71,41 +71,41 @@ fn interpreted(case: &Case) -> BTreeMap<String, Vec<Vec<i64>>> {
             &mut |id, _, value| {
                 let Some(SpikingOp::Population(p)) = graph[id].as_spiking() else { return };
                 let i = place(id).unwrap();
-                let silent = matches!(p.neuron, Neuron::Accumulate);
+                let silent = !p.neuron.fires();
                 let shown = if silent { vec![0; value.len()] } else { value.to_vec() };
                 sent.entry(format!("spikes.{i}")).or_default().push(shown);
             },
             &mut |id, _, state| {
                 let i = place(id).unwrap();
-                let Some(SpikingOp::Population(p)) = graph[id].as_spiking() else { return };
                 let mut put = |name: &str, values: Vec<i64>| {
                     states.entry(format!("{name}.{i}")).or_default().push(values);
                 };
-                match &p.neuron {
+                match state {
                     // NetX's stand-in adds up the same sums, shifted by 6 and wrapped to 24 bits.
-                    Neuron::Accumulate => {
+                    NeuronState::Accumulate(own) => {
                         let u = |v: &i64| ((v << 6) - 1 + LIMIT).rem_euclid(2 * LIMIT) + 1 - LIMIT;
-                        put("u", state.potential.iter().map(u).collect());
+                        put("u", own.states().iter().map(u).collect());
                         let v = |v: &i64| u(v).clamp(1 - LIMIT, LIMIT - 1);
-                        put("v", state.potential.iter().map(v).collect());
+                        put("v", own.states().iter().map(v).collect());
                     }
-                    Neuron::CurrentBased(_) => {
+                    NeuronState::CurrentBased(own) => {
                         // The input's bias comes as current here, and not at all in NetX.
                         if !(case.kind == "bias" && i == 0) {
-                            put("u", state.second.to_vec());
+                            put("u", own.states().iter().map(|s| s.current).collect());
                         }
-                        put("v", state.potential.to_vec());
+                        put("v", own.potentials());
                     }
-                    Neuron::SigmaDelta(n) => {
-                        if n.role != SigmaDeltaRole::Delta {
-                            put("sigma", state.potential.to_vec());
+                    NeuronState::SigmaDelta(own) => {
+                        let role = own.model().role;
+                        if role != SigmaDeltaRole::Delta {
+                            put("sigma", own.potentials());
                         }
-                        if n.role != SigmaDeltaRole::Sigma {
-                            put("act", state.second.to_vec());
-                            put("residue", state.residue.to_vec());
+                        if role != SigmaDeltaRole::Sigma {
+                            put("act", own.states().iter().map(|s| s.activation).collect());
+                            put("residue", own.states().iter().map(|s| s.residue).collect());
                         }
                     }
-                    _ => {}
+                    other => panic!("NetX has no {other:?}"),
                 }
             },
         )

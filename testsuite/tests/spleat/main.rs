@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use snnc_backends::spleat::aer::{Event, events};
 use snnc_backends::spleat::{Checksums, ENTRY, Layer, Manifest, Map, Spleat, read_layers};
 use snnc_backends::{Artefact, MemoryFiles, Target, TargetOptions};
-use snnc_ir::{Graph, NodeId, Verified};
-use snnc_runtime::spiking::{Network, RunError, Sample, StateView};
+use snnc_ir::{Graph, NeuronState, NodeId, Verified};
+use snnc_runtime::spiking::{Network, RunError, Sample};
 
 /// What one node does with a sample: spikes with their timesteps, and potentials at the end.
 type Deeds = (Vec<(usize, Event)>, Vec<i64>);
@@ -30,8 +30,8 @@ fn behaviour(graph: &Graph, sample: &Sample) -> Result<Behaviour, RunError> {
             sent.entry(node.name.clone()).or_default().0.extend(step);
         }
     };
-    let mut states = |id: NodeId, _: usize, state: StateView<'_>| {
-        potentials.insert(id, state.potential.to_vec());
+    let mut states = |id: NodeId, _: usize, state: &NeuronState<'_>| {
+        potentials.insert(id, state.potentials());
     };
     network.run_with_states(std::slice::from_ref(sample), &mut observe, &mut states)?;
     for (id, v) in potentials {

@@ -40,6 +40,9 @@ impl Legaliser<'_> {
             self.violation(id, format!("the coding {}", p.coding), "use `--code graded`");
             return;
         }
+        if !self.answers_once(id, p) {
+            return self.stand_in(id, p);
+        }
         if self.graph.sources(id).len() != 1 {
             self.violation(
                 id,

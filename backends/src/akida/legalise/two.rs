@@ -2,7 +2,7 @@
 
 mod addition;
 
-use snnc_ir::{Neuron, NodeId, Population, SpikingOp};
+use snnc_ir::{LookupNeuron, NodeId, Population, SpikingOp};
 
 use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
 use super::{Legaliser, Signal, is_graded, is_read_out};
@@ -58,6 +58,9 @@ impl Legaliser<'_> {
             self.violation(id, format!("the coding {}", p.coding), "use `--code graded`");
             return;
         }
+        if !self.answers_once(id, p) {
+            return self.stand_in(id, p);
+        }
         if self.graph.sources(id).len() > 1 {
             if self.addition(id, p).is_none() {
                 self.stand_in(id, p);
@@ -93,12 +96,12 @@ impl Legaliser<'_> {
                 ("pool_stride", pool.strides[0] as i64),
             ]);
         }
-        let (layer, ratio, range) = match &p.neuron {
-            Neuron::Accumulate => self.read_out_two(id, p, &s, layer, &geometry),
-            Neuron::Lookup { minimum, table } => {
-                self.table_two(id, p, &s, layer, (*minimum, table))?
-            }
-            _ => self.activation_two(id, p, &s, layer, (&geometry, limit))?,
+        let (layer, ratio, range) = if is_read_out(p) {
+            self.read_out_two(id, p, &s, layer, &geometry)
+        } else if let Some(n) = p.neuron.get::<LookupNeuron>() {
+            self.table_two(id, p, &s, layer, (n.minimum, &n.table))?
+        } else {
+            self.activation_two(id, p, &s, layer, (&geometry, limit))?
         };
         let signal = Signal { layer: layer.name.clone(), ratio, range, map, offset };
         self.push(layer, id, s.projection, signal);

@@ -1,6 +1,8 @@
 //! Layers of Akida 2.0.
 
-use snnc_ir::{AkidaTwoNeuron, Connectivity, Neuron, NodeId, Population, SpikingOp, Tensor};
+use snnc_ir::{
+    AkidaTwoNeuron, Connectivity, LookupNeuron, Neuron, NodeId, Population, SpikingOp, Tensor,
+};
 
 use super::{Drive, Lifting, spread};
 use crate::EmitError;
@@ -23,15 +25,13 @@ impl Lifting<'_> {
             stage = drive.source;
         }
         let table = match self.graph[stage].as_spiking() {
-            Some(SpikingOp::Population(Population {
-                neuron: Neuron::Lookup { table, .. },
-                ..
-            })) => {
-                stage = self.drive(stage, 0)?.source;
-                Some(table.as_slice())
-            }
+            Some(SpikingOp::Population(p)) => p.neuron.get::<LookupNeuron>(),
             _ => None,
         };
+        let table = table.map(|n| n.table.as_slice());
+        if table.is_some() {
+            stage = self.drive(stage, 0)?.source;
+        }
         let drive = self.drive(stage, 0)?;
         let channels = drive.map[0];
         let biased = self.stage(id, stage, channels)?;
@@ -63,7 +63,7 @@ impl Lifting<'_> {
         let Some(SpikingOp::Population(first)) = self.graph[stage].as_spiking() else {
             return Err(self.fault(id, "it has no inner stage"));
         };
-        if !matches!(p.neuron, Neuron::Accumulate)
+        if p.neuron.fires()
             && (0..channels).any(|c| first.bias_at(c) != expected.get(c).copied().unwrap_or(0))
         {
             return Err(self.fault(id, "its bias is not in the neuron"));
@@ -183,7 +183,7 @@ impl Lifting<'_> {
     }
 
     fn add(&mut self, id: NodeId, p: &Population) -> Result<(), EmitError> {
-        let Neuron::AkidaTwo(n) = &p.neuron else {
+        let Some(n) = p.neuron.get::<AkidaTwoNeuron>() else {
             return Err(self.fault(id, "its neuron is not an output stage of Akida 2.0"));
         };
         let [c, ..] = self.map(id)?;

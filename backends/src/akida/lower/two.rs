@@ -1,8 +1,8 @@
 //! Layers of Akida 2.0.
 
 use snnc_ir::{
-    Accumulator, AkidaTwoNeuron, Connectivity, Neuron, Node, NodeId, Overflow, Population,
-    Projection, SpikingOp, Tensor,
+    Accumulator, AkidaTwoNeuron, Connectivity, LookupNeuron, Neuron, Node, NodeId, Overflow,
+    Population, Projection, SpikingOp, Tensor,
 };
 
 use super::{Lowering, Pooling, SYNAPSES, graded, padding, zero_bias};
@@ -254,7 +254,7 @@ impl Lowering<'_> {
         let minimum = table.iter().copied().min().unwrap_or(0).min(0);
         let maximum = table.iter().copied().max().unwrap_or(0).max(0);
         let name = self.inner_name(layer, "map");
-        let lookup = Neuron::Lookup { minimum: low, table };
+        let lookup = Neuron::Lookup(LookupNeuron { minimum: low, table });
         Ok(self.populate(name, &[relayed], graded(lookup, minimum, maximum)))
     }
 

@@ -18,7 +18,7 @@ mod network;
 mod neurons;
 mod polynomial;
 
-use snnc_ir::{Binary, Graph, Neuron, SpikingOp, TensorOp, Verified, verify};
+use snnc_ir::{Binary, FloatNeuron, Graph, SpikingOp, TensorOp, Verified, verify};
 
 use crate::artefact::Showing;
 use crate::{Error, Problem};
@@ -129,7 +129,7 @@ fn finite(network: &Graph) -> Result<(), Error> {
         let mut all: Vec<String> =
             weights.map(|w| format!("its weights: {w}")).into_iter().collect();
         if let Some(SpikingOp::Population(p)) = node.as_spiking()
-            && let Neuron::Float(n) = &p.neuron
+            && let Some(n) = p.neuron.get::<FloatNeuron>()
         {
             let named =
                 |(name, values): (&str, &[f32])| Some(format!("its {name}: {}", odd(values)?));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use snnc_ir::{
-    Coding, Connectivity, FloatNeuron, Graph, Neuron, Node, NodeId, Origin, Population, Schedule,
+    Coding, Connectivity, FloatNeuron, Graph, Node, NodeId, Origin, Population, Schedule,
     SpikingOp, Stage, Timing,
 };
 
@@ -315,7 +315,7 @@ fn population(name: String, neuron: FloatNeuron, shape: &[usize], origin: Option
         coding: Coding::Rate,
         bias: Vec::new(),
         bias_placement: Default::default(),
-        neuron: Neuron::Float(neuron),
+        neuron: neuron.into(),
         minimum: if fires { 0 } else { i64::MIN },
         maximum: if fires { 1 } else { i64::MAX },
         scale: Vec::new(),

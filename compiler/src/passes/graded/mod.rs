@@ -12,8 +12,8 @@ use std::collections::HashMap;
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    Connectivity, Encoder, Graph, Neuron, Node, NodeId, PoolKind, Presentation, Quantisation,
-    SpikingOp, Stage, Tensor, TensorOp, Window,
+    Connectivity, Encoder, Graph, Node, NodeId, PoolKind, Presentation, Quantisation, SpikingOp,
+    Stage, Tensor, TensorOp, Window,
 };
 
 use crate::{Error, Problem};
@@ -60,7 +60,7 @@ pub fn convert(quantised: &Graph) -> Result<Conversion, Error> {
 pub fn convert_for(quantised: &Graph, emitted: &Graph) -> Result<Conversion, Error> {
     let conversion = convert(quantised)?;
     let accumulates = |graph: &Graph, id: NodeId| match graph[id].as_spiking() {
-        Some(SpikingOp::Population(p)) => Some(matches!(p.neuron, Neuron::Accumulate)),
+        Some(SpikingOp::Population(p)) => Some(!p.neuron.fires()),
         _ => None,
     };
     let network = &conversion.network;

@@ -6,8 +6,8 @@
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    Coding, Connectivity, DType, GradedNeuron, Neuron, Node, NodeId, Population, SpikingOp,
-    TensorOp, TensorType, Window, window_outputs,
+    Coding, Connectivity, DType, GradedNeuron, Node, NodeId, Population, SpikingOp, TensorOp,
+    TensorType, Window, window_outputs,
 };
 use snnc_runtime::tensor::{Value, evaluate};
 
@@ -314,13 +314,14 @@ impl Converter<'_> {
             coding: Coding::Graded,
             bias: Vec::new(),
             bias_placement: Default::default(),
-            neuron: Neuron::Graded(GradedNeuron {
+            neuron: GradedNeuron {
                 multiplier: vec![1],
                 offset: vec![0],
                 divisor: vec![1],
                 minimum: whole.low,
                 maximum: whole.high,
-            }),
+            }
+            .into(),
             minimum: whole.low.min(0),
             maximum: whole.high.max(0),
             scale: synapses.scale.clone(),

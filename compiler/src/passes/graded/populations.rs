@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_of_runs};
 use snnc_ir::{
-    Coding, Connectivity, DType, GradedNeuron, Neuron, Node, NodeId, Population, Projection,
-    SpikingOp, Tensor, TensorOp, ThresholdTable,
+    AccumulateNeuron, Coding, Connectivity, DType, GradedNeuron, LookupNeuron, Neuron, Node,
+    NodeId, Population, Projection, SpikingOp, Tensor, TensorOp, ThresholdTable,
 };
 
 use super::{Converter, Form, Payloads, Synapses, unbatched};
@@ -121,13 +121,14 @@ impl Converter<'_> {
         let neuron = if single {
             fitted(&requantiser, &potentials)
         } else {
-            Neuron::Graded(GradedNeuron {
+            let neuron = GradedNeuron {
                 multiplier: vec![1],
                 offset: vec![requantiser.added(GAIN_BITS)],
                 divisor: vec![1 << GAIN_BITS],
                 minimum: requantiser.minimum(),
                 maximum: requantiser.maximum(),
-            })
+            };
+            neuron.into()
         };
         let range: Vec<Interval> = (0..channels)
             .map(|c| {
@@ -200,7 +201,7 @@ impl Converter<'_> {
             coding: Coding::Graded,
             bias: Vec::new(),
             bias_placement: Default::default(),
-            neuron: Neuron::Lookup { minimum: minimum - zero_in, table },
+            neuron: LookupNeuron { minimum: minimum - zero_in, table }.into(),
             minimum: low,
             maximum: high,
             scale,
@@ -248,7 +249,7 @@ impl Converter<'_> {
             coding: Coding::Graded,
             bias: synapses.bias.clone(),
             bias_placement: Default::default(),
-            neuron: Neuron::Accumulate,
+            neuron: AccumulateNeuron.into(),
             minimum: whole.low,
             maximum: whole.high,
             scale: synapses.scale.clone(),
@@ -337,13 +338,14 @@ fn fitted(requantiser: &Requantiser, potentials: &[Interval]) -> Neuron {
     let (thresholds, lines): (Vec<Vec<i64>>, Vec<Option<_>>) = fitted.unzip();
     let lines: Option<Vec<(i64, i64, u8)>> = lines.into_iter().collect();
     match lines {
-        Some(lines) => Neuron::Graded(GradedNeuron {
+        Some(lines) => GradedNeuron {
             multiplier: lines.iter().map(|l| l.0).collect(),
             offset: lines.iter().map(|l| l.1).collect(),
             divisor: lines.iter().map(|l| 1 << l.2).collect(),
             minimum,
             maximum,
-        }),
-        None => Neuron::Thresholds(ThresholdTable { thresholds, minimum }),
+        }
+        .into(),
+        None => ThresholdTable { thresholds, minimum }.into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{Connectivity, Graph, Neuron, Node, NodeId, Projection, SpikingOp, Window};
+use snnc_ir::{Connectivity, FloatNeuron, Graph, Node, NodeId, Projection, SpikingOp, Window};
 
 use super::convolution::{Convolution, SpikeConvolution};
 use super::prepared::{Action, Meetings, Operand, Plan, Step};
@@ -158,7 +158,7 @@ fn action(graph: &Graph, plan: &mut Plan, step: &mut Step) -> Option<()> {
             projection(node, p, source, plan, binary)?
         }
         SpikingOp::Population(p) => {
-            let Neuron::Float(neuron) = &p.neuron else { return None };
+            let neuron = p.neuron.get::<FloatNeuron>()?;
             if sources.iter().any(|s| s.ty.len() != step.len) {
                 return None;
             }

@@ -9,7 +9,7 @@ mod scalar;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use snnc_ir::{Connectivity, Graph, Neuron, NodeId, Op, Presentation, SpikingOp};
+use snnc_ir::{Connectivity, Graph, NodeId, Op, Presentation, SpikingOp};
 
 use super::RunError;
 use crate::kernels::{Isa, Kernels};
@@ -104,7 +104,7 @@ impl FloatNetwork {
                     }
                     _ => None,
                 },
-                Op::Spiking(SpikingOp::Population(p)) if !matches!(p.neuron, Neuron::Float(_)) => {
+                Op::Spiking(SpikingOp::Population(p)) if !p.neuron.is_real() => {
                     Some("its neurons are not real")
                 }
                 Op::Spiking(SpikingOp::RunningMaxPool { .. }) => Some("is not run on reals"),

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{
-    Connectivity, FloatNeuron, FloatState, Neuron, NodeId, Op, Readout, SpikingOp, Window,
-};
+use snnc_ir::{Connectivity, NodeId, Op, Readout, RealState, SpikingOp, Window};
 
 use super::super::RunError;
 use super::{FloatNetwork, FloatObserver};
@@ -14,7 +12,7 @@ use super::{FloatNetwork, FloatObserver};
 pub struct FloatStream<'a> {
     network: &'a FloatNetwork,
     weights: &'a HashMap<NodeId, Vec<f32>>,
-    states: HashMap<NodeId, Vec<FloatState>>,
+    states: HashMap<NodeId, RealState<'a>>,
     /// Values of the last timesteps, newest first.
     history: HashMap<NodeId, Vec<Vec<f32>>>,
     sums: HashMap<NodeId, Vec<f32>>,
@@ -26,10 +24,12 @@ impl<'a> FloatStream<'a> {
     pub(super) fn new(network: &'a FloatNetwork, weights: &'a HashMap<NodeId, Vec<f32>>) -> Self {
         let mut states = HashMap::new();
         for &id in &network.order {
+            let ty = &network.graph[id].ty;
             if let Op::Spiking(SpikingOp::Population(p)) = &network.graph[id].op
-                && let Neuron::Float(n) = &p.neuron
+                && let channels = ty.shape.first().copied().unwrap_or(1)
+                && let Some(own) = p.neuron.real_states(ty.len(), channels)
             {
-                states.insert(id, (0..network.graph[id].ty.len()).map(|i| n.rest(i)).collect());
+                states.insert(id, own);
             }
         }
         let (history, sums) = (HashMap::new(), HashMap::new());
@@ -61,7 +61,7 @@ impl<'a> FloatStream<'a> {
                     let Some(x) = operands.first() else { continue };
                     sums(&p.connectivity, weights, (x, shape(0)), &graph[id].ty.shape)
                 }
-                SpikingOp::Population(p) => self.fire(id, &p.neuron, &operands),
+                SpikingOp::Population(_) => self.fire(id, &operands),
                 SpikingOp::MaxPool { window } | SpikingOp::RunningMaxPool { window } => {
                     let Some(x) = operands.first() else { continue };
                     maxima(window, (x, shape(0)), &graph[id].ty.shape)
@@ -104,16 +104,11 @@ impl<'a> FloatStream<'a> {
         value.cloned().unwrap_or_else(|| vec![0.0; self.network.graph[source].ty.len()])
     }
 
-    fn fire(&mut self, id: NodeId, neuron: &Neuron, operands: &[Vec<f32>]) -> Vec<f32> {
-        let (Neuron::Float(neuron), Some(states)) = (neuron, self.states.get_mut(&id)) else {
-            return Vec::new();
-        };
-        let neuron: &FloatNeuron = neuron;
-        let step = |(i, state): (usize, &mut FloatState)| {
-            let x = operands.iter().filter_map(|o| o.get(i)).sum();
-            neuron.step(i, state, x)
-        };
-        states.iter_mut().enumerate().map(step).collect()
+    fn fire(&mut self, id: NodeId, operands: &[Vec<f32>]) -> Vec<f32> {
+        let Some(states) = self.states.get_mut(&id) else { return Vec::new() };
+        let arriving = |i: usize| operands.iter().filter_map(|o| o.get(i)).sum();
+        let neurons = self.network.graph[id].ty.len();
+        states.step(self.timesteps, (0..neurons).map(arriving))
     }
 
     fn show(&mut self, id: NodeId, readout: Readout, value: &[f32]) {

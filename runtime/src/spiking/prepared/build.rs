@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    BiasPlacement, Graph, Neuron, NodeId, Op, Population, Presentation, Schedule, SpikingOp, Window,
+    BiasPlacement, Graph, IntegrateAndFire, NodeId, Op, Population, Presentation, Schedule,
+    SpikingOp, Window,
 };
 
 use super::fire::{self, Facts, Fire};
@@ -228,7 +229,7 @@ impl<'a> Builder<'a> {
             self.actions.push(Action::Pool(Pool { kind: PoolKind::Sum, from, to, windows }));
             return Some(());
         }
-        let (fire, to) = if matches!(p.neuron, Neuron::Accumulate) {
+        let (fire, to) = if !p.neuron.fires() {
             from.bias.as_ref()?;
             let fire = fire::choose(&facts, Interval::new(0, 0))?;
             self.totals.push(Totals { id, neurons: channels * height * width });
@@ -304,7 +305,7 @@ impl<'a> Builder<'a> {
     /// The sources of each place of a population that sends the sum of bytes as it is, without a state.
     fn sum_pool(&self, facts: &Facts<'_>, synapses: &Synapses) -> Option<Vec<Vec<usize>>> {
         let (population, from) = (facts.population, &self.maps[synapses.from]);
-        let has_state = matches!(population.neuron, Neuron::IntegrateAndFire(_));
+        let has_state = population.neuron.get::<IntegrateAndFire>().is_some();
         let each_timestep = self.steps == 1 || !self.behind_barrier && !has_state;
         let same = |(c, sum): (usize, &Interval)| {
             sum.low == 0
@@ -312,7 +313,7 @@ impl<'a> Builder<'a> {
                 && (0..=sum.high).all(|v| population.neuron.single_shot(c, v) == Some(v))
         };
         let plain = each_timestep
-            && !matches!(population.neuron, Neuron::Accumulate)
+            && population.neuron.fires()
             && from.low == 0
             && from.steps == self.steps
             && (0..facts.channels).all(|c| population.bias_at(c) == 0)

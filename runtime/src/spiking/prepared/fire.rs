@@ -1,7 +1,7 @@
 //! Which kernel runs the neurons of a population.
 
 use snnc_ir::analysis::{Interval, bisect_thresholds};
-use snnc_ir::{Comparison, IntegrateAndFire, Leak, NegativeSpikes, Neuron, Population, Reset};
+use snnc_ir::{Comparison, IntegrateAndFire, Leak, Population, Reset, Staircase};
 
 use crate::kernels::neurons::{Binary, Line, WideLine, fit, fit_below, fit_wide};
 use crate::kernels::product::BLOCK;
@@ -32,37 +32,19 @@ pub(super) struct Facts<'a> {
 
 /// The payloads that neurons can send, 0 among them; `None` where that is not known.
 pub(super) fn range(facts: &Facts<'_>) -> Option<Interval> {
-    let ends = |neuron: &Neuron| {
-        let answer = |c: usize, v: i64| neuron.single_shot(c, v);
-        let mut range = Interval::new(0, 0);
-        for (c, v) in facts.arriving.iter().enumerate() {
-            range = range.union(Interval::new(answer(c, v.low)?, answer(c, v.high)?));
-        }
-        Some(range)
-    };
-    match &facts.population.neuron {
-        Neuron::IntegrateAndFire(n) => Some(spikes(n)),
-        Neuron::Lookup { table, .. } => {
-            Some(Interval::new(*table.iter().min()?, *table.iter().max()?).with_zero())
-        }
-        Neuron::Accumulate | Neuron::SigmaDelta(_) | Neuron::CurrentBased(_) => None,
-        neuron => ends(neuron),
+    let neuron = &facts.population.neuron;
+    if !neuron.fires() {
+        return None;
     }
-}
-
-fn spikes(n: &IntegrateAndFire) -> Interval {
-    let low = match n.signed_limit {
-        None => 0,
-        Some(NegativeSpikes::Below(_)) => -1,
-        Some(NegativeSpikes::Retracting { .. }) => -n.maximum,
-    };
-    let levels = Interval::new(low, n.maximum.max(1));
-    match &n.decode {
-        None => levels.with_zero(),
-        Some(values) => {
-            let each = values.0.iter().flatten().map(|&value| levels.times(value));
-            each.fold(Interval::new(0, 0), Interval::union)
+    match (neuron.get::<IntegrateAndFire>(), neuron.staircase()) {
+        (None, Some(stairs)) => {
+            let ends =
+                facts.arriving.iter().enumerate().map(|(c, v)| {
+                    Interval::new(stairs.payload(c, v.low), stairs.payload(c, v.high))
+                });
+            Some(ends.fold(Interval::new(0, 0), Interval::union))
         }
+        _ => neuron.payloads(),
     }
 }
 
@@ -73,12 +55,16 @@ pub(super) fn choose(facts: &Facts<'_>, sent: Interval) -> Option<Fire> {
     if !facts.arriving.iter().all(|v| fits(v.low) && fits(v.high)) {
         return None;
     }
-    match &facts.population.neuron {
-        Neuron::SigmaDelta(_) | Neuron::CurrentBased(_) => None,
-        Neuron::Accumulate => Some(Fire::Accumulate),
-        Neuron::IntegrateAndFire(n) if facts.timesteps > 1 => {
+    let neuron = &facts.population.neuron;
+    if !neuron.fires() {
+        return Some(Fire::Accumulate);
+    }
+    match neuron.get::<IntegrateAndFire>() {
+        Some(n) if facts.timesteps > 1 => {
             Some(binary(facts, n, sent).map_or(Fire::Each, Fire::Binary))
         }
+        // What keeps a state belongs to the scalar interpreter.
+        None if neuron.single_shot(0, 0).is_none() => None,
         _ => Some(line(facts, sent).map_or(Fire::Each, Fire::Line)),
     }
 }
@@ -138,8 +124,7 @@ fn binary(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Bin
 
 /// Neurons whose answer depends on what arrives alone, and never falls as that grows.
 fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
-    let neuron = &facts.population.neuron;
-    rises(neuron)?;
+    let stairs = facts.population.neuron.staircase()?;
     let width = facts.channels.next_multiple_of(BLOCK);
     let silence = (-sent.low) as u8;
     let mut own = Line {
@@ -152,9 +137,9 @@ fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
         thresholds: Vec::new(),
     };
     for (c, reach) in facts.arriving.iter().enumerate() {
-        let thresholds = thresholds(neuron, c, *reach, sent);
+        let thresholds = thresholds(stairs, c, *reach, sent);
         let Some(line) = fit(&thresholds, (reach.low, reach.high)) else {
-            return staircase(facts, sent, own);
+            return staircase(facts, stairs, sent, own);
         };
         (own.slope[c], own.offset[c]) = line;
     }
@@ -162,12 +147,17 @@ fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
 }
 
 /// The same by lines that thresholds put right.
-fn staircase(facts: &Facts<'_>, sent: Interval, mut own: Line) -> Option<Line> {
+fn staircase(
+    facts: &Facts<'_>,
+    stairs: Staircase<'_>,
+    sent: Interval,
+    mut own: Line,
+) -> Option<Line> {
     let levels = usize::try_from(sent.high - sent.low).ok()?;
     own.thresholds = vec![i32::MAX; own.slope.len() * (levels + 1)];
     let rows = own.thresholds.chunks_exact_mut(levels + 1);
     for ((c, reach), row) in facts.arriving.iter().enumerate().zip(rows) {
-        let thresholds = thresholds(&facts.population.neuron, c, *reach, sent);
+        let thresholds = thresholds(stairs, c, *reach, sent);
         let line = fit_below(&thresholds, (reach.low, reach.high))?;
         (own.slope[c], own.offset[c]) = line;
         for (own, &threshold) in row.iter_mut().zip(&thresholds) {
@@ -177,28 +167,18 @@ fn staircase(facts: &Facts<'_>, sent: Interval, mut own: Line) -> Option<Line> {
     Some(own)
 }
 
-/// Whether what a neuron sends depends on what arrives alone, and never falls as that grows.
-fn rises(neuron: &Neuron) -> Option<()> {
-    if let Neuron::Lookup { table, .. } = neuron
-        && !table.is_sorted()
-    {
-        return None;
-    }
-    neuron.single_shot(0, 0).map(|_| ())
-}
-
 /// Least potentials of a channel for each payload above the smallest.
-fn thresholds(neuron: &Neuron, c: usize, reach: Interval, sent: Interval) -> Vec<i64> {
-    match neuron {
-        Neuron::Graded(n) => (sent.low + 1..=sent.high)
+fn thresholds(neuron: Staircase<'_>, c: usize, reach: Interval, sent: Interval) -> Vec<i64> {
+    match neuron.line() {
+        Some(n) => (sent.low + 1..=sent.high)
             .map(|level| match level {
                 _ if level <= n.minimum => reach.low,
                 _ if level > n.maximum => reach.high + 1,
                 _ => n.threshold(c, level),
             })
             .collect(),
-        _ => bisect_thresholds(
-            |v| neuron.single_shot(c, v).unwrap_or(sent.low),
+        None => bisect_thresholds(
+            |v| neuron.payload(c, v),
             (reach.low, reach.high),
             (sent.low, sent.high),
         ),
@@ -209,10 +189,10 @@ fn thresholds(neuron: &Neuron, c: usize, reach: Interval, sent: Interval) -> Vec
 /// of an f64; `gains` are those of each projection and channel.
 pub(super) fn wide(facts: &Facts<'_>, sent: Interval, gains: &[Vec<i64>]) -> Option<Fire> {
     let population = facts.population;
-    if facts.timesteps != 1 || matches!(population.neuron, Neuron::Accumulate) {
+    if facts.timesteps != 1 || !population.neuron.fires() {
         return None;
     }
-    rises(&population.neuron)?;
+    let stairs = population.neuron.staircase()?;
     let exact = |x: i64| (x.unsigned_abs() < 1 << 52).then_some(x as f64);
     let width = facts.channels.next_multiple_of(BLOCK);
     let mut own = WideLine {
@@ -232,7 +212,7 @@ pub(super) fn wide(facts: &Facts<'_>, sent: Interval, gains: &[Vec<i64>]) -> Opt
         // Every sum on the way lies within what arrives, as that has 0 and each part in it.
         exact(reach.low).and(exact(reach.high))?;
         own.bias[c] = exact(population.bias_at(c))?;
-        let thresholds = thresholds(&population.neuron, c, *reach, sent);
+        let thresholds = thresholds(stairs, c, *reach, sent);
         (own.slope[c], own.offset[c]) = fit_wide(&thresholds, (reach.low, reach.high))?;
     }
     Some(Fire::Wide(own))

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use snnc_ir::Neuron;
+use snnc_ir::IntegrateAndFire;
 
 use super::fire::Fire;
 use super::map::Map;
@@ -234,7 +234,7 @@ fn each(layer: &Layer, map: &Map, input: &Input<'_>, sent: &mut Sent<'_>) {
                 sent.bytes[at + t * sent.stride + c] = (payload - map.low) as u8;
             };
             let whole = || (0..steps).map(arriving).sum::<i64>();
-            let Neuron::IntegrateAndFire(n) = &layer.population.neuron else {
+            let Some(n) = layer.population.neuron.get::<IntegrateAndFire>() else {
                 let answer = |v| layer.population.neuron.single_shot(c, v).unwrap_or(0);
                 for t in 0..steps {
                     put(

@@ -6,7 +6,7 @@
 //! 8 bits; an identity convolution behind it rectifies, and rounds to the population's own unit where
 //! the sum is finer.
 
-use snnc_ir::{Neuron, NodeId, Population, SpikingOp};
+use snnc_ir::{GradedNeuron, NodeId, Population, SpikingOp};
 
 use super::super::synapses::{Kind, Synapses, diagonal};
 use super::super::{Legaliser, Signal};
@@ -27,7 +27,7 @@ struct Input {
 impl Legaliser<'_> {
     /// Real value of one unit of a port's payload in units of the sum's, for each channel.
     fn units(&self, p: &Population, s: &Synapses) -> Option<Vec<f64>> {
-        let Neuron::Graded(n) = &p.neuron else { return None };
+        let n = p.neuron.get::<GradedNeuron>()?;
         let pick = |v: &[i64], c: usize| v[if v.len() == 1 { 0 } else { c }] as f64;
         let unit = |c: usize| s.gain[c] as f64 * pick(&n.multiplier, c) / pick(&n.divisor, c);
         Some((0..s.rows.len()).map(unit).collect())
@@ -210,13 +210,10 @@ impl Legaliser<'_> {
 
     /// Bias of a channel in units of the population's payload.
     fn own_bias(&self, p: &Population, c: usize) -> f64 {
-        match &p.neuron {
-            Neuron::Graded(n) => {
-                let pick = |v: &[i64]| v[if v.len() == 1 { 0 } else { c }] as f64;
-                p.bias_at(c) as f64 * pick(&n.multiplier) / pick(&n.divisor)
-            }
-            _ => 0.0,
-        }
+        p.neuron.get::<GradedNeuron>().map_or(0.0, |n| {
+            let pick = |v: &[i64]| v[if v.len() == 1 { 0 } else { c }] as f64;
+            p.bias_at(c) as f64 * pick(&n.multiplier) / pick(&n.divisor)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Comparison, Graph, Neuron, Op, SpikingOp};
+use super::{Checks, Comparison, EnergyClass, NeuronModel, Place};
 
 /// Leaky integrate and fire in f32, current-based or not. Where a network has such a neuron all its
 /// populations do: what is sent is real, weights are f32, and an encoder passes `x / scale` on
@@ -130,7 +130,10 @@ impl FloatNeuron {
         state.potential = match &firing.reset {
             FloatReset::Soft(amount) if state.fired => v - at(amount, i, 0.0),
             FloatReset::Hard(value) if state.fired => at(value, i, 0.0),
-            _ => v,
+            FloatReset::None
+            | FloatReset::Soft(_)
+            | FloatReset::SoftDelayed(_)
+            | FloatReset::Hard(_) => v,
         };
         f32::from(u8::from(state.fired))
     }
@@ -163,13 +166,35 @@ impl FloatNeuron {
     }
 }
 
-impl Graph {
-    /// Whether the network spikes in single precision: some population's neuron is real.
-    pub fn is_float(&self) -> bool {
-        self.ids().any(|id| {
-            matches!(&self[id].op, Op::Spiking(SpikingOp::Population(p))
-                if matches!(p.neuron, Neuron::Float(_)))
-        })
+impl NeuronModel for FloatNeuron {
+    type State = FloatState;
+    type Value = f32;
+    const WORD: &'static str = "float";
+    const NAME: &'static str = "neurons in single precision";
+
+    fn rest(&self, place: Place) -> FloatState {
+        self.rest(place.neuron)
+    }
+
+    fn step(&self, place: Place, _: usize, state: &mut FloatState, input: f32) -> f32 {
+        self.step(place.neuron, state, input)
+    }
+
+    fn potential(state: &FloatState) -> f32 {
+        state.potential
+    }
+
+    fn energy_class(&self) -> EnergyClass {
+        EnergyClass::Firing
+    }
+
+    fn check(&self, checks: &mut Checks<'_>) {
+        for (what, values) in self.vectors() {
+            let always = ["decay", "current's decay", "threshold", "reset"].contains(&what);
+            checks.of_neurons(what, values.len(), !always);
+            let finite = values.iter().all(|v| v.is_finite());
+            checks.require(finite, format!("the {what} must be finite"));
+        }
     }
 }
 
