@@ -28,11 +28,23 @@ pub use value::{Hdf5Strings, Hdf5Value, StringEncoding};
 
 use super::LimitExceeded;
 use super::npy::NpyError;
+use hdf5_pure::FloatingPointLayout;
 use thiserror::Error;
 
 /// Most groups inside each other, in files of either direction. A file may name a group as its
 /// own member, and then has no bottom.
 const MAX_DEPTH: usize = 64;
+
+/// IEEE 754 binary16.
+const BINARY16: FloatingPointLayout = FloatingPointLayout {
+    bit_offset: 0,
+    bit_precision: 16,
+    exponent_location: 10,
+    exponent_size: 5,
+    mantissa_location: 0,
+    mantissa_size: 10,
+    exponent_bias: 15,
+};
 
 /// What the HDF5 library says, whichever it is.
 type LibraryError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,12 +6,13 @@ use snnc_ir::{Graph, NodeId, Op, Population, SpikingOp};
 
 use super::hardware::{Format, Hardware, OverflowRule};
 use super::layer::{Kind, Layer, signed_bits};
-use super::legalise::{layers, membrane_range, stages};
+use super::legalise::{layers, membrane_range};
 use super::manifest::{
     Checks, FORMAT, FileEntry, HardwareEntry, InputEntry, LayerEntry, LayerKind, Manifest,
     OutputEntry, PortEntry, Reads,
 };
 use super::memory::{self, Memory, MemoryKind};
+use super::work::stages;
 use super::{ENTRY, PROVENANCE, config};
 use crate::{Artefact, EmitError, File};
 

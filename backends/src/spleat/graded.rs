@@ -6,7 +6,7 @@ use snnc_ir::{Op, Population, SpikingOp};
 use super::bounds::{ChannelDrive, membrane};
 use super::fit::{Fit, fit};
 use super::layer::{Kind, signed_bits};
-use super::legalise::Work;
+use super::work::Work;
 use crate::{Note, Violation};
 
 /// Multipliers of weights that are tried at most.

@@ -69,7 +69,7 @@ pub fn canonical(graph: &Graph, hardware: &Hardware) -> Found {
 fn whole(graph: &Graph, hardware: &Hardware, capacity: &mut Vec<Violation>) {
     let limits = &hardware.limits;
     let network = format!("network `{}`", graph.name);
-    let layers = super::legalise::stages(graph).len();
+    let layers = super::work::stages(graph).len();
     if layers > limits.max_layers {
         let reason = format!("has {layers} layers, the hardware {}", limits.max_layers);
         capacity.push(Violation { node: network.clone(), reason, remedy: OTHER_HARDWARE.into() });

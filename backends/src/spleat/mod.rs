@@ -48,6 +48,7 @@ pub mod rtl;
 mod spiking;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use snnc_ir::{Coding, Graph, Verified};
 

@@ -8,7 +8,7 @@ use snnc_ir::{
 
 use super::bounds::{ChannelDrive, membrane};
 use super::layer::{Kind, rows, signed_bits, spread};
-use super::legalise::Work;
+use super::work::Work;
 use crate::{Note, Violation};
 
 /// Gains of the branch with the largest gain that are tried, from the largest down.

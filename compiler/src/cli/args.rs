@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::progress::Progress;
+use super::when::Progress;
 
 /// Compiles ONNX networks for neuromorphic hardware, and proves what it emits.
 #[derive(Debug, Parser)]

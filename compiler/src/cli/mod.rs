@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod stream;
 mod tables;
+mod when;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -2,21 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::args::Common;
-
-/// Whether to show bars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Progress {
-    /// On a terminal
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
+use super::when::Progress;
 
 /// A bar on standard error for `length` steps, or none if bars are not wanted.
 pub(super) fn bar(common: &Common, what: &str, length: usize) -> ProgressBar {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde::Serialize;
 use snnc_ir::{Graph, SpikingOp};
 
-use super::page::figure_of;
+use super::figure::figure_of;
 use super::plots::{self, Point};
 use crate::artefact::{Manifest, Opened};
 use crate::energy::{Operations, Profile};

@@ -9,6 +9,7 @@ mod activity;
 mod compare;
 mod energies;
 mod explored;
+mod figure;
 mod labels;
 mod observe;
 mod page;

@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::compare::{Column, Comparison};
+use super::figure::figure_of;
 use super::observe::Histograms;
 use super::plots::{self, short};
 use super::{STYLE, shape};
@@ -277,11 +278,6 @@ impl View<'_> {
             @if !m.notes.is_empty() { ul { @for note in &m.notes { li { b { (note.node) } ": " (note.text) } } } }
         }
     }
-}
-
-/// A figure of subject `index`, shown shortened where it has many digits.
-pub(super) fn figure_of(index: usize, key: &str, exact: &str, shown: &str) -> Markup {
-    html! { data data-key=(format!("{index}.{key}")) value=(exact) { (shown) } }
 }
 
 /// The objects of `eval --format json` in the order of the subjects, but for the time they took; a

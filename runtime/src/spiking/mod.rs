@@ -6,6 +6,7 @@
 mod boundary;
 mod float;
 mod network;
+mod outcome;
 mod prepared;
 mod projections;
 mod scalar;
@@ -15,8 +16,7 @@ mod tests;
 
 pub use boundary::{Sample, decode, encode};
 pub use float::{FloatNetwork, FloatObserver, FloatStream};
-pub use network::{
-    Activity, BatchObserver, Network, Observer, Outcome, Output, RunError, StateObserver,
-};
-pub use prepared::Shown;
+pub use network::Network;
+pub use outcome::{Activity, Observer, Outcome, Output, RunError, StateObserver};
+pub use prepared::{BatchObserver, Shown};
 pub use stream::Stream;

@@ -7,7 +7,7 @@ use snnc_ir::{
 };
 
 use super::boundary::{Sample, decode, encode, present};
-use super::network::{Activity, Network, Observer, Outcome, Output, RunError, StateObserver};
+use super::outcome::{Activity, Observer, Outcome, Output, RunError, StateObserver};
 use super::projections::Synapses;
 
 /// What the scalar interpreter needs beside the graph.
@@ -39,7 +39,8 @@ impl Scalar {
 
 /// One run.
 pub(super) struct Run<'a> {
-    pub(super) network: &'a Network,
+    pub(super) graph: &'a Graph,
+    order: &'a [NodeId],
     /// The timestep at which the samples at hand begin.
     pub(super) first: usize,
     scalar: &'a Scalar,
@@ -55,10 +56,10 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(network: &'a Network, scalar: &'a Scalar) -> Self {
+    pub(super) fn new(graph: &'a Graph, order: &'a [NodeId], scalar: &'a Scalar) -> Self {
         let (mut states, mut arrivals) = (HashMap::new(), HashMap::new());
-        for &id in &network.order {
-            let node = &network.graph[id];
+        for &id in order {
+            let node = &graph[id];
             let channels = node.ty.shape.first().copied().unwrap_or(1);
             if let Op::Spiking(SpikingOp::Population(p)) = &node.op
                 && let Some(own) = p.neuron.states(node.ty.len(), channels)
@@ -71,7 +72,8 @@ impl<'a> Run<'a> {
         }
         let (history, sums, totals) = (HashMap::new(), HashMap::new(), HashMap::new());
         Run {
-            network,
+            graph,
+            order,
             scalar,
             first: 0,
             states,
@@ -89,7 +91,7 @@ impl<'a> Run<'a> {
         let back = if computed { delay } else { delay.saturating_sub(1) };
         match self.history.get(&source).and_then(|h| h.get(back)) {
             Some(value) => value.clone(),
-            None => vec![0; self.network.graph[source].ty.len()],
+            None => vec![0; self.graph[source].ty.len()],
         }
     }
 
@@ -100,14 +102,13 @@ impl<'a> Run<'a> {
         samples: &HashMap<NodeId, &Sample>,
         observe: &mut Observer<'_>,
     ) -> Result<bool, RunError> {
-        let network = self.network;
+        let (graph, order) = (self.graph, self.order);
         let mut active = false;
         let mut computed = std::collections::HashSet::new();
-        for &id in &network.order {
-            let node = &network.graph[id];
+        for &id in order {
+            let node = &graph[id];
             let Op::Spiking(op) = &node.op else { continue };
-            let operands: Vec<Vec<i64>> = network
-                .graph
+            let operands: Vec<Vec<i64>> = graph
                 .operands(id)
                 .iter()
                 .map(|o| self.operand(o.source, o.delay as usize, computed.contains(&o.source)))
@@ -115,7 +116,7 @@ impl<'a> Run<'a> {
             let value = match op {
                 SpikingOp::Encoder(e) => {
                     let sample = samples[&id];
-                    if t < network.graph.timing.timesteps {
+                    if t < graph.timing.timesteps {
                         present(e, sample, &encode(e, sample), t - self.first)
                     } else {
                         vec![0; node.ty.len()]
@@ -128,7 +129,7 @@ impl<'a> Run<'a> {
                     sums
                 }
                 SpikingOp::Population(p) => {
-                    let input = self.input(id, p, &operands, t, network.graph.timing.timesteps);
+                    let input = self.input(id, p, &operands, t, graph.timing.timesteps);
                     let Some(state) = self.states.get_mut(&id) else { continue };
                     let sent = state.step(t, input);
                     active |= p.neuron.fires() && sent.iter().any(|&x| x != 0);
@@ -155,7 +156,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn show_states(&self, t: usize, states: &mut StateObserver<'_>) {
-        for id in &self.network.order {
+        for id in self.order {
             if let Some(state) = self.states.get(id) {
                 states(*id, t, state);
             }
@@ -168,13 +169,13 @@ impl<'a> Run<'a> {
         samples: &HashMap<NodeId, &Sample>,
         observe: &mut Observer<'_>,
     ) -> Result<(), RunError> {
-        let network = self.network;
-        let steps = network.graph.timing.timesteps;
+        let (graph, order) = (self.graph, self.order);
+        let steps = graph.timing.timesteps;
         let mut values: HashMap<NodeId, Vec<Vec<i64>>> = HashMap::new();
-        for &id in &network.order {
-            let node = &network.graph[id];
+        for &id in order {
+            let node = &graph[id];
             let Op::Spiking(op) = &node.op else { continue };
-            let sources = network.graph.sources(id);
+            let sources = graph.sources(id);
             let at = |t: usize| -> Vec<Vec<i64>> {
                 sources.iter().map(|s| values[s][t].clone()).collect()
             };
@@ -227,7 +228,7 @@ impl<'a> Run<'a> {
     fn after_barrier(&mut self, id: NodeId, inputs: Vec<Vec<i64>>) -> Vec<Vec<i64>> {
         let steps = inputs.len();
         let Some(state) = self.states.get_mut(&id) else { return vec![Vec::new(); steps] };
-        let mut total = vec![0; self.network.graph[id].ty.len()];
+        let mut total = vec![0; self.graph[id].ty.len()];
         for input in &inputs {
             total.iter_mut().zip(input).for_each(|(sum, x)| *sum += x);
         }
@@ -235,19 +236,19 @@ impl<'a> Run<'a> {
     }
 
     fn shape(&self, id: NodeId) -> &'a [usize] {
-        let source = self.network.graph.source(id, 0);
-        source.map_or(&[], |s| self.network.graph[s].ty.shape.as_slice())
+        let source = self.graph.source(id, 0);
+        source.map_or(&[], |s| self.graph[s].ty.shape.as_slice())
     }
 
     fn propagate(&mut self, id: NodeId, payloads: &[i64]) -> Result<Vec<i64>, RunError> {
-        let network = self.network;
+        let graph = self.graph;
         let (Some(synapses), Some(arrivals)) =
             (self.scalar.synapses.get(&id), self.arrivals.get_mut(&id))
         else {
             return Ok(Vec::new());
         };
-        let operations = synapses.propagate(&network.graph[id].name, payloads, arrivals)?;
-        if let Some(source) = network.graph.source(id, 0) {
+        let operations = synapses.propagate(&graph[id].name, payloads, arrivals)?;
+        if let Some(source) = graph.source(id, 0) {
             self.activity.entry(source).or_default().synaptic_operations += operations;
         }
         let targets = arrivals[0].len();
@@ -265,9 +266,8 @@ impl<'a> Run<'a> {
         t: usize,
         steps: usize,
     ) -> Vec<i64> {
-        let neurons = self.network.graph[id].ty.len();
-        let plane =
-            (neurons / self.network.graph[id].ty.shape.first().copied().unwrap_or(1).max(1)).max(1);
+        let neurons = self.graph[id].ty.len();
+        let plane = (neurons / self.graph[id].ty.shape.first().copied().unwrap_or(1).max(1)).max(1);
         let biased = match p.bias_placement {
             BiasPlacement::EveryTimestep => t < steps,
             BiasPlacement::FirstTimestep => t == 0,
@@ -283,7 +283,7 @@ impl<'a> Run<'a> {
 
     /// By how much the maximum of the running totals has changed in each window.
     fn running_max_pool(&mut self, id: NodeId, window: &Window, value: &[i64]) -> Vec<i64> {
-        let (shape, ty) = (self.shape(id), &self.network.graph[id].ty);
+        let (shape, ty) = (self.shape(id), &self.graph[id].ty);
         let (taken, sent) =
             self.totals.entry(id).or_insert_with(|| (vec![0; value.len()], vec![0; ty.len()]));
         taken.iter_mut().zip(value).for_each(|(total, v)| *total += v);
@@ -294,7 +294,7 @@ impl<'a> Run<'a> {
     }
 
     fn concatenate(&self, id: NodeId, axis: usize, operands: &[Vec<i64>]) -> Vec<i64> {
-        let graph = &self.network.graph;
+        let graph = self.graph;
         let shapes: Vec<&[usize]> =
             graph.sources(id).iter().map(|&s| graph[s].ty.shape.as_slice()).collect();
         let outer: usize = graph[id].ty.shape[..axis].iter().product();
@@ -317,7 +317,7 @@ impl<'a> Run<'a> {
 
     fn count(&mut self, id: NodeId, value: &[i64]) {
         if matches!(
-            self.network.graph[id].op,
+            self.graph[id].op,
             Op::Spiking(
                 SpikingOp::Encoder(_)
                     | SpikingOp::Population(_)
@@ -339,7 +339,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn outcome(mut self, timesteps: usize) -> Outcome {
-        let graph = &self.network.graph;
+        let graph = self.graph;
         let outputs = graph
             .outputs()
             .into_iter()
@@ -352,7 +352,7 @@ impl<'a> Run<'a> {
                 Output { name: graph[id].name.clone(), raw, scores }
             })
             .collect();
-        let order = self.network.order.iter();
+        let order = self.order.iter();
         let activity = order.filter_map(|id| Some((*id, *self.activity.get(id)?))).collect();
         Outcome { outputs, timesteps, activity }
     }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use snnc_ir::{BiasPlacement, Graph, Op, Presentation, Schedule, SpikingOp, Timing};
 
 use super::boundary::Sample;
-use super::network::{Network, Observer, Outcome, RunError};
+use super::network::Network;
+use super::outcome::{Observer, Outcome, RunError};
 use super::scalar::Run;
 use crate::kernels::Kernels;
 
@@ -56,7 +57,7 @@ impl Network {
     pub fn stream(&self) -> Stream<'_> {
         // `streaming` has prepared the scalar interpreter, or failed.
         let scalar = self.scalar().unwrap_or(&self.unwired);
-        Stream { run: Run::new(self, scalar), timesteps: 0 }
+        Stream { run: Run::new(&self.graph, &self.order, scalar), timesteps: 0 }
     }
 }
 
@@ -70,7 +71,7 @@ impl Stream<'_> {
         payloads: &[Vec<i64>],
         observe: &mut Observer<'_>,
     ) -> Result<(), RunError> {
-        let graph = &self.run.network.graph;
+        let graph = self.run.graph;
         let mut samples = HashMap::new();
         for (i, id) in graph.inputs().into_iter().enumerate() {
             let expected = graph[id].ty.len();

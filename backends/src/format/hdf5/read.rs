@@ -2,8 +2,9 @@
 
 use super::metered::Metered;
 use super::tree::join;
-use super::write::BINARY16;
-use super::{Hdf5Error, Hdf5Strings, Hdf5Tree, Hdf5Value, LibraryError, MAX_DEPTH, StringEncoding};
+use super::{
+    BINARY16, Hdf5Error, Hdf5Strings, Hdf5Tree, Hdf5Value, LibraryError, MAX_DEPTH, StringEncoding,
+};
 use crate::format::npy::{NpyArray, NpyType};
 use crate::format::{LimitExceeded, Limits};
 use bytes::Bytes;
@@ -25,7 +26,26 @@ const MIN_LINK_BYTES: usize = 12;
 /// Number of chunks that is allowed in a file of any size.
 const MIN_CHUNK_ALLOWANCE: u64 = 1 << 16;
 
-pub(super) fn read(bytes: Bytes, limits: Limits) -> Result<Hdf5Tree, Hdf5Error> {
+impl Hdf5Tree {
+    /// Reads a whole file, under the default [`Limits`].
+    ///
+    /// # Errors
+    /// See [`Hdf5Tree::read_with`].
+    pub fn read(bytes: impl Into<Bytes>) -> Result<Self, Hdf5Error> {
+        Self::read_with(bytes, Limits::default())
+    }
+
+    /// Reads a whole file. The limits apply to every dataset, the ratio also to all together.
+    ///
+    /// # Errors
+    /// The structure of the file is damaged, or it asks for more memory than the limits allow. A
+    /// dataset that cannot be read is no error before it is asked for.
+    pub fn read_with(bytes: impl Into<Bytes>, limits: Limits) -> Result<Self, Hdf5Error> {
+        read(bytes.into(), limits)
+    }
+}
+
+fn read(bytes: Bytes, limits: Limits) -> Result<Hdf5Tree, Hdf5Error> {
     if !hdf5_pure::is_hdf5_bytes(&bytes) {
         return Err(Hdf5Error::NotHdf5);
     }

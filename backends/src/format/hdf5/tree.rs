@@ -1,9 +1,7 @@
 //! The tree, and how to ask it for things by path.
 
-use super::{Hdf5Error, Hdf5Strings, Hdf5Value, read, write};
-use crate::format::Limits;
+use super::{Hdf5Error, Hdf5Strings, Hdf5Value};
 use crate::format::npy::NpyArray;
-use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// A group with all that is in it; the root group is a whole file.
@@ -28,31 +26,6 @@ impl Hdf5Tree {
     /// A group without members.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Reads a whole file, under the default [`Limits`].
-    ///
-    /// # Errors
-    /// See [`Hdf5Tree::read_with`].
-    pub fn read(bytes: impl Into<Bytes>) -> Result<Self, Hdf5Error> {
-        Self::read_with(bytes, Limits::default())
-    }
-
-    /// Reads a whole file. The limits apply to every dataset, the ratio also to all together.
-    ///
-    /// # Errors
-    /// The structure of the file is damaged, or it asks for more memory than the limits allow. A
-    /// dataset that cannot be read is no error before it is asked for.
-    pub fn read_with(bytes: impl Into<Bytes>, limits: Limits) -> Result<Self, Hdf5Error> {
-        read::read(bytes.into(), limits)
-    }
-
-    /// Writes the tree as a file; the same bytes for the same tree.
-    ///
-    /// # Errors
-    /// A value contradicts itself or cannot be stored; the error names it.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, Hdf5Error> {
-        write::write(self)
     }
 
     /// Adds a dataset or a group at `path`, and the groups on the way to it.

@@ -1,28 +1,29 @@
 //! From the tree to bytes.
 
 use super::tree::join;
-use super::{Hdf5Error, Hdf5Node, Hdf5Strings, Hdf5Tree, Hdf5Value, MAX_DEPTH, StringEncoding};
+use super::{
+    BINARY16, Hdf5Error, Hdf5Node, Hdf5Strings, Hdf5Tree, Hdf5Value, MAX_DEPTH, StringEncoding,
+};
 use crate::format::npy::{NpyArray, NpyError, NpyType};
 use hdf5_pure::{
     DatasetBuilder, Datatype, DatatypeByteOrder, EnumTypeBuilder, FileBuilder, FinishedGroup,
-    FloatingPointLayout, FormatError, GroupBuilder,
+    FormatError, GroupBuilder,
 };
 
 /// Most dimensions that the format allows.
 const MAX_RANK: usize = 32;
 
-/// IEEE 754 binary16.
-pub(super) const BINARY16: FloatingPointLayout = FloatingPointLayout {
-    bit_offset: 0,
-    bit_precision: 16,
-    exponent_location: 10,
-    exponent_size: 5,
-    mantissa_location: 0,
-    mantissa_size: 10,
-    exponent_bias: 15,
-};
+impl Hdf5Tree {
+    /// Writes the tree as a file; the same bytes for the same tree.
+    ///
+    /// # Errors
+    /// A value contradicts itself or cannot be stored; the error names it.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Hdf5Error> {
+        write(self)
+    }
+}
 
-pub(super) fn write(tree: &Hdf5Tree) -> Result<Vec<u8>, Hdf5Error> {
+fn write(tree: &Hdf5Tree) -> Result<Vec<u8>, Hdf5Error> {
     let mut file = FileBuilder::new();
     for (name, node) in tree.iter() {
         match node {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use snnc_ir::{Connectivity, FloatNeuron, Graph, Node, NodeId, Projection, SpikingOp, Window};
 
-use super::convolution::{Convolution, SpikeConvolution};
-use super::prepared::{Action, Meetings, Operand, Plan, Step};
+use super::convolution::{Convolution, Meetings, SpikeConvolution};
+use super::plan::{Action, Operand, Plan, Step};
 use super::scalar::{met, plane};
 use crate::kernels::Isa;
 use crate::kernels::reals::Rows;

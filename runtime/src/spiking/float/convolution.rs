@@ -1,7 +1,6 @@
 //! Convolutions: every output place has a list of the weights that it adds up, or a map of them in bits.
 
-use super::prepared::Meetings;
-use super::run::Read;
+use super::sent::Read;
 use crate::kernels::Isa;
 use crate::kernels::reals::bits::{Layout, bits, gather, spread};
 use crate::kernels::reals::{Lists, Maps, NEAR, Rows, WIDEST, transpose};
@@ -14,6 +13,24 @@ const MANY: usize = 256;
 
 /// Sums that are made at once, at most.
 pub(super) const SUMS: usize = MANY * WIDEST;
+
+/// Which outputs of a convolution each place of the source map meets, by which tap of the kernel.
+#[derive(Debug)]
+pub(super) struct Meetings {
+    /// Places of a plane of the source, and of the target.
+    pub(super) planes: [usize; 2],
+    pub(super) taps: usize,
+    /// Where the meetings of each place begin, and the end.
+    pub(super) starts: Vec<u32>,
+    /// Tap and target place.
+    pub(super) met: Vec<(u32, u32)>,
+}
+
+impl Meetings {
+    pub(super) fn of(&self, place: usize) -> &[(u32, u32)] {
+        &self.met[self.starts[place] as usize..self.starts[place + 1] as usize]
+    }
+}
 
 /// A convolution of sources that send more than spikes, or that have too many taps for a word of bits.
 #[derive(Debug)]

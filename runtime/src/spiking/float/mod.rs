@@ -2,9 +2,11 @@
 
 mod build;
 mod convolution;
+mod plan;
 mod prepared;
 mod run;
 mod scalar;
+mod sent;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

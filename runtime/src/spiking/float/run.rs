@@ -2,21 +2,12 @@
 
 use snnc_ir::Readout;
 
-use super::convolution::{Bits, Listed, SUMS};
-use super::prepared::{Action, Meetings, Operand, Plan, Step};
+use super::convolution::{Bits, Listed, Meetings, SUMS};
+use super::plan::{Action, Operand, Plan, Step};
+use super::sent::{Read, Sent, room};
 use super::{Given, SampleObserver};
 use crate::kernels::reals::neurons::{Arriving, Neurons, States};
-use crate::kernels::reals::{Block, Lists, Rows, WIDEST, largest_of_four, nonzero};
-
-/// What a node has sent: rows of values, the last timesteps of the chunk before in front.
-#[derive(Debug, Default)]
-struct Sent {
-    values: Vec<f32>,
-    /// Of each row the indices of what is not 0, and their values.
-    indices: Vec<u32>,
-    listed: Vec<f32>,
-    counts: Vec<u32>,
-}
+use crate::kernels::reals::{Block, Rows, WIDEST, largest_of_four, nonzero};
 
 /// Room for one run.
 #[derive(Debug)]
@@ -28,11 +19,6 @@ pub(super) struct Buffers {
     bits: Bits,
     /// Sums of some lists.
     sums: Vec<f32>,
-}
-
-/// Room for the indices of a row.
-fn room(len: usize) -> usize {
-    len.next_multiple_of(16)
 }
 
 impl Buffers {
@@ -98,45 +84,6 @@ impl Chunk<'_> {
     /// Where the rows of a step begin, `each` for a sample.
     fn begin(&self, step: &Step, each: usize) -> usize {
         step.history + if step.many { self.sample * each } else { 0 }
-    }
-}
-
-/// What a node reads: rows of an operand from one row on, each of them so many times where it is the same
-/// in every timestep.
-#[derive(Clone, Copy)]
-pub(super) struct Read<'a> {
-    sent: &'a Sent,
-    len: usize,
-    first: usize,
-    times: usize,
-}
-
-impl<'a> Read<'a> {
-    fn row(&self, t: usize) -> usize {
-        self.first + t / self.times
-    }
-
-    pub(super) fn values(&self, t: usize) -> &'a [f32] {
-        &self.sent.values[self.row(t) * self.len..][..self.len]
-    }
-
-    /// Lists of the rows of `steps` timesteps.
-    fn lists(&self, steps: usize) -> Lists<'a> {
-        let (row, stride) = (self.row(0), room(self.len));
-        Lists {
-            indices: &self.sent.indices[row * stride..],
-            values: &self.sent.listed[row * stride..],
-            counts: &self.sent.counts[row..row + steps],
-            stride,
-        }
-    }
-
-    /// The sources that send something in a timestep, with what they send.
-    pub(super) fn sources(&self, t: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
-        let (row, values) = (self.row(t), self.values(t));
-        let indices = &self.sent.indices[row * room(self.len)..];
-        let indices = &indices[..self.sent.counts[row] as usize];
-        indices.iter().map(|&i| (i as usize, values[i as usize]))
     }
 }
 

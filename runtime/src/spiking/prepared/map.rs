@@ -4,7 +4,7 @@ use snnc_ir::NodeId;
 
 use crate::kernels::events::Layout;
 use crate::kernels::{Isa, elements};
-use crate::spiking::network::Activity;
+use crate::spiking::outcome::Activity;
 
 /// How one map lies in memory. A byte stands for the payload `byte + low`.
 #[derive(Clone, Debug)]

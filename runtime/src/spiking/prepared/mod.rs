@@ -15,7 +15,7 @@ mod run;
 mod shown;
 mod synapses;
 
-pub use shown::Shown;
+pub use shown::{BatchObserver, Shown};
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use snnc_ir::{Decoder, Encoder, Graph, NodeId, Population};
 
 use super::boundary::Sample;
-use super::network::{BatchObserver, Outcome};
+use super::outcome::Outcome;
 use crate::kernels::Isa;
 use crate::kernels::elements::Windows;
 use fire::Fire;

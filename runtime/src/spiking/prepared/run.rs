@@ -8,7 +8,7 @@ use crate::kernels::aligned::Aligned;
 use crate::kernels::elements;
 use crate::kernels::events::Spikes;
 use crate::spiking::boundary::{Sample, decode, encode};
-use crate::spiking::network::{Activity, Outcome, Output};
+use crate::spiking::outcome::{Activity, Outcome, Output};
 
 /// Kernels may read so many bytes behind a map.
 const BEHIND: usize = 64;

@@ -7,6 +7,9 @@ use super::run::Buffers;
 use super::{Plan, Source};
 use crate::kernels::{Isa, elements};
 
+/// Is told of what every node sent: sample, node, values.
+pub type BatchObserver<'a> = dyn FnMut(usize, NodeId, Shown<'_>) + 'a;
+
 /// What one node sent in one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(Values<'a>);
