@@ -22,6 +22,20 @@ pub trait Target: Sync {
         Vec::new()
     }
 
+    /// Keys of the options of this target alone, which [`TargetOptions::extra`] holds; one that ends in `.`
+    /// stands for all that begin so.
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Looks at the content of a hardware description; `None` where the target takes none.
+    ///
+    /// # Errors
+    /// All that is wrong with the description.
+    fn check_hardware(&self, _text: &str) -> Option<Result<(), Vec<String>>> {
+        None
+    }
+
     /// A page of plain text on limits and options, for `snnc targets NAME`.
     fn description(&self) -> String;
 

@@ -5,7 +5,8 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 
 use bytes::Bytes;
-use snnc_backends::format::npy::{NpyArray, NpyType};
+use rayon::prelude::*;
+use snnc_backends::format::npy::{NpyArray, NpyError, NpyType};
 use snnc_backends::format::npz::{Npz, NpzError};
 use snnc_backends::format::{ArrayFile, read_array_file};
 
@@ -25,20 +26,16 @@ pub struct Scaling {
     pub offset: f64,
 }
 
+impl Scaling {
+    /// Numbers stay as they are.
+    pub const AS_IS: Scaling = Scaling { scale: 1.0, offset: 0.0 };
+}
+
 impl Default for Scaling {
     /// 8-bit images to 0..=1.
     fn default() -> Self {
         Scaling { scale: 1.0 / 255.0, offset: 0.0 }
     }
-}
-
-#[derive(Clone, Debug)]
-enum Elements {
-    U8(Bytes),
-    /// Little-endian, as the file has them: turned into reals sample by sample.
-    F32(Bytes),
-    Integers(Vec<i64>),
-    Reals(Vec<f32>),
 }
 
 /// Samples, the first dimension counting them, and labels if the file has any.
@@ -48,7 +45,9 @@ pub struct Dataset {
     pub shape: Vec<usize>,
     /// Labels.
     pub labels: Option<Vec<i64>>,
-    elements: Elements,
+    dtype: NpyType,
+    /// The elements as the file has them: turned into numbers sample by sample.
+    bytes: Bytes,
     len: usize,
 }
 
@@ -133,44 +132,89 @@ impl Dataset {
             }
             None => None,
         };
-        Dataset::new(&x, labels, limit).map_err(|reason| fail(reason, ""))
+        Dataset::new(&x, labels, limit).map_err(|(reason, remedy)| fail(reason, remedy))
     }
 
     /// The samples of an array, the first dimension counting them; at most `limit` of them.
     ///
     /// # Errors
-    /// Says why when `x` holds no samples, or another number than there are labels.
+    /// Reason and remedy when `x` holds no samples, another number than there are labels, or in one of
+    /// the samples NaN, an infinity or a number beyond single precision (of reals) or 64 bits.
     pub fn new(
         x: &NpyArray,
         labels: Option<Vec<i64>>,
         limit: Option<usize>,
-    ) -> Result<Dataset, String> {
+    ) -> Result<Dataset, (String, &'static str)> {
         let Some((&count, shape)) = x.shape.split_first() else {
-            return Err("`x` is a single number".into());
+            return Err(("`x` is a single number".into(), "the first dimension counts samples"));
         };
         if let Some(labels) = &labels
             && labels.len() != count
         {
-            return Err(format!("`x` has {count} samples, `y` {} labels", labels.len()));
+            let reason = format!("`x` has {count} samples, `y` {} labels", labels.len());
+            return Err((reason, "give one label to each sample"));
         }
         if count == 0 {
-            return Err("`x` has no samples".into());
+            return Err(("`x` has no samples".into(), "give at least one"));
         }
-        let elements = match x.dtype {
-            NpyType::U8 => Elements::U8(x.data.clone()),
-            NpyType::F32 => {
-                let whole = NpyArray::new(x.dtype, x.shape.clone(), x.data.clone());
-                Elements::F32(whole.map_err(|e| e.to_string())?.data)
-            }
-            NpyType::F16 | NpyType::F64 => Elements::Reals(x.to_f32().map_err(|e| e.to_string())?),
-            _ => Elements::Integers(x.to_i64().map_err(|e| e.to_string())?),
-        };
+        let whole = NpyArray::new(x.dtype, x.shape.clone(), x.data.clone());
+        let bytes = whole.map_err(|e| (e.to_string(), "save it again"))?.data;
         let len = count.min(limit.unwrap_or(count));
         let labels = labels.map(|mut l| {
             l.truncate(len);
             l
         });
-        Ok(Dataset { shape: shape.to_vec(), labels, elements, len })
+        let data = Dataset { shape: shape.to_vec(), labels, dtype: x.dtype, bytes, len };
+        match (0..len).into_par_iter().find_map_first(|index| data.flaw(index)) {
+            None => Ok(data),
+            Some(reason) => Err((reason, "replace that number, or leave the sample out")),
+        }
+    }
+
+    /// What is wrong with the numbers of one sample.
+    fn flaw(&self, index: usize) -> Option<String> {
+        let not_finite = |values: &[f32]| {
+            let at = values.iter().position(|v| !v.is_finite())?;
+            Some(format!("sample {index} of `x` has {} at element {at}", values[at]))
+        };
+        let refused = |e: NpyError| Some(format!("sample {index} of `x`: {e}"));
+        match self.dtype {
+            NpyType::F32 => {
+                let (elements, _) = self.slice(index).as_chunks::<4>();
+                let finite = |b: &[u8; 4]| f32::from_le_bytes(*b).is_finite();
+                // Of the usual sample nothing is copied.
+                if elements.iter().all(finite) { None } else { not_finite(&self.floats(index)) }
+            }
+            NpyType::F16 | NpyType::F64 => match self.array(index).to_f32() {
+                Ok(values) => not_finite(&values),
+                Err(e) => refused(e),
+            },
+            NpyType::U64 => self.array(index).to_i64().err().and_then(refused),
+            _ => None,
+        }
+    }
+
+    /// The bytes of one sample.
+    fn slice(&self, index: usize) -> &[u8] {
+        let n = self.shape.iter().product::<usize>() * self.dtype.size();
+        &self.bytes[index * n..(index + 1) * n]
+    }
+
+    fn array(&self, index: usize) -> NpyArray {
+        let data = self.bytes.slice_ref(self.slice(index));
+        NpyArray { dtype: self.dtype, shape: self.shape.clone(), data }
+    }
+
+    /// One sample of reals.
+    fn floats(&self, index: usize) -> Vec<f32> {
+        match self.dtype {
+            NpyType::F32 => {
+                let (elements, _) = self.slice(index).as_chunks::<4>();
+                elements.iter().map(|&b| f32::from_le_bytes(b)).collect()
+            }
+            // That all can be converted was seen when the data was read.
+            _ => self.array(index).to_f32().unwrap_or_default(),
+        }
     }
 
     /// Number of samples.
@@ -185,12 +229,12 @@ impl Dataset {
 
     /// Whether the elements are bytes, as images have them.
     pub fn is_bytes(&self) -> bool {
-        matches!(self.elements, Elements::U8(_))
+        self.dtype == NpyType::U8
     }
 
     /// Whether the elements are reals.
     pub fn is_real(&self) -> bool {
-        matches!(self.elements, Elements::F32(_) | Elements::Reals(_))
+        matches!(self.dtype, NpyType::F16 | NpyType::F32 | NpyType::F64)
     }
 
     /// All samples as one, of one dimension more.
@@ -221,52 +265,48 @@ impl Dataset {
     }
 
     fn channels_first(&self, channels: usize, shape: &[usize]) -> Dataset {
-        fn turned<T: Copy>(values: &[T], cells: usize, channels: usize) -> Vec<T> {
-            let sample = |s: &[T]| -> Vec<T> {
-                (0..s.len()).map(|i| s[i % cells * channels + i / cells]).collect()
-            };
-            values.chunks_exact(cells * channels).flat_map(sample).collect()
+        let (cells, size) = (shape.iter().product::<usize>() / channels.max(1), self.dtype.size());
+        let mut bytes = Vec::with_capacity(self.len * cells * channels * size);
+        for sample in (0..self.len).map(|index| self.slice(index)) {
+            for i in 0..cells * channels {
+                let from = (i % cells * channels + i / cells) * size;
+                bytes.extend_from_slice(&sample[from..from + size]);
+            }
         }
-        let cells = shape.iter().product::<usize>() / channels;
-        let elements = match &self.elements {
-            Elements::U8(v) => Elements::U8(turned(v, cells, channels).into()),
-            Elements::F32(v) => Elements::Reals(turned(&reals(v), cells, channels)),
-            Elements::Integers(v) => Elements::Integers(turned(v, cells, channels)),
-            Elements::Reals(v) => Elements::Reals(turned(v, cells, channels)),
-        };
-        Dataset { shape: shape.to_vec(), elements, ..self.clone() }
+        Dataset { shape: shape.to_vec(), bytes: bytes.into(), ..self.clone() }
     }
 
-    /// Sample `index` for a real input.
+    /// Sample `index` for a real input: integers are scaled, reals are taken as they are.
     pub fn reals(&self, index: usize, scaling: Scaling) -> Vec<f32> {
-        let n: usize = self.shape.iter().product();
-        let range = index * n..(index + 1) * n;
         let scaled = |x: f64| (x * scaling.scale + scaling.offset) as f32;
-        match &self.elements {
-            Elements::U8(b) => {
+        match self.dtype {
+            NpyType::U8 => {
                 // Of bytes there are few, of pixels many.
                 let table: [f32; 256] = std::array::from_fn(|x| scaled(x as f64));
-                b[range].iter().map(|&x| table[usize::from(x)]).collect()
+                self.slice(index).iter().map(|&x| table[usize::from(x)]).collect()
             }
-            Elements::F32(b) => reals(&b[4 * range.start..4 * range.end]),
-            Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
-            Elements::Reals(v) => v[range].to_vec(),
+            _ if self.is_real() => self.floats(index),
+            _ => self.whole(index).into_iter().map(|x| scaled(x as f64)).collect(),
         }
+    }
+
+    /// One sample of integers.
+    fn whole(&self, index: usize) -> Vec<i64> {
+        // That all can be converted was seen when the data was read.
+        self.array(index).to_i64().unwrap_or_default()
     }
 
     /// Sample `index` for an integer input, `x * scale + offset` rounded.
     pub fn integers(&self, index: usize, scaling: Scaling) -> Vec<i64> {
-        let n: usize = self.shape.iter().product();
-        let range = index * n..(index + 1) * n;
         let scaled = |x: f64| (x * scaling.scale + scaling.offset).round_ties_even() as i64;
-        match &self.elements {
-            Elements::U8(b) => b[range].iter().map(|&x| scaled(f64::from(x))).collect(),
-            Elements::F32(b) => {
-                let reals = reals(&b[4 * range.start..4 * range.end]);
-                reals.into_iter().map(|x| scaled(f64::from(x))).collect()
+        match self.dtype {
+            NpyType::U8 => self.slice(index).iter().map(|&x| scaled(f64::from(x))).collect(),
+            _ if self.is_real() => {
+                self.floats(index).into_iter().map(|x| scaled(f64::from(x))).collect()
             }
-            Elements::Integers(v) => v[range].iter().map(|&x| scaled(x as f64)).collect(),
-            Elements::Reals(v) => v[range].iter().map(|&x| scaled(f64::from(x))).collect(),
+            // Whole numbers beyond 2^53 stay what they are.
+            _ if scaling == Scaling::AS_IS => self.whole(index),
+            _ => self.whole(index).into_iter().map(|x| scaled(x as f64)).collect(),
         }
     }
 }
@@ -343,10 +383,6 @@ fn aside(npz: &Npz, name: &str) -> Result<NpyArray, (String, &'static str)> {
     NpyArray::read(mmap::unnamed(file).map_err(unwritten)?).map_err(|e| damaged(&e))
 }
 
-fn reals(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use snnc_backends::format::npz::{Compression, NpzWriter};
@@ -361,6 +397,31 @@ mod tests {
             let real = matches!(dtype, NpyType::F16 | NpyType::F32 | NpyType::F64);
             assert_eq!(Dataset::new(&x, None, None).unwrap().is_real(), real, "{dtype}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_with_its_sample() {
+        let array = |values: &[f32]| NpyArray::from_f32([3, 2], values).unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let x = array(&[0.0, 1.0, 2.0, bad, 4.0, 5.0]);
+            let (reason, _) = Dataset::new(&x, None, None).unwrap_err();
+            assert!(reason.starts_with("sample 1 of `x` has ") && reason.ends_with("element 1"));
+            // What is left out by the limit is not looked at.
+            assert!(Dataset::new(&x, None, Some(1)).is_ok());
+        }
+        let halves = |x: u16| [[0; 2], [0; 2], x.to_le_bytes(), [0; 2]].concat().into();
+        let x = |dtype, data| NpyArray { dtype, shape: vec![2, 2], data };
+        for half in [0x7c00, 0xfc00, 0x7e00] {
+            assert!(Dataset::new(&x(NpyType::F16, halves(half)), None, None).is_err(), "{half:x}");
+        }
+        let doubles = |v: f64| [0.0, 0.0, v, 0.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        for double in [f64::NAN, f64::INFINITY, 1e300] {
+            assert!(Dataset::new(&x(NpyType::F64, doubles(double)), None, None).is_err());
+        }
+        let words = |v: u64| [0, 0, v, 0].iter().flat_map(|v: &u64| v.to_le_bytes()).collect();
+        assert!(Dataset::new(&x(NpyType::U64, words(u64::MAX)), None, None).is_err());
+        let largest = Dataset::new(&x(NpyType::U64, words(i64::MAX as u64)), None, None).unwrap();
+        assert_eq!(largest.integers(1, Scaling::AS_IS), [i64::MAX, 0]);
     }
 
     #[test]

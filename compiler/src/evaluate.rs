@@ -1,6 +1,8 @@
 //! Running networks on data: answers, accuracy, activity, and the distance to the reference.
 
+mod clipping;
 mod host;
+mod judge;
 mod reference;
 mod runner;
 mod summary;
@@ -15,9 +17,11 @@ use snnc_runtime::tensor::Value;
 use crate::certificate::Measured;
 use crate::energy::{NetworkEnergy, PopulationEnergy};
 
+pub(crate) use clipping::text as clipping_text;
 pub use host::OutputPort;
+pub use judge::Judge;
 pub use runner::Runner;
-pub(crate) use runner::share;
+pub(crate) use runner::{check_labels, share};
 
 /// What a network answers to one sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,15 +40,18 @@ pub struct Answer {
     pub measured: Vec<Measured>,
 }
 
-/// Index of the largest score, the first of equals.
-pub fn prediction(scores: &[f32]) -> usize {
+/// Index of the largest score, the first of equals; -1 where a score is NaN, which leaves no order.
+pub fn prediction(scores: &[f32]) -> i64 {
+    if scores.iter().any(|s| s.is_nan()) {
+        return -1;
+    }
     let mut best = 0;
     for (i, s) in scores.iter().enumerate() {
         if *s > scores[best] {
             best = i;
         }
     }
-    best
+    best as i64
 }
 
 /// What `eval` reports.
@@ -56,6 +63,10 @@ pub struct Evaluation {
     pub top1: Option<f64>,
     /// Share of samples whose label is among the five best scores, in percent.
     pub top5: Option<f64>,
+    /// Samples with a score that is NaN; none of them counts as right.
+    pub nan_scores: usize,
+    /// Share of the samples' numbers outside the input's range, where there are many.
+    pub clipped: Option<f64>,
     /// Timesteps of one sample.
     pub timesteps: usize,
     /// Timesteps from the input to a valid output.
@@ -82,9 +93,9 @@ pub struct Evaluation {
     pub seconds: f64,
     /// Speed.
     pub samples_per_second: f64,
-    /// Predictions, in the order of the samples.
+    /// Predictions, in the order of the samples; -1 where a score is NaN.
     #[serde(skip)]
-    pub predictions: Vec<usize>,
+    pub predictions: Vec<i64>,
     /// Distance to the reference by population.
     #[serde(skip)]
     pub measured: Vec<(String, Measured)>,
@@ -134,6 +145,20 @@ pub fn latency(graph: &Graph) -> usize {
             }
             graph.timing.timesteps * (depth.values().copied().max().unwrap_or(0) + 1)
         }
+    }
+}
+
+impl Evaluation {
+    /// What is likely not what the user wanted: scores that are no numbers, samples far outside the input's
+    /// range.
+    pub fn warnings(&self) -> Vec<String> {
+        let nan = (self.nan_scores > 0).then(|| {
+            format!(
+                "{} of {} samples have NaN among their scores; none of those counts as right",
+                self.nan_scores, self.samples
+            )
+        });
+        nan.into_iter().chain(self.clipped.map(clipping_text)).collect()
     }
 }
 

@@ -10,14 +10,15 @@ use snnc_ir::{Coding, Graph, Leak, NodeId, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, HOST, HostRow, InputRow, MANIFEST, Manifest,
-    OutputRow, PopulationRow, SOURCE, Source, same_network, sha256_hex,
+    OutputRow, PopulationRow, SOURCE, Source, same_network,
 };
 use crate::calibration::allocate::{self, Allocation};
 use crate::calibration::{self, Cost, QuantiseOptions, Site, Statistics};
 use crate::certificate::{Certificate, Published, certify_against};
 use crate::codings;
-use crate::data::{Dataset, Scaling};
-use crate::evaluate::{Evaluation, Runner, latency, takes_reals};
+use crate::data::Dataset;
+use crate::evaluate::{Evaluation, Runner, latency};
+use crate::feed::{Feed, Given};
 use crate::import::{self, ImportOptions};
 use crate::inputs;
 use crate::passes::graded::{self, Conversion, ReadOut};
@@ -38,6 +39,8 @@ pub struct Model {
     pub conversion: Conversion,
     /// Notes of import and passes.
     pub notes: Vec<Note>,
+    /// How it was quantised, where it was on reals.
+    pub quantisation: Option<QuantiseOptions>,
 }
 
 /// The network that is run for a model file itself: on integer codes where all of it is quantised,
@@ -70,8 +73,8 @@ pub struct CompileOptions {
     pub semantics: Semantics,
     /// Options for targets.
     pub target: TargetOptions,
-    /// How integer data becomes the input.
-    pub scaling: Scaling,
+    /// How integer data becomes the input, as far as the user says it.
+    pub input: Given,
     /// Data on which the certificate is checked and lossy networks are measured.
     pub data: Option<PathBuf>,
     /// Data by which thresholds of neurons that lose what exceeds them are chosen; `None` takes
@@ -188,7 +191,7 @@ impl Model {
         context: &mut Context,
     ) -> Result<Model, Error> {
         let tensor = passes::canonicalise(imported.graph.clone(), context)?;
-        let mut coded = tensor.clone();
+        let (mut coded, mut quantisation) = (tensor.clone(), None);
         if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
             let sites = calibration::sites(&tensor);
             let statistics = statistics(&tensor, &sites, sha256, calibration)?;
@@ -217,14 +220,22 @@ impl Model {
             drop(statistics);
             plan.apply(&mut coded, samples)?;
             context.notes.push(("the network".into(), text));
+            quantisation = Some(chosen);
         }
-        let quantised = verified(passes::quantised(coded, context)?)?.into_inner();
+        // Where there is a calibration set, nobody is told to give one.
+        let given = calibration.is_some_and(|c| c.data.is_some() || c.statistics.is_some());
+        let advised = |error| match given {
+            true => calibration::without_advice(error, is_float(&tensor)),
+            false => error,
+        };
+        let quantised = passes::quantised(coded, context).map_err(advised)?;
+        let quantised = verified(quantised)?.into_inner();
         let conversion = checked(graded::convert(&quantised)?)?;
         let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let source = Source { file, sha256: sha256().clone() };
         let notes = imported.notes.iter().chain(&context.notes).cloned();
         let notes = notes.map(|(node, text)| Note { node, text }).collect();
-        Ok(Model { source, tensor, quantised, conversion, notes })
+        Ok(Model { source, tensor, quantised, conversion, notes, quantisation })
     }
 }
 
@@ -291,7 +302,8 @@ fn allocation(
     };
     let few = Dataset::load_for(&ports, path, Some(ACCURACY_SAMPLES))?;
     let accuracy = |graph: &Graph| -> Result<f64, Error> {
-        let top1 = Runner::tensor(graph, calibration.options.scaling)?.evaluate(&few, path)?.top1;
+        let feed = Feed::of_model(graph, calibration.options.input);
+        let top1 = Runner::tensor(graph, feed.scaling)?.evaluate(&few, path)?.top1;
         top1.ok_or_else(|| {
             Error::input(
                 format!("`{}`", path.display()),
@@ -348,8 +360,8 @@ fn statistics<'a>(
         )]));
     };
     let data = Dataset::load_for(&inputs::ports(tensor), path, None)?;
-    let scaling = calibration.options.scaling;
-    Statistics::gather(tensor, sites, (&data, path), 0..data.len(), scaling, &|| ())
+    let given = calibration.options.input;
+    Statistics::gather(tensor, sites, (&data, path), 0..data.len(), given, &|| ())
 }
 
 /// Reads statistics that must be of the model with that digest.
@@ -367,7 +379,7 @@ pub fn read_statistics(path: &Path, sha256: &str) -> Result<Statistics, Error> {
     Ok(statistics)
 }
 
-fn unsupported(target: &dyn Target, violations: Vec<Violation>) -> Error {
+pub(crate) fn unsupported(target: &dyn Target, violations: Vec<Violation>) -> Error {
     Error::violations(target.name(), violations)
 }
 
@@ -477,12 +489,12 @@ fn compile_of(
     if manifest.host.is_some() {
         files.push(File::new(HOST, host.to_wire()));
     }
-    manifest.files = files.par_iter().map(file_row).collect();
+    manifest.files = files.par_iter().map(FileRow::of).collect();
     let published = Published::new(&certificate, &manifest.source, &manifest.files, &network)
         .with_ties(&model.quantised, conversion);
     let json = published.to_json().map_err(|e| fault(target, &e.to_string()))?;
     files.push(File::new(CERTIFICATE, json));
-    manifest.files.extend(files.last().map(file_row));
+    manifest.files.extend(files.last().map(FileRow::of));
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, &e.to_string()))?;
     files.insert(0, File::new(MANIFEST, yaml));
     let host = conversion.host.clone();
@@ -540,22 +552,14 @@ fn with_thresholds(
     {
         return Ok(None);
     }
-    let input = (takes_reals(&model.quantised), options.scaling);
+    let feed = Feed::of_model(&model.quantised, options.input);
     let canonical = &conversion.network;
-    let factors = calibration::hard_reset::thresholds(canonical, path, input, &legalise)?;
+    let factors = calibration::hard_reset::thresholds(canonical, path, feed, &legalise)?;
     Ok(Some(with(&factors)))
 }
 
 fn fault(target: &dyn Target, reason: &str) -> Error {
     Error::internal(target.name(), reason)
-}
-
-fn file_row(file: &File) -> FileRow {
-    FileRow {
-        path: file.path.clone(),
-        bytes: file.content.len() as u64,
-        sha256: sha256_hex(&file.content),
-    }
 }
 
 fn manifest(
@@ -595,6 +599,9 @@ fn manifest(
     if let Some(bits) = options.target.weight_bits {
         chosen.insert("weight-bits".to_owned(), bits.to_string());
     }
+    if let Some(quantisation) = &model.quantisation {
+        chosen.extend(quantisation.recorded());
+    }
     if options.target.force {
         chosen.insert("force".to_owned(), "true".to_owned());
     }
@@ -602,6 +609,7 @@ fn manifest(
     let tensor = &model.tensor;
     let dtype = |i| (tensor[i].name.clone(), tensor[i].ty.dtype.name().to_owned());
     let dtypes: Vec<(String, String)> = tensor.inputs().into_iter().map(dtype).collect();
+    let scaling = Feed::of_model(&model.quantised, options.input).scaling;
     let empty = Certificate {
         verdict: crate::certificate::Verdict::Failed,
         reference: "ort".into(),
@@ -618,7 +626,7 @@ fn manifest(
         timesteps: network.timing.timesteps,
         latency: latency(network),
         schedule: network.timing.schedule,
-        inputs: InputRow::all(network, &dtypes, (options.scaling.scale, options.scaling.offset)),
+        inputs: InputRow::all(network, &dtypes, scaling),
         outputs: OutputRow::all(network, Some(host)),
         host: HostRow::of(host, network),
         populations: PopulationRow::all(network),
@@ -641,8 +649,8 @@ fn measure(
 ) -> Result<Evaluation, Error> {
     let ports = inputs::ports(&model.quantised);
     let data = Dataset::load_for(&ports, path, None)?;
-    let reals = takes_reals(&model.quantised);
-    let runner = Runner::spiking(network, Some(&model.quantised), reals, options.scaling)?;
+    let Feed { takes_reals, scaling, .. } = Feed::of_model(&model.quantised, options.input);
+    let runner = Runner::spiking(network, Some(&model.quantised), takes_reals, scaling)?;
     let runner = runner.with_ports(ports);
     let evaluation = runner.with_host(host)?.with_memories(memories).evaluate(&data, path)?;
     for (name, measured) in &evaluation.measured {

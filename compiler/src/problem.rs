@@ -88,15 +88,20 @@ impl Error {
     }
 
     /// What keeps a network from a target. Faults of the target's own come before limits that the
-    /// network exceeds: those may be no more than their consequence.
+    /// network exceeds: those may be no more than their consequence. Where all of it is values of options,
+    /// these were used wrongly.
     pub fn violations(target: &str, violations: Vec<Violation>) -> Self {
         let (faults, limits): (Vec<_>, Vec<_>) =
             violations.into_iter().partition(Violation::is_fault);
         let problem =
             |v: Violation| Problem::new(format!("{} on {target}", v.node), v.reason, v.remedy);
-        match faults.is_empty() {
-            true => Error::Unsupported(limits.into_iter().map(problem).collect()),
-            false => Error::Internal(faults.into_iter().map(problem).collect()),
+        if !faults.is_empty() {
+            return Error::Internal(faults.into_iter().map(problem).collect());
+        }
+        // A wrong value of an option is no limit of the target.
+        match limits.iter().all(|v| v.node.starts_with("--")) {
+            true => Error::Usage(limits.into_iter().map(problem).collect()),
+            false => Error::Unsupported(limits.into_iter().map(problem).collect()),
         }
     }
 
@@ -108,6 +113,47 @@ impl Error {
             Error::Unsupported(_) => 3,
             Error::Input(_) => 4,
             Error::Internal(_) => 5,
+        }
+    }
+
+    /// Errors of the parts of one command as one for each kind, what is said twice said once; the last is the
+    /// one that decides the exit code: 5, then 4, 2, 1 and 3.
+    pub fn joined(errors: impl IntoIterator<Item = Error>) -> Vec<Error> {
+        let mut kinds: Vec<Error> = Vec::new();
+        for error in errors {
+            match kinds.iter_mut().find(|known| known.exit_code() == error.exit_code()) {
+                None => kinds.push(error),
+                Some(known) => {
+                    for problem in error.problems() {
+                        if !known.problems().contains(problem) {
+                            known.problems_mut().push(problem.clone());
+                        }
+                    }
+                }
+            }
+        }
+        kinds.sort_by_key(Error::gravity);
+        kinds
+    }
+
+    /// The larger it is, the more the exit code is this error's where there are several.
+    fn gravity(&self) -> u8 {
+        match self {
+            Error::Unsupported(_) => 0,
+            Error::Check(_) => 1,
+            Error::Usage(_) => 2,
+            Error::Input(_) => 3,
+            Error::Internal(_) => 4,
+        }
+    }
+
+    fn problems_mut(&mut self) -> &mut Vec<Problem> {
+        match self {
+            Error::Check(p)
+            | Error::Usage(p)
+            | Error::Unsupported(p)
+            | Error::Input(p)
+            | Error::Internal(p) => p,
         }
     }
 
@@ -154,5 +200,25 @@ mod tests {
         assert_eq!(both.exit_code(), 5);
         assert_eq!(both.problems().len(), 1);
         assert_eq!(both.problems()[0].remedy, FAULT);
+    }
+
+    #[test]
+    fn of_several_errors_the_gravest_is_the_last_and_nothing_is_said_twice() {
+        let problem = |text: &str| vec![Problem::new("a", text, "")];
+        let input = Error::Input(problem("1"));
+        let errors = [
+            input.clone(),
+            Error::Unsupported(problem("2")),
+            Error::Check(problem("3")),
+            Error::Unsupported(problem("2")),
+            Error::Usage(problem("4")),
+            Error::Unsupported(problem("5")),
+            Error::internal("a", "6"),
+        ];
+        let joined = Error::joined(errors);
+        let codes: Vec<u8> = joined.iter().map(Error::exit_code).collect();
+        assert_eq!(codes, [3, 1, 2, 4, 5]);
+        assert_eq!(joined[0].problems().len(), 2);
+        assert_eq!(joined[3], input);
     }
 }

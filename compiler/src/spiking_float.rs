@@ -9,7 +9,7 @@ use snnc_ir::{Graph, Readout, SpikingOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
-    PopulationRow, Showing, Source, same_network, sha256_hex,
+    PopulationRow, Showing, Source, same_network,
 };
 use crate::certificate::{Certificate, Measured, PopulationCertificate, Published, Verdict};
 use crate::evaluate::latency;
@@ -86,6 +86,9 @@ const TARGETS: [&str; 2] = ["reference", "nir"];
 /// Targets that hold neurons as they are trained, on integers.
 const INTEGER_TARGETS: [&str; 2] = ["loihi", "spleat"];
 
+/// A target's name, and what it got or why it did not.
+pub type Made = (String, Result<Written, Error>);
+
 /// What one target got.
 pub struct Written {
     /// The files of its folder.
@@ -96,35 +99,35 @@ pub struct Written {
     pub measured: BTreeMap<String, Measured>,
 }
 
-/// Writes the network for all targets.
+/// The network for every target, or every population that a target has no neurons for.
 ///
 /// # Errors
-/// Every population that a target has no neurons for, all targets at once.
+/// When the data does not fit the network.
 pub fn compile(
     source: &SpikingSource,
     targets: &[(&'static dyn Target, TargetOptions)],
     run: &Run,
-) -> Result<Vec<(String, Written)>, Error> {
+) -> Result<Vec<Made>, Error> {
     let (bounded, mut notes) = spiking_integers::bounded(&source.network, run)?;
     let checked: Vec<Note> = source.check(run)?.into_iter().collect();
     notes.extend(checked.iter().cloned());
-    let (mut written, mut problems) = (Vec::new(), Vec::new());
+    let mut made = Vec::new();
     for (target, options) in targets {
+        let own = target.name().to_owned();
         let (network, more): (&Verified, &[Note]) = match target.name() {
             name if TARGETS.contains(&name) => (&source.network, &checked),
             name if INTEGER_TARGETS.contains(&name) => (&bounded, &notes),
             name => {
-                problems.extend(refused(&source.network, name));
+                made.push((own, Err(Error::Unsupported(refused(&source.network, name)))));
                 continue;
             }
         };
         match files(source, (network, more), (*target, options), run) {
-            Ok(found) => written.push((target.name().to_owned(), found)),
-            Err(Error::Unsupported(found)) => problems.extend(found),
-            Err(other) => return Err(other),
+            Err(error @ Error::Input(_)) => return Err(error),
+            other => made.push((own, other)),
         }
     }
-    if problems.is_empty() { Ok(written) } else { Err(Error::Unsupported(problems)) }
+    Ok(made)
 }
 
 /// Why a target of other neurons cannot hold the network.
@@ -167,13 +170,8 @@ fn files(
     };
     let certificate = certificate(&legalised, &measured);
     let mut files = emitted.files;
-    let row = |f: &File| FileRow {
-        path: f.path.clone(),
-        bytes: f.content.len() as u64,
-        sha256: sha256_hex(&f.content),
-    };
     let outputs = output_rows(source, &back);
-    let rows: Vec<FileRow> = files.iter().map(row).collect();
+    let rows: Vec<FileRow> = files.iter().map(FileRow::of).collect();
     let json = Published::new(&certificate, &source.source, &rows, &back).to_json();
     files.push(File::new(CERTIFICATE, json.map_err(|e| fault(target, &e.to_string()))?));
     let manifest = Manifest {
@@ -186,12 +184,12 @@ fn files(
         timesteps: back.timing.timesteps,
         latency: latency(&back),
         schedule: back.timing.schedule,
-        inputs: InputRow::all(&back, &[], (1.0, 0.0)),
+        inputs: InputRow::all(&back, &[], run.scaling()),
         outputs,
         host: None,
         populations: PopulationRow::all(&back),
         entry,
-        files: files.iter().map(row).collect(),
+        files: files.iter().map(FileRow::of).collect(),
         fit: legalised.fit,
         certificate: CertificateSummary::of(&certificate),
         energy_nj: BTreeMap::new(),

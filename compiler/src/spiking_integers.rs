@@ -37,8 +37,9 @@ pub struct Run {
 }
 
 impl Run {
-    fn scaling(&self) -> Scaling {
-        self.scaling.unwrap_or(Scaling { scale: 1.0, offset: 0.0 })
+    /// Numbers stay as they are where nothing is said: they are spikes and currents, not images.
+    pub(crate) fn scaling(&self) -> Scaling {
+        self.scaling.unwrap_or(Scaling::AS_IS)
     }
 
     /// The samples on which a recognised network is held against the model, as rows of timesteps: of the

@@ -11,6 +11,7 @@ use snnc::calibration::{Cost, QuantiseOptions, Statistics, ThresholdMethod, site
 use snnc::codings::{self, Initial};
 use snnc::data::{Dataset, Scaling};
 use snnc::evaluate::Runner;
+use snnc::feed::Given;
 use snnc::import::{self, ImportOptions};
 use snnc::passes::{self, Context};
 use snnc::pipeline::{Budget, Calibration, CompileOptions, Model, compile};
@@ -219,9 +220,9 @@ fn gathered(shared: &Path, network: &Network, parts: &[(usize, usize)]) -> Stati
     let sites = sites(&tensor);
     let part = |&(i, n): &(usize, usize)| {
         let range = data.len() * i / n..data.len() * (i + 1) / n;
-        let scaling = Scaling::default();
+        let given = Given::default();
         let found =
-            Statistics::gather(&tensor, &sites, (&data, &path), range, scaling, &|| ()).unwrap();
+            Statistics::gather(&tensor, &sites, (&data, &path), range, given, &|| ()).unwrap();
         Statistics { model: sha256.clone(), ..found }
     };
     let mut all = parts.iter().map(part);

@@ -160,7 +160,7 @@ fn measured(shared: &Path, recorded: &Recorded, full: bool) -> Row {
     if let (Some(mistakes), Some(labels)) = (&recorded.mistakes, &data.labels) {
         let theirs: Vec<i64> =
             labels.iter().enumerate().map(|(i, y)| *mistakes.get(&i).unwrap_or(y)).collect();
-        let ours: Vec<i64> = outputs.iter().map(|o| prediction(o) as i64).collect();
+        let ours: Vec<i64> = outputs.iter().map(|o| prediction(o)).collect();
         let equal = |a: &[i64], b: &[i64]| a.iter().zip(b).filter(|(a, b)| a == b).count();
         let percent = |n: usize| 100.0 * n as f64 / samples as f64;
         row.here = Some(percent(equal(&ours, labels)));

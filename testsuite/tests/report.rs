@@ -75,6 +75,7 @@ fn explored() -> String {
         refused: (i == 3).then(|| "<a reason>".to_owned()),
         certificate: "proved".into(),
         payload_bits: vec![("conv1".into(), 2), ("conv2".into(), 4)],
+        nan_scores: 0,
         top1: Some(90.0 + f64::from(i % 4)),
         timesteps: i as usize,
         latency: i as usize,
@@ -92,6 +93,7 @@ fn explored() -> String {
         cycle_samples: 5,
         profile: Profile::all()[0].name.clone(),
         points: (0..15).map(point).collect(),
+        left_out: Vec::new(),
     };
     exploration.page()
 }

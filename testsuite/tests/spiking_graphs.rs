@@ -142,16 +142,18 @@ fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
     let [one, two, reference] = ["akida1", "akida2", "reference"]
         .map(|t| (snnc_backends::target(t).unwrap(), TargetOptions::default()));
     let run = Run::default();
-    let error = spiking_float::compile(&source, &[one, two], &run).err().unwrap();
+    let refused = spiking_float::compile(&source, &[one, two], &run).unwrap();
+    let error =
+        snnc::Error::joined(refused.into_iter().map(|(_, made)| made.err().unwrap())).remove(0);
     let text = error.to_string();
     assert_eq!((error.exit_code(), error.problems().len()), (3, 4), "{text}");
     assert!(text.contains("GreaterOrEqual") && text.contains("on akida1"), "{text}");
     assert!(text.contains("integrates over time"), "{text}");
     assert!(text.contains("help: compile for loihi"), "{text}");
 
-    let folders = spiking_float::compile(&source, &[reference], &run).unwrap();
+    let made = spiking_float::compile(&source, &[reference], &run).unwrap().remove(0).1.unwrap();
     let place = tempfile::tempdir().unwrap();
-    for file in &folders[0].1.files {
+    for file in &made.files {
         std::fs::write(place.path().join(&file.path), &file.content).unwrap();
     }
     let opened = snnc::artefact::open(place.path()).unwrap().unwrap();

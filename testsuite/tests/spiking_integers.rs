@@ -50,8 +50,7 @@ fn spikes(network: &Graph, timesteps: usize) -> Run {
 
 fn compile(source: &SpikingSource, target: &str, run: &Run) -> Result<Written, Error> {
     let target = (snnc_backends::target(target).unwrap(), TargetOptions::default());
-    let mut written = spiking_float::compile(source, &[target], run)?;
-    Ok(written.remove(0).1)
+    spiking_float::compile(source, &[target], run)?.remove(0).1
 }
 
 /// Share of the compared spikes that are others, and how many the model sent.

@@ -89,10 +89,8 @@ impl<'a> Legaliser<'a> {
             text.parse().ok().filter(|n| (1..=16).contains(n))
         });
         let Some(copies) = copies else {
-            return Err(vec![whole(
-                "the option `copies` is no number from 1 to 16",
-                "leave it out",
-            )]);
+            let (reason, remedy) = ("it is no number from 1 to 16".into(), "leave it out".into());
+            return Err(vec![Violation { node: "--set copies".into(), reason, remedy }]);
         };
         let device = rules::device(version, options.device.as_deref());
         if device.is_none() {

@@ -50,6 +50,10 @@ macro_rules! target {
                 rules::devices($version).map(|d| d.name.clone()).collect()
             }
 
+            fn options(&self) -> &'static [&'static str] {
+                &["copies"]
+            }
+
             fn description(&self) -> String {
                 $description.into()
             }

@@ -93,6 +93,10 @@ impl Target for Loihi {
         mapping::devices().iter().map(|d| d.name.clone()).collect()
     }
 
+    fn options(&self) -> &'static [&'static str] {
+        &["peak-rate", "saturate", "threshold."]
+    }
+
     fn description(&self) -> String {
         "Writes network.net, the HDF5 file that Lava NetX (lava-dl 0.6.0) loads, and mapping.yaml.\n\
          \n\

@@ -92,6 +92,14 @@ impl Target for Spleat {
         built_in_names()
     }
 
+    fn options(&self) -> &'static [&'static str] {
+        &["bundle", "formats"]
+    }
+
+    fn check_hardware(&self, text: &str) -> Option<Result<(), Vec<String>>> {
+        Some(Hardware::parse(text).map(drop))
+    }
+
     fn description(&self) -> String {
         format!(
             "{PROVENANCE}.\n\
@@ -126,7 +134,7 @@ impl Target for Spleat {
         })?;
         formats(options, &hardware).map_err(|reason| {
             let remedy = "write some of mem, mif, coe, ihex, qhex, separated by commas".to_owned();
-            vec![Violation { node: "option `formats`".into(), reason, remedy }]
+            vec![Violation { node: "--set formats".into(), reason, remedy }]
         })?;
         let (on_integers, losses) = match network.is_float() {
             true => trained::integrating(network, hardware.numbers.weight_bits.min(16))?,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use snnc_backends::{FitRow, Note};
+use snnc_backends::{File, FitRow, Note};
 use snnc_ir::{
     Connectivity, DType, Graph, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
     Schedule, SpikingOp, Stage, TensorOp,
 };
 
-use super::HOST;
+use super::{FORMAT, HOST, sha256_hex};
 use crate::certificate::{Certificate, Verdict};
+use crate::data::Scaling;
 use crate::passes::graded;
 use crate::{Error, Problem};
 
@@ -69,7 +70,8 @@ pub struct Source {
     pub sha256: String,
 }
 
-/// How samples become payloads: `real = data * data_scale + data_offset` for integer data, then
+/// How samples become payloads: `value = data * data_scale + data_offset` for integer data (for an input of
+/// integers, rounded and clipped to their type), then for an input of reals
 /// `code = clamp(round(real / scale) + zero_point)`, or `clamp(round(real / scale + offset))` where there
 /// is an offset, sent as `code - zero_point`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,9 +82,9 @@ pub struct InputRow {
     pub shape: Vec<usize>,
     /// Element type that the model takes.
     pub dtype: String,
-    /// Applied to integer data for a real input.
+    /// Factor of integer data.
     pub data_scale: f64,
-    /// Applied to integer data for a real input.
+    /// Added to integer data after the factor.
     pub data_offset: f64,
     /// Real value of one unit of payload.
     pub scale: f32,
@@ -250,6 +252,17 @@ pub struct FileRow {
     pub sha256: String,
 }
 
+impl FileRow {
+    /// Of a file that is about to be written.
+    pub fn of(file: &File) -> FileRow {
+        FileRow {
+            path: file.path.clone(),
+            bytes: file.content.len() as u64,
+            sha256: sha256_hex(&file.content),
+        }
+    }
+}
+
 /// The certificate in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateSummary {
@@ -275,11 +288,7 @@ impl CertificateSummary {
 
 impl InputRow {
     /// Rows of all encoders; `dtypes` are those of the model's inputs, by name.
-    pub fn all(
-        network: &Graph,
-        dtypes: &[(String, String)],
-        (data_scale, data_offset): (f64, f64),
-    ) -> Vec<InputRow> {
+    pub fn all(network: &Graph, dtypes: &[(String, String)], scaling: Scaling) -> Vec<InputRow> {
         let dtype = |name: &str| {
             let own = dtypes.iter().find(|(input, _)| input == name);
             // One input is what it is, whatever its encoder is called.
@@ -291,8 +300,8 @@ impl InputRow {
                 name: network[id].name.clone(),
                 shape: network[id].ty.shape.clone(),
                 dtype: dtype(&network[id].name),
-                data_scale,
-                data_offset,
+                data_scale: scaling.scale,
+                data_offset: scaling.offset,
                 scale: e.scale,
                 zero_point: e.zero_point,
                 minimum: e.minimum,
@@ -416,6 +425,37 @@ fn projections(network: &Graph, population: NodeId) -> Vec<NodeId> {
 }
 
 impl Manifest {
+    /// Of a network on reals, of which the target's file says everything.
+    pub fn of_reals(target: &str, source: Source, files: &[File], notes: Vec<Note>) -> Manifest {
+        Manifest {
+            format: FORMAT.into(),
+            version: 1,
+            compiler: env!("CARGO_PKG_VERSION").into(),
+            target: target.into(),
+            source,
+            options: BTreeMap::new(),
+            timesteps: 1,
+            latency: 1,
+            schedule: Schedule::Streaming,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            host: None,
+            populations: Vec::new(),
+            entry: files.first().map(|f| f.path.clone()).unwrap_or_default(),
+            files: files.iter().map(FileRow::of).collect(),
+            fit: Vec::new(),
+            certificate: CertificateSummary {
+                verdict: Verdict::Approximate,
+                proved: 0,
+                differs: 0,
+                approximate: 0,
+                failed: 0,
+            },
+            energy_nj: BTreeMap::new(),
+            notes,
+        }
+    }
+
     /// Bits of all memories that the fit names; none where the target has no image of them.
     pub fn image_bits(&self) -> Option<u64> {
         let memories = self.fit.iter().filter(|row| row.resource.ends_with("memory (bits)"));
@@ -433,7 +473,7 @@ impl Manifest {
         };
         let manifest: Manifest =
             serde_yaml::from_str(text).map_err(|e| fail(format!("is no manifest: {e}")))?;
-        if manifest.format != "snnc-artefact" || manifest.version != 1 {
+        if manifest.format != FORMAT || manifest.version != 1 {
             return Err(fail(format!(
                 "has format `{}` version {}",
                 manifest.format, manifest.version

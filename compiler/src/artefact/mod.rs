@@ -1,17 +1,30 @@
 //! Artefacts on disk: a folder for each target with a manifest, a certificate, the quantised network
 //! that was compiled, and the target's own files.
 
+use sha2::{Digest, Sha256};
+
+mod files;
 mod manifest;
 mod open;
+mod owned;
 mod store;
 
+pub use files::DirectoryFiles;
 pub use manifest::{
     CertificateSummary, FileRow, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
     Showing, Source,
 };
-pub use open::{Opened, open, same_network};
-pub use store::{DirectoryFiles, sha256_hex, write_all};
+pub use open::{Opened, entry_of, open, same_network};
+pub(crate) use store::{Unfinished, sync_folder};
+pub use store::{abandon, check_free, write_all};
 
+/// SHA-256 in hexadecimal.
+pub fn sha256_hex(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What every manifest says its format is.
+pub const FORMAT: &str = "snnc-artefact";
 /// Name of the manifest in an artefact's folder.
 pub const MANIFEST: &str = "manifest.yaml";
 /// Name of the certificate in an artefact's folder.

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use snnc_backends::{FileSource, LayerMemories, ReadError, TARGETS, Target, target};
+use bytes::Bytes;
+use snnc_backends::{FileSource, LayerMemories, MemoryFiles, ReadError, TARGETS, Target, target};
 use snnc_ir::{Graph, Stage};
 
-use super::{CERTIFICATE, DirectoryFiles, MANIFEST, Manifest, SOURCE, sha256_hex};
+use super::files::listed;
+use super::{CERTIFICATE, DirectoryFiles, MANIFEST, Manifest, SOURCE};
 use crate::certificate::Certificate;
 use crate::import::mmap;
 use crate::{Error, Problem};
@@ -37,6 +39,10 @@ pub fn open(path: &Path) -> Result<Option<Opened>, Error> {
     let shown = path.display();
     if path.is_dir() {
         return open_directory(path).map(Some);
+    }
+    if !path.is_file() {
+        let help = "name a file or an artefact's folder";
+        return Err(Error::input(format!("`{shown}`"), "is a device or a pipe", help));
     }
     // Mapped: of a large model of another kind only the beginning is looked at.
     let content = mmap::read(path, true).map_err(|e| {
@@ -73,7 +79,25 @@ fn verified(graph: Graph, file: &str) -> Result<Graph, Error> {
     }
 }
 
-fn open_directory(path: &Path) -> Result<Opened, Error> {
+/// Name and content of the entry file in an artefact's folder, if it is one of that target; all of its
+/// files are checked.
+///
+/// # Errors
+/// When it is an artefact that is damaged.
+pub fn entry_of(folder: &Path, target: &str) -> Result<Option<(String, Bytes)>, Error> {
+    // Of artefacts of other targets only the manifest is read; what is wrong with it is said when they are
+    // opened.
+    let Ok(text) = DirectoryFiles::new(folder).read(MANIFEST) else { return Ok(None) };
+    let manifest = Manifest::parse(&String::from_utf8_lossy(&text), MANIFEST);
+    if manifest.is_ok_and(|m| m.target != target) {
+        return Ok(None);
+    }
+    let (manifest, files) = open_folder(folder)?;
+    Ok(files.0.get(&manifest.entry).map(|content| (manifest.entry.clone(), content.clone())))
+}
+
+/// The manifest in a folder, and all files that it lists, checked.
+fn open_folder(path: &Path) -> Result<(Manifest, MemoryFiles), Error> {
     let files = DirectoryFiles::new(path);
     let place = format!("`{}`", path.join(MANIFEST).display());
     let text = files.read(MANIFEST).map_err(|e| {
@@ -85,32 +109,22 @@ fn open_directory(path: &Path) -> Result<Opened, Error> {
     })?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let manifest = Manifest::parse(&text, MANIFEST)?;
+    // What is not listed has no sum, and is not read.
+    let files = listed(path, &manifest.files).map_err(Error::Input)?;
+    if !files.0.contains_key(&manifest.entry) {
+        let reason = format!("does not list its entry file `{}`", manifest.entry);
+        return Err(Error::input(place, reason, "compile the model again"));
+    }
+    Ok((manifest, files))
+}
+
+fn open_directory(path: &Path) -> Result<Opened, Error> {
+    let (manifest, files) = open_folder(path)?;
+    let place = format!("`{}`", path.join(MANIFEST).display());
     let Some(target) = target(&manifest.target) else {
-        return Err(Error::input(
-            place,
-            format!("names the unknown target `{}`", manifest.target),
-            "",
-        ));
+        let reason = format!("names the unknown target `{}`", manifest.target);
+        return Err(Error::input(place, reason, "compile the model with this version of snnc"));
     };
-    let mut problems = Vec::new();
-    for row in &manifest.files {
-        match files.read(&row.path) {
-            Ok(content) if sha256_hex(&content) == row.sha256 => {}
-            Ok(_) => problems.push(Problem::new(
-                format!("`{}`", path.join(&row.path).display()),
-                "was changed since it was compiled (its SHA-256 is another)",
-                "compile the model again",
-            )),
-            Err(e) => problems.push(Problem::new(
-                format!("`{}`", path.join(&row.path).display()),
-                e.to_string(),
-                "compile the model again",
-            )),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(Error::Input(problems));
-    }
     let mut network = target.read(&files, &manifest.entry).map_err(|e| read_error(&e))?;
     manifest.apply(&mut network, MANIFEST)?;
     let network = verified(network, &manifest.entry)?;

@@ -18,7 +18,8 @@ use super::cost::{Cost, Prices};
 use super::insert::{QuantiseOptions, quantise_site};
 use super::{Site, Statistics};
 use crate::Error;
-use crate::data::{Dataset, Scaling};
+use crate::data::Dataset;
+use crate::feed::{Feed, Given};
 use crate::inputs::Cut;
 
 /// What one site costs and loses with one number of bits.
@@ -102,7 +103,7 @@ pub fn measure(
     let shape = Cut::of(graph).batched();
     let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
     let samples = samples.min(data.len());
-    let wanted = probabilities(graph, data, samples, &shape, options.scaling)?;
+    let wanted = probabilities(graph, data, samples, &shape, options.input)?;
     let hidden: Vec<&Site> = sites.iter().filter(|s| !s.input).collect();
     let prices = Prices::new(graph, sites, options.weight_bits, cost);
     let mut rows = Vec::with_capacity(hidden.len());
@@ -116,7 +117,7 @@ pub fn measure(
                 ..options.clone()
             };
             let fires = quantise_site(&mut changed, site, sites, statistics, &alone)?;
-            let found = probabilities(&changed, data, samples, &shape, options.scaling)?;
+            let found = probabilities(&changed, data, samples, &shape, options.input)?;
             let divergence: f64 =
                 wanted.iter().zip(&found).map(|(p, q)| symmetric_divergence(p, q)).sum();
             // What is paid whatever is chosen goes with the first site.
@@ -159,13 +160,14 @@ fn probabilities(
     data: &Dataset,
     samples: usize,
     shape: &[usize],
-    scaling: Scaling,
+    given: Given,
 ) -> Result<Vec<Vec<f64>>, Error> {
     let (program, cut) = (Program::new(graph).map_err(Error::network)?, Cut::of(graph));
+    let feed = Feed::of_model(graph, given);
     (0..samples)
         .into_par_iter()
         .map(|i| {
-            let value = Value::from_f32(shape, data.reals(i, scaling)).map_err(Error::network)?;
+            let value = feed.value(data, i, shape)?;
             let outcome = program.run(&cut.values(value)?).map_err(Error::network)?;
             Ok(softmax(&outcome.first().map(Value::to_f32).unwrap_or_default()))
         })

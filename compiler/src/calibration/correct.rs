@@ -13,7 +13,8 @@ use snnc_runtime::tensor::{Program, RunError, Value};
 
 use super::sweep::Sweep;
 use crate::Error;
-use crate::data::{Dataset, Scaling};
+use crate::data::Dataset;
+use crate::feed::{Feed, Given};
 
 /// Multiplications that may be spent on one layer's correction.
 const OPERATIONS: usize = 3 << 30;
@@ -38,7 +39,7 @@ impl Correction {
     pub(super) fn new(
         float: &mut Graph,
         (data, path): (&Dataset, &Path),
-        scaling: Scaling,
+        given: Given,
         done: &mut dyn FnMut(&mut Graph, NodeId),
     ) -> Result<Correction, Error> {
         let found = float.inputs();
@@ -55,9 +56,9 @@ impl Correction {
         let layers: Vec<NodeId> = order.into_iter().filter(layer).collect();
         let cost: usize = layers.iter().map(|&id| operations(float, id)).sum();
         let samples = (OPERATIONS / cost.max(1)).clamp(SAMPLES.0, SAMPLES.1).min(data.len());
-        let inputs: Vec<Value> = (0..samples)
-            .map(|i| Value::from_f32(&shape, data.reals(i, scaling)).map_err(Error::network))
-            .collect::<Result<_, _>>()?;
+        let feed = Feed::of_model(float, given);
+        let inputs: Vec<Value> =
+            (0..samples).map(|i| feed.value(data, i, &shape)).collect::<Result<_, _>>()?;
         let wanted =
             if samples == 0 { Vec::new() } else { means_of_all(float, &layers, &inputs, done)? };
         Ok(Correction { layers, wanted, inputs })

@@ -14,8 +14,9 @@ use rayon::prelude::*;
 use snnc_ir::{CurrentBasedNeuron, Graph, NodeId, SpikingOp};
 
 use crate::Error;
-use crate::data::{Dataset, Scaling};
+use crate::data::Dataset;
 use crate::evaluate::Runner;
+use crate::feed::Feed;
 use crate::inputs;
 
 /// Samples that are run.
@@ -41,8 +42,8 @@ type Legalise<'a> = dyn Fn(&BTreeMap<String, f64>) -> Result<Graph, Error> + 'a;
 /// Sums of all that populations and encoders sent, as reals, by name and sample.
 type Sums = Vec<HashMap<String, Vec<f64>>>;
 
-fn sums(network: &Graph, data: &Dataset, (reals, scaling): (bool, Scaling)) -> Result<Sums, Error> {
-    let runner = Runner::spiking(network, None, reals, scaling)?;
+fn sums(network: &Graph, data: &Dataset, feed: Feed) -> Result<Sums, Error> {
+    let runner = Runner::spiking(network, None, feed.takes_reals, feed.scaling)?;
     let sends = |&id: &NodeId| {
         matches!(network[id].as_spiking(), Some(SpikingOp::Population(_) | SpikingOp::Encoder(_)))
     };
@@ -88,7 +89,7 @@ fn slope(sent: &Sums, wanted: &Sums, name: &str, reference: &str) -> Option<f64>
 pub(crate) fn thresholds(
     canonical: &Graph,
     path: &Path,
-    input: (bool, Scaling),
+    input: Feed,
     legalise: &Legalise<'_>,
 ) -> Result<BTreeMap<String, f64>, Error> {
     let data = Dataset::load_for(&inputs::ports(canonical), path, Some(SAMPLES))?;

@@ -17,7 +17,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts every number; NaN is left out.
+    /// Counts every number; what is not finite has been refused before, and NaN is left out.
     pub fn extend(&mut self, values: &[f32]) {
         let mut keys = Vec::with_capacity(values.len());
         for &x in values.iter().filter(|x| !x.is_nan()) {

@@ -9,6 +9,7 @@ use super::correct::Correction;
 use super::equalise::{Group, forget, groups, thresholds};
 use super::{Distribution, Site, SiteStatistics, Statistics, ThresholdMethod, weights};
 use crate::data::{Dataset, Scaling};
+use crate::feed::Given;
 use crate::{Error, Problem};
 
 /// How a float network is quantised.
@@ -30,7 +31,7 @@ pub struct QuantiseOptions {
     /// Bits of weights.
     pub weight_bits: u8,
     /// How integer data becomes the input; 8-bit data then is the input's codes.
-    pub scaling: Scaling,
+    pub input: Given,
 }
 
 impl Default for QuantiseOptions {
@@ -43,7 +44,7 @@ impl Default for QuantiseOptions {
             levels: None,
             site_bits: Default::default(),
             weight_bits: 8,
-            scaling: Scaling::default(),
+            input: Given::default(),
         }
     }
 }
@@ -165,7 +166,7 @@ impl Plan {
         // Samples are swept through networks of one input.
         let corrections = samples
             .filter(|_| self.options.correct_biases && graph.inputs().len() == 1)
-            .map(|samples| Correction::new(graph, samples, self.options.scaling, &mut done))
+            .map(|samples| Correction::new(graph, samples, self.options.input, &mut done))
             .transpose()?;
         for (site, q) in self.quantisations {
             insert(graph, site, q);
@@ -249,7 +250,7 @@ pub(super) fn quantise_site(
 fn input_quantisation(found: &super::SiteStatistics, options: &QuantiseOptions) -> Quantisation {
     let all = found.distribution(&[]);
     let (low, high) = (all.minimum as f32, all.maximum as f32);
-    let (scale, offset) = (options.scaling.scale, options.scaling.offset);
+    let Scaling { scale, offset } = options.input.over(Scaling::default());
     let zero = -offset / scale;
     let codes = [f64::from(low), f64::from(high)].map(|x| (x - offset) / scale);
     if zero.fract() == 0.0 && (0.0..=255.0).contains(&zero) && codes[0] >= -0.5 && codes[1] <= 255.5

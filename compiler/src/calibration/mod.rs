@@ -14,16 +14,41 @@ mod errors;
 pub(crate) mod hard_reset;
 mod histogram;
 mod insert;
+mod recorded;
 mod sites;
 mod statistics;
 mod sweep;
 mod threshold;
 mod weights;
 
+use crate::passes::CALIBRATE;
+use crate::{Error, Problem};
+
+/// Bits of payloads and of weights that a float model gets for a target where nothing is said.
+pub fn usual_bits(target: &str) -> (u8, u8) {
+    let payload = if target.starts_with("akida") { 4 } else { 8 };
+    (payload, if target == "akida1" { 4 } else { 8 })
+}
+
+/// The error of a model for which a calibration set was given: the advice to give one helps no more.
+pub(crate) fn without_advice(error: Error, float: bool) -> Error {
+    let Error::Unsupported(problems) = error else { return error };
+    let help = if float {
+        "calibration does not help here: take another operator, or leave it out of the exported model"
+    } else {
+        "the model is quantised in part: quantise all of it, or none and calibrate it here"
+    };
+    let mended = |p: Problem| Problem {
+        remedy: if p.remedy == CALIBRATE { help.into() } else { p.remedy },
+        ..p
+    };
+    Error::Unsupported(problems.into_iter().map(mended).collect())
+}
+
 pub use cost::Cost;
 pub use errors::{SiteErrors, site_errors};
 pub use histogram::{Distribution, Histogram};
 pub use insert::{Plan, QuantiseOptions, quantise};
 pub use sites::{Site, sites};
-pub use statistics::{SiteStatistics, Statistics, StatisticsError};
+pub use statistics::{Part, SiteStatistics, Statistics, StatisticsError};
 pub use threshold::{ThresholdMethod, quantised_error};

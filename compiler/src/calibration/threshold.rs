@@ -18,13 +18,33 @@ pub enum ThresholdMethod {
     LeastSquares,
 }
 
+/// The share of `percentile`.
+const USUAL_SHARE: f64 = 0.999;
+
+impl std::fmt::Display for ThresholdMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ThresholdMethod::Max => f.write_str("max"),
+            ThresholdMethod::LeastSquares => f.write_str("mmse"),
+            ThresholdMethod::Percentile(USUAL_SHARE) => f.write_str("percentile"),
+            ThresholdMethod::Percentile(share) => {
+                // What is read back is the same number.
+                let percent = share * 100.0;
+                let near = [percent, percent.next_up(), percent.next_down()];
+                let exact = near.into_iter().find(|p| p / 100.0 == *share).unwrap_or(percent);
+                write!(f, "percentile:{exact}")
+            }
+        }
+    }
+}
+
 impl ThresholdMethod {
     /// The method of that name: `max`, `mmse`, `percentile` or `percentile:99.9`.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name.split_once(':') {
             None if name == "max" => ThresholdMethod::Max,
             None if name == "mmse" => ThresholdMethod::LeastSquares,
-            None if name == "percentile" => ThresholdMethod::Percentile(0.999),
+            None if name == "percentile" => ThresholdMethod::Percentile(USUAL_SHARE),
             Some(("percentile", share)) => {
                 let share: f64 = share.parse().ok()?;
                 if !(share > 0.0 && share <= 100.0) {

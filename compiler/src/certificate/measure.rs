@@ -105,6 +105,19 @@ impl Comparison {
         list
     }
 
+    /// Whether what the emitted population sends counts in units of the reference's code.
+    pub fn sends_codes(&self) -> bool {
+        self.emitted_scale.iter().all(|&unit| f64::from(unit) == self.scale)
+    }
+
+    /// The codes that payloads stand for; `None` where one stands for none.
+    pub fn codes(&self, payloads: &[i64]) -> Option<Vec<i64>> {
+        let code = |&p: &i64| {
+            p.checked_add(self.zero).filter(|c| (self.minimum..=self.maximum).contains(c))
+        };
+        payloads.iter().map(code).collect()
+    }
+
     /// Compares one sample: codes of the reference, payloads of the emitted population summed over
     /// all timesteps.
     pub fn sample(&self, codes: &[i64], payloads: &[i64]) -> Measured {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::numbers::{finite, offset, positive, timesteps, trials};
 use super::when::Progress;
 
 /// Compiles ONNX networks for neuromorphic hardware, and proves what it emits.
@@ -23,7 +24,7 @@ pub(super) struct Common {
     /// Form of the answer on standard output; messages go to standard error
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-    /// Number of threads [default: all]
+    /// Number of threads, at most that of the cores [default: all]
     #[arg(short = 'j', long = "jobs", global = true, value_name = "N", value_parser = positive)]
     pub(super) threads: Option<usize>,
     /// Only errors
@@ -35,13 +36,6 @@ pub(super) struct Common {
     /// More of what happens; twice for all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n) if n > 0 => Ok(n),
-        _ => Err("it must be a number from 1 up".into()),
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -97,7 +91,7 @@ pub(super) struct CompileArgs {
     /// The ONNX file
     #[arg(value_name = "MODEL.onnx")]
     pub(super) model: PathBuf,
-    /// Targets, separated by commas
+    /// Targets, separated by commas, or `all`
     #[arg(long, value_delimiter = ',', required = true, value_name = "NAME")]
     pub(super) target: Vec<String>,
     /// Folder in which each target gets its own
@@ -113,7 +107,7 @@ pub(super) struct CompileArgs {
     #[arg(long, value_name = "CODE")]
     pub(super) code: Option<String>,
     /// Timesteps of the coding [default: the fewest that are exact, else the coding's own]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = timesteps)]
     pub(super) timesteps: Option<usize>,
     /// Where membrane potentials of rate, multi-level and atif start [default: half; zero for atif]
     #[arg(long, value_name = "half|zero")]
@@ -138,9 +132,12 @@ pub(super) struct CompileArgs {
     /// An option of the target alone, as KEY=VALUE
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) set: Vec<(String, String)>,
-    /// Write the network even where it does not fit, and say so
+    /// Write the network even where it does not fit, or its certificate failed, and say so
     #[arg(long)]
     pub(super) force: bool,
+    /// Write nothing unless all targets can be written
+    #[arg(long)]
+    pub(super) all_or_nothing: bool,
     /// Print the network after this pass
     #[arg(long, value_name = "PASS")]
     pub(super) print_after: Option<String>,
@@ -207,6 +204,29 @@ pub(super) struct ImportArgs {
     /// Read the model into memory instead of mapping it
     #[arg(long)]
     pub(super) no_mmap: bool,
+    /// The samples of the command, whose shape says what symbolic dimensions are.
+    #[arg(skip)]
+    pub(super) samples: Option<PathBuf>,
+}
+
+impl Command {
+    /// Fills in what options say of others: the samples by whose shape a model is imported.
+    pub(super) fn complete(&mut self) {
+        match self {
+            Command::Compile(a) => {
+                a.import.samples = a.data.clone().or_else(|| a.quantise.calibration.clone());
+            }
+            Command::Run(a) if a.bin_us.is_none() => a.import.samples = Some(a.input.clone()),
+            Command::Eval(a) => a.import.samples = Some(a.samples.clone()),
+            Command::Calibrate(a) => a.import.samples.clone_from(&a.samples),
+            Command::Verify(a) => a.import.samples.clone_from(&a.samples),
+            Command::Report(a) => a.import.samples.clone_from(&a.samples),
+            Command::Compare(a) => a.import.samples.clone_from(&a.samples),
+            Command::Explore(a) => a.import.samples = Some(a.samples.clone()),
+            Command::Diff(a) => a.import.samples = Some(a.input.clone()),
+            _ => {}
+        }
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -223,10 +243,10 @@ pub(super) struct DataArgs {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(super) limit: Option<usize>,
     /// Factor for integer data [default: the artefact's, or 1/255]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
     pub(super) input_scale: Option<f64>,
     /// Added to integer data after the factor [default: the artefact's, or 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
     pub(super) input_offset: Option<f64>,
     /// Options in a file
     #[arg(long, value_name = "snnc.yaml")]
@@ -237,13 +257,13 @@ pub(super) struct DataArgs {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct TimeArgs {
     /// Timesteps of a target's file without manifest [default: what the file or its input says]
-    #[arg(long, value_name = "T", value_parser = positive)]
+    #[arg(long, value_name = "T", value_parser = timesteps)]
     pub(super) timesteps: Option<usize>,
     /// Reset current-based neurons every N timesteps, as NetX does with `reset_interval`
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = timesteps)]
     pub(super) reset_interval: Option<usize>,
     /// Timestep of the first reset, one later with each layer (`reset_offset` of NetX)
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "reset_interval")]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = offset, requires = "reset_interval")]
     pub(super) reset_offset: usize,
 }
 
@@ -366,6 +386,10 @@ pub(super) struct VerifyArgs {
     /// Samples for the cross-check
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: Option<PathBuf>,
+    /// The calibration set with which a float model was compiled, to quantise it anew
+    /// [default: the quantised network that the artefact recorded]
+    #[arg(long, value_name = "FILE.npz")]
+    pub(super) calibration: Option<PathBuf>,
     /// How accumulators of the model become codes
     #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
     pub(super) reference: String,
@@ -527,7 +551,7 @@ pub(super) struct FitArgs {
     #[arg(long, value_name = "LOW,HIGH", default_value = "-8,12", allow_hyphen_values = true)]
     pub(super) range: String,
     /// Candidates tried
-    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = trials)]
     pub(super) trials: usize,
     /// Seed of the search; equal seeds find equal neurons
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -553,5 +577,7 @@ pub(super) struct CompletionsArgs {
 
 /// Prints completions for a shell.
 pub(super) fn completions(shell: Shell) {
-    clap_complete::generate(shell, &mut Cli::command(), "snnc", &mut std::io::stdout());
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "snnc", &mut text);
+    super::render::write_out(&text);
 }

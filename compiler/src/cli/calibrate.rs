@@ -1,17 +1,21 @@
 //! `calibrate`, and the options by which a float model is quantised.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{CalibrateArgs, Common, Format, Granularity, QuantiseArgs};
-use super::commands::write_file;
-use super::config::{import_options, scaling};
+use super::config::{given, import_options};
 use super::eval::profile;
+use super::output::{self, write_file};
 use super::{progress, render, tables};
+use crate::artefact::sha256_hex;
 use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
-    Cost, QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
+    Cost, Part, QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
+    usual_bits,
 };
-use crate::data::{Dataset, Scaling};
+use crate::data::Dataset;
+use crate::feed::Given;
+use crate::import::mmap;
 use crate::inputs;
 use crate::passes::{self, Context};
 use crate::pipeline::{Budget, Calibration, is_float};
@@ -22,7 +26,7 @@ use crate::{Error, import};
 pub(super) fn calibration(
     args: &QuantiseArgs,
     data: Option<PathBuf>,
-    scaling: Scaling,
+    input: Given,
     target: &str,
     binary: Option<usize>,
 ) -> Result<Calibration, Error> {
@@ -34,7 +38,7 @@ pub(super) fn calibration(
             "there are mmse, max, percentile and percentile:P with P up to 100",
         )
     })?;
-    let usual = if target.starts_with("akida") { 4 } else { 8 };
+    let (usual, usual_weights) = usual_bits(target);
     let payload_bits = match args.payload_bits.as_deref() {
         None | Some("auto") => usual,
         Some(text) => text.parse().map_err(|_| {
@@ -47,7 +51,7 @@ pub(super) fn calibration(
     };
     let budget = budget(args)?;
     let site_bits = args.site_bits.iter().map(site_bits).collect::<Result<_, _>>()?;
-    let weight_bits = args.weight_bits.unwrap_or(if target == "akida1" { 4 } else { 8 });
+    let weight_bits = args.weight_bits.unwrap_or(usual_weights);
     let options = QuantiseOptions {
         method,
         each_channel: match args.granularity {
@@ -63,7 +67,7 @@ pub(super) fn calibration(
         },
         site_bits,
         weight_bits,
-        scaling,
+        input,
     };
     let data = args.calibration.clone().or(data);
     // Akida's activations have 1, 2 or 4 bits, those of its second generation 8 too.
@@ -146,6 +150,9 @@ const SENSITIVITY_SAMPLES: usize = 64;
 
 /// `calibrate`
 pub(super) fn calibrate(args: &CalibrateArgs, common: &Common) -> Result<(), Error> {
+    let inputs = [args.model.as_deref(), args.samples.as_deref()].into_iter().flatten();
+    let inputs: Vec<&Path> = inputs.chain(args.merge.iter().map(PathBuf::as_path)).collect();
+    output::check(&[("-o", Some(&args.output))], &inputs)?;
     let (statistics, rows) =
         if args.merge.is_empty() { gather(args, common)? } else { (merge(args)?, Vec::new()) };
     write_file(&args.output, &statistics.to_bytes())?;
@@ -210,15 +217,20 @@ fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<Site
         None => 0..data.len(),
         Some(text) => shard(text, data.len())?,
     };
-    let scaling = scaling(&args.data, Scaling::default())?;
+    let input = given(&args.data)?;
     let sites = sites(&tensor);
+    let (first, last) = (range.start as u64, range.end as u64);
     let bar = progress::bar(common, "running samples", range.len());
-    let found = Statistics::gather(&tensor, &sites, (&data, path), range, scaling, &|| bar.inc(1));
+    let found = Statistics::gather(&tensor, &sites, (&data, path), range, input, &|| bar.inc(1));
     bar.finish_and_clear();
     let mut statistics = found?;
     statistics.model = sha256;
+    let bytes = mmap::read(path, true).map_err(|e| {
+        Error::input(format!("`{}`", path.display()), format!("cannot be read: {e}"), "")
+    })?;
+    statistics.parts = vec![Part { data: sha256_hex(&bytes), from: first, to: last }];
     let rows = if args.sensitivity {
-        let options = QuantiseOptions { scaling, ..QuantiseOptions::default() };
+        let options = QuantiseOptions { input, ..QuantiseOptions::default() };
         let spread = (SENSITIVITY_SAMPLES, SHOWN_BITS.as_slice(), Cost::AverageBits);
         allocate::measure(&tensor, &sites, &statistics, &options, (&data, path), spread)?
     } else {
@@ -247,7 +259,9 @@ fn merge(args: &CalibrateArgs) -> Result<Statistics, Error> {
         let place = format!("`{}`", path.display());
         let bytes = std::fs::read(path)
             .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
-        let fail = |e: crate::calibration::StatisticsError| Error::input(&place, e.to_string(), "");
+        let fail = |e: crate::calibration::StatisticsError| {
+            Error::input(&place, e.to_string(), "gather it again, and name each shard once")
+        };
         let part = Statistics::from_bytes(&bytes).map_err(fail)?;
         match &mut merged {
             None => merged = Some(part),

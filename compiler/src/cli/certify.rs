@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::args::{CertifyArgs, Common, Format};
-use super::commands::write_file;
+use super::output::write_file;
 use super::render;
 use crate::smt::{Obligation, Obligations, Skipped, Wanted, obligations};
 use crate::{Error, artefact};

@@ -4,7 +4,7 @@ use super::args::{Common, VerifyArgs};
 use super::commands::{Loaded, runner};
 use super::render;
 use crate::data::Dataset;
-use crate::evaluate::Runner;
+use crate::evaluate::{Runner, clipping_text};
 use crate::saturation::SaturationLog;
 use crate::{Error, artefact, peers};
 
@@ -41,6 +41,13 @@ pub(super) fn ask_peers(args: &VerifyArgs, opened: &artefact::Opened) -> Result<
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Check(problems)) }
+}
+
+/// Says where samples are clipped.
+pub(super) fn warn_of_clipping(runner: &Runner, data: &Dataset) {
+    if let Some(share) = runner.clipped(data) {
+        render::warning("samples", &clipping_text(share));
+    }
 }
 
 /// Says what saturated; where it is proved that nothing can, nothing is run.

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use snnc_backends::TARGETS;
 
 use super::args::{DataArgs, ImportArgs};
-use crate::Error;
-use crate::data::Scaling;
+use super::numbers::LARGEST_FACTOR;
+use crate::feed::Given;
 use crate::import::ImportOptions;
+use crate::{Error, Problem, nearest};
+
+/// What helps where a number is none.
+const FINITE: &str = "give a finite number, scales and offsets up to 1e18";
 
 /// The configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -40,8 +45,52 @@ impl Config {
         let place = format!("`{}`", path.display());
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
-        serde_yaml::from_str(&text)
-            .map_err(|e| Error::input(&place, e.to_string(), "see `snnc compile --help`"))
+        let config: Config = serde_yaml::from_str(&text)
+            .map_err(|e| Error::input(&place, e.to_string(), "see `snnc compile --help`"))?;
+        let problem = |key| Problem::new(&place, format!("`{key}` is no number"), FINITE);
+        let problems: Vec<Problem> = config.not_finite().into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(config) } else { Err(Error::Input(problems)) }
+    }
+
+    /// Keys of all numbers that are NaN, infinite or, of the input, too large to scale by.
+    fn not_finite(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let input = [("input.scale", self.input.scale), ("input.offset", self.input.offset)];
+        let factor = |x: &f64| x.abs() <= LARGEST_FACTOR;
+        found.extend(
+            input.into_iter().filter(|(_, x)| !x.iter().all(factor)).map(|(k, _)| k.to_owned()),
+        );
+        let thresholds = self.thresholds.iter().filter(|(_, v)| !v.iter().all(|x| x.is_finite()));
+        found.extend(thresholds.map(|(name, _)| format!("thresholds.{name}")));
+        let not_finite = |value: &serde_yaml::Value| value.as_f64().is_some_and(|x| !x.is_finite());
+        for (target, options) in &self.targets {
+            let options = options.iter().filter(|(_, value)| not_finite(value));
+            found.extend(options.map(|(key, _)| format!("targets.{target}.{key}")));
+        }
+        found
+    }
+
+    /// What the file says of the input.
+    pub(super) fn given(&self) -> Given {
+        Given { scale: self.input.scale, offset: self.input.offset }
+    }
+
+    /// Targets, and keys of options of theirs, that do not exist: reason and remedy of each.
+    pub(super) fn unknown(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (name, options) in &self.targets {
+            let Some(target) = snnc_backends::target(name) else {
+                let known = TARGETS.iter().map(|t| t.name());
+                let reason = format!("`targets.{name}`: there is no such target");
+                found.push((reason, nearest::advice(name, known)));
+                continue;
+            };
+            for key in options.keys().filter(|key| !super::options::takes(target, key)) {
+                let reason = format!("`targets.{name}.{key}`: {name} has no such option");
+                found.push((reason, nearest::advice(key, target.options().iter().copied())));
+            }
+        }
+        found
     }
 
     /// Options of one target, as text.
@@ -54,18 +103,16 @@ impl Config {
     }
 }
 
-/// The scaling by the command line, else the file, else what the artefact says.
-pub(super) fn scaling(args: &DataArgs, otherwise: Scaling) -> Result<Scaling, Error> {
-    let config = Config::load(args.config.as_deref())?;
-    Ok(Scaling {
-        scale: args.input_scale.or(config.input.scale).unwrap_or(otherwise.scale),
-        offset: args.input_offset.or(config.input.offset).unwrap_or(otherwise.offset),
-    })
+/// What the command line, else the file, says of the input.
+pub(super) fn given(args: &DataArgs) -> Result<Given, Error> {
+    let file = Config::load(args.config.as_deref())?.given();
+    Ok(Given { scale: args.input_scale.or(file.scale), offset: args.input_offset.or(file.offset) })
 }
 
 /// The options of import.
 pub(super) fn import_options(args: &ImportArgs) -> Result<ImportOptions, Error> {
-    let mut options = ImportOptions { mmap: !args.no_mmap, ..ImportOptions::default() };
+    let samples = args.samples.clone();
+    let mut options = ImportOptions { mmap: !args.no_mmap, samples, ..ImportOptions::default() };
     for (name, size) in &args.dims {
         let size = size.parse().ok().filter(|&n: &usize| n > 0).ok_or_else(|| {
             Error::usage("--dim", format!("`{size}` is no size"), "write --dim batch=1")

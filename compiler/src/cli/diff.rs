@@ -8,9 +8,10 @@ use snnc_ir::Graph;
 use super::args::{Common, DiffArgs, Format};
 use super::commands::{Loaded, load, runner};
 use super::{config, render};
-use crate::data::{Dataset, Scaling};
+use crate::data::Dataset;
 use crate::difference::{Difference, Execution};
-use crate::evaluate::{Runner, takes_reals};
+use crate::evaluate::Runner;
+use crate::feed::Feed;
 use crate::passes::graded;
 use crate::{Error, Problem};
 
@@ -80,11 +81,9 @@ fn side(path: &Path, args: &DiffArgs) -> Result<Side, Error> {
         }
         Loaded::Model(graph) => {
             let network = graded::convert(graph)?.network;
-            let reals = takes_reals(graph);
-            let whole = Scaling { scale: 1.0, offset: 0.0 };
-            let default = if reals { Scaling::default() } else { whole };
-            let scaling = config::scaling(&args.data, default)?;
-            let runner = Runner::spiking(&network, None, reals, scaling)?;
+            let given = config::given(&args.data)?;
+            let Feed { takes_reals, scaling, .. } = Feed::of_model(graph, given);
+            let runner = Runner::spiking(&network, None, takes_reals, scaling)?;
             Ok(Side::Network(Box::new(runner), Box::new(network)))
         }
     }

@@ -47,6 +47,9 @@ pub(super) fn profile(name: &str) -> Result<&'static Profile, Error> {
 }
 
 fn in_short(evaluation: &Evaluation) {
+    for warning in evaluation.warnings() {
+        render::warning("samples", &warning);
+    }
     let percent = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.2} %"));
     render::line(format_args!(
         "{} samples: top-1 {}, top-5 {}, {} timesteps, {:.3} spikes per neuron, {:.0} synaptic operations, {:.0} samples/s",

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::args::{Common, ExploreArgs, Format};
-use super::commands::{resolve_targets, write_file};
-use super::config::{Config, import_options, scaling};
+use super::commands::resolve_targets;
+use super::config::{Config, given, import_options};
+use super::output::{self, write_file};
 use super::{eval, progress, render, tables};
 use crate::calibration::QuantiseOptions;
-use crate::data::{Dataset, Scaling};
+use crate::data::Dataset;
 use crate::explore::{self, Exploration, Request};
 use crate::inputs;
 use crate::pipeline::{Calibration, CompileOptions};
@@ -21,19 +22,29 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
     let Some(&target) = targets.first() else {
         return Err(Error::usage("--target", "no target is named", "write --target spleat"));
     };
+    if let Some(folder) = &args.output {
+        let files = FILES.map(|name| folder.join(name));
+        let outputs = files.iter().map(|file| ("-o", Some(file.as_path())));
+        let inputs = [Some(&args.model), Some(&args.samples), args.calibration.as_ref()];
+        let inputs: Vec<&Path> = inputs.into_iter().flatten().map(|path| path.as_path()).collect();
+        // A folder that is not there yet is made at the end.
+        if folder.exists() {
+            output::check(&outputs.collect::<Vec<_>>(), &inputs)?;
+        }
+    }
     let imported = import::load(&args.model, &import_options(&args.import)?)?;
     let data = Dataset::load_for(&inputs::ports(&imported.graph), &args.samples, args.data.limit)?;
     drop(imported);
-    let scaling = scaling(&args.data, Scaling::default())?;
+    let input = given(&args.data)?;
     let import = import_options(&args.import)?;
-    let mut options = CompileOptions { scaling, import: import.clone(), ..Default::default() };
+    let mut options = CompileOptions { input, import: import.clone(), ..Default::default() };
     options.target.extra = Config::load(args.data.config.as_deref())?.target(target.name());
     let calibration = Calibration {
         data: Some(args.calibration.clone().unwrap_or_else(|| args.samples.clone())),
         statistics: None,
         options: QuantiseOptions {
             weight_bits: args.weight_bits,
-            scaling,
+            input,
             ..QuantiseOptions::default()
         },
         budget: None,
@@ -68,6 +79,9 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
     Ok(())
 }
 
+/// What is written into the folder of `-o`.
+const FILES: [&str; 3] = ["explore.json", "explore.csv", "explore.html"];
+
 fn write(found: &Exploration, folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(|e| {
         let place = format!("`{}`", folder.display());
@@ -75,9 +89,10 @@ fn write(found: &Exploration, folder: &Path) -> Result<(), Error> {
     })?;
     let json = serde_json::to_string_pretty(found)
         .map_err(|e| Error::input("answer", e.to_string(), ""))?;
-    write_file(&folder.join("explore.json"), (json + "\n").as_bytes())?;
-    write_file(&folder.join("explore.csv"), found.csv().as_bytes())?;
-    write_file(&folder.join("explore.html"), found.page().as_bytes())
+    let [json_file, csv, page] = FILES.map(|name| folder.join(name));
+    write_file(&json_file, (json + "\n").as_bytes())?;
+    write_file(&csv, found.csv().as_bytes())?;
+    write_file(&page, found.page().as_bytes())
 }
 
 fn show(found: &Exploration, common: &Common) {
@@ -91,6 +106,9 @@ fn show(found: &Exploration, common: &Common) {
         found.profile, found.samples, found.cycle_samples
     ));
     if !common.quiet {
+        for (name, reason) in &found.left_out {
+            render::note(name, &format!("cannot say the network: {reason}"));
+        }
         for point in &found.points {
             if let Some(reason) = &point.refused {
                 let text = format!("not on {}, measured on reference: {reason}", found.target);

@@ -9,6 +9,8 @@ use crate::codings::functions::{self, FewSpikesNeuron, FitError, FitOptions, Fun
 
 /// Most timesteps that a neuron can have.
 const MOST_TIMESTEPS: usize = 32;
+/// Farthest end of an interval: beyond it the functions are straight lines.
+const FARTHEST: f64 = 1e6;
 /// Points on which the error is measured, more than the fit has seen.
 const POINTS: usize = 20_001;
 
@@ -61,7 +63,7 @@ pub(super) fn fit(args: &FitArgs, common: &Common) -> Result<(), Error> {
 fn range(text: &str) -> Result<(f64, f64), Error> {
     let parsed = text.split_once(',').and_then(|(low, high)| {
         let (low, high): (f64, f64) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
-        (low < high && low.is_finite() && high.is_finite()).then_some((low, high))
+        (low < high && low.abs() <= FARTHEST && high.abs() <= FARTHEST).then_some((low, high))
     });
     parsed.ok_or_else(|| {
         Error::usage("--range", format!("`{text}` is no interval"), "give it as LOW,HIGH")

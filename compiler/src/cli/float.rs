@@ -9,26 +9,29 @@ use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
 use snnc_runtime::spiking::{FloatNetwork, FloatObserver, Network, RunError, Sample, decode};
 
 use super::args::{Common, CompileArgs, Format, RunArgs};
+use super::commands::Floating;
 use super::config::Config;
+use super::deliver::deliver;
 use super::run::{Arrays, integers, reals, write_npz};
 use super::{config, render, stream, tables};
 use crate::Error;
-use crate::artefact::{Opened, Showing, write_all};
+use crate::artefact::{Opened, Showing};
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{prediction, share};
+use crate::feed::Feed;
 use crate::spiking_float::{self, SpikingSource, Written};
 use crate::spiking_integers;
 
-/// Runs the samples or recordings of `--input`; `showing` says when the model shows its outputs.
+/// Runs the samples or recordings of `--input`.
 pub(super) fn run(
     args: &RunArgs,
-    (graph, showing): (&Graph, &[Showing]),
+    Floating { graph, showing, scaling }: &Floating,
     common: &Common,
 ) -> Result<(), Error> {
     let network = FloatNetwork::new(graph).map_err(Error::network)?;
     let samples = match args.bin_us {
         Some(microseconds) => recordings(args, graph, microseconds)?,
-        None => samples(args, graph)?,
+        None => samples(args, graph, *scaling)?,
     };
     let answers = match &args.trace {
         Some(path) => {
@@ -53,7 +56,8 @@ pub(super) fn run_on_integers(
     common: &Common,
 ) -> Result<(), Error> {
     let data = Dataset::load(&args.input, args.data.limit)?;
-    let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
+    let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
+    let scaling = Feed::of_artefact(input, config::given(&args.data)?).scaling;
     let rows = opened.manifest.iter().flat_map(|m| &m.outputs);
     let showing: Vec<Showing> = rows.map(|o| o.showing).collect();
     let mut graph = opened.network;
@@ -110,7 +114,7 @@ fn show(
     common: &Common,
 ) -> Result<(), Error> {
     let first = |a: &Answers| a.totals.first().cloned().unwrap_or_default();
-    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&first(a)) as i64).collect();
+    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&first(a))).collect();
     if let Some(path) = &args.output {
         write_npz(path, &arrays(graph, showing, answers, &predictions)?)?;
     }
@@ -248,23 +252,31 @@ pub(super) fn compile(
         Some(path) => Some((Dataset::load(path, None)?, path.clone())),
         None => None,
     };
-    let scaling = Scaling {
-        scale: config.input.scale.unwrap_or(1.0),
-        offset: config.input.offset.unwrap_or(0.0),
-    };
+    let scaling = config.given().over(Scaling::AS_IS);
     let run = spiking_integers::Run { data, scaling: Some(scaling), timesteps: args.timesteps };
-    let mut written = spiking_float::compile(source, targets, &run)?;
-    let folders: Vec<_> =
+    let names: Vec<&str> = targets.iter().map(|(target, _)| target.name()).collect();
+    let (mut written, mut errors) = (Vec::new(), Vec::new());
+    for (name, made) in spiking_float::compile(source, targets, &run)? {
+        match made {
+            Ok(made) => written.push((name, made)),
+            Err(error) => errors.push((name, error)),
+        }
+    }
+    let folders =
         written.iter_mut().map(|(name, w)| (name.clone(), std::mem::take(&mut w.files))).collect();
-    write_all(&args.output, &folders)?;
+    let delivery = deliver(args, folders, errors)?;
     if common.format == Format::Json {
-        let row = |(name, w): &(String, Written)| {
-            let folder = args.output.join(name).display().to_string();
+        let row = |&target: &&str| {
+            let own = written.iter().find(|(name, _)| name == target).map(|(_, w)| w);
+            let delivered = delivery.written.iter().any(|name| name == target);
+            let folder = delivered.then(|| args.output.join(target).display().to_string());
             serde_json::json!({
-                "target": name, "folder": folder, "manifest": w.manifest, "measured": w.measured,
+                "target": target, "folder": folder, "manifest": own.map(|w| &w.manifest),
+                "measured": own.map(|w| &w.measured), "problems": delivery.problems(target),
             })
         };
-        return render::json(&written.iter().map(row).collect::<Vec<_>>());
+        render::json(&names.iter().map(row).collect::<Vec<_>>())?;
+        return delivery.conclude();
     }
     if !common.quiet {
         for (name, w) in &written {
@@ -279,8 +291,8 @@ pub(super) fn compile(
         let header = ["target", "population", "spikes of the model", "compared", "other spikes"];
         render::line(tables::table(&header, &rows, 2));
     }
-    render::line(format_args!("written to {}", args.output.display()));
-    Ok(())
+    delivery.show(&args.output, &names);
+    delivery.conclude()
 }
 
 /// How far each population's spikes are from the model's.
@@ -335,9 +347,9 @@ impl Shown {
 }
 
 /// Samples shaped (N, T, input..), or (N, input..) where the network is shown one picture.
-fn samples(args: &RunArgs, graph: &Graph) -> Result<Vec<Shown>, Error> {
+fn samples(args: &RunArgs, graph: &Graph, recorded: Scaling) -> Result<Vec<Shown>, Error> {
     let data = Dataset::load(&args.input, args.data.limit)?;
-    let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
+    let scaling = config::given(&args.data)?.over(recorded);
     let input = graph.inputs().first().copied();
     let neurons = input.map_or(0, |id| graph[id].ty.len()).max(1);
     let encoder = input.and_then(|id| graph[id].as_spiking());

@@ -1,7 +1,7 @@
 //! `inspect`: what is in a model or an artefact, and what each target makes of it.
 
 use super::args::{Common, Format, InspectArgs};
-use super::{config, render, tables};
+use super::{config, reals, render, tables};
 use crate::artefact::{self, Opened, PopulationRow};
 use crate::inspect::{Grid, Inspection, Obstacle, Port, Row, inspect as inspection};
 use crate::{Error, import};
@@ -17,6 +17,9 @@ pub(super) fn inspect(args: &InspectArgs, common: &Common) -> Result<(), Error> 
             "does not exist",
             "check the path",
         ));
+    }
+    if let Some(network) = reals::open(&args.network)? {
+        return reals::inspect(&network, common);
     }
     if let Some(opened) = artefact::open(&args.network)? {
         return inspect_artefact(&opened, common);
@@ -56,10 +59,13 @@ fn print_model(report: &Inspection, common: &Common) {
         }
     }
     if !report.obstacles.is_empty() {
-        render::line("\nWhat keeps the network from being converted as it is:");
+        render::line("\nWhat keeps the network from being converted:");
         report.obstacles.iter().for_each(print_obstacle);
     }
     render::line("");
+    if report.calibrated {
+        render::line("The model is on reals. As `compile --calibration` would quantise it, on");
+    }
     for rating in &report.targets {
         render::line(format_args!("{} ({}): {}", rating.target, rating.coding, rating.rating));
         if report.obstacles.is_empty() {

@@ -6,35 +6,46 @@ mod calibrate;
 mod certify;
 mod checks;
 mod commands;
+mod compile;
 mod config;
+mod deliver;
 mod diff;
 mod eval;
 mod explore;
 mod fit;
 mod float;
 mod inspect;
+mod numbers;
+mod options;
+mod output;
 mod progress;
 mod reals;
 mod render;
 mod report;
 mod run;
+mod signals;
 mod stream;
 mod tables;
+mod verify;
 mod when;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use snnc_runtime::kernels::Kernels;
 
 use args::{Cli, Command};
 
-use crate::Error;
+use crate::{Error, nearest, read_files};
 
 /// Parses the arguments, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+        Ok(mut cli) => {
+            cli.command.complete();
+            cli
+        }
         Err(e) => {
             // Help and version are answers, not faults.
             let code = if e.use_stderr() { 2 } else { 0 };
@@ -43,7 +54,9 @@ pub fn main() -> ExitCode {
         }
     };
     start_log(&cli);
-    match run(&cli) {
+    signals::watch();
+    read_files::watch();
+    match run(&cli).and_then(|()| render::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             render::error(&error);
@@ -69,7 +82,10 @@ pub fn execute<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Exe
     let arguments = arguments.into_iter().map(Into::into);
     let named = std::iter::once(OsString::from("snnc")).chain(arguments);
     let (result, answer, notes) = render::captured(|| match Cli::try_parse_from(named) {
-        Ok(cli) => dispatch(&cli),
+        Ok(mut cli) => {
+            cli.command.complete();
+            dispatch(&cli)
+        }
         Err(e) if e.use_stderr() => Err(Error::usage("command line", e.to_string(), "")),
         Err(e) => {
             render::line(e);
@@ -92,20 +108,30 @@ fn start_log(cli: &Cli) {
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {
+    let kernels = Kernels::ALL.map(Kernels::name);
+    if let Ok(wanted) = std::env::var("SNNC_KERNELS")
+        && !wanted.is_empty()
+        && !kernels.contains(&wanted.as_str())
+    {
+        let reason = format!("there is no `{wanted}`");
+        return Err(Error::usage("SNNC_KERNELS", reason, nearest::advice(&wanted, kernels)));
+    }
     if let Some(threads) = cli.common.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.map_err(|e| Error::usage("-j", e.to_string(), ""))?;
+        // More threads than cores only wait for each other.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.min(cores)).build_global();
+        pool.map_err(|e| Error::usage("-j", e.to_string(), "ask for fewer threads"))?;
     }
     dispatch(cli)
 }
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {
     match &cli.command {
-        Command::Compile(args) => commands::compile(args, &cli.common),
+        Command::Compile(args) => compile::compile(args, &cli.common),
         Command::Run(args) => run::run(args, &cli.common),
         Command::Eval(args) => eval::eval(args, &cli.common),
         Command::Calibrate(args) => calibrate::calibrate(args, &cli.common),
-        Command::Verify(args) => commands::verify(args, &cli.common),
+        Command::Verify(args) => verify::verify(args, &cli.common),
         Command::Certify(args) => certify::certify(args, &cli.common),
         Command::Diff(args) => diff::diff(args, &cli.common),
         Command::Report(args) => report::report(args, &cli.common),

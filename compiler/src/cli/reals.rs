@@ -4,14 +4,15 @@ use std::path::Path;
 
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::{ArrayFile, read_array_file};
-use snnc_backends::{File, Target, nir};
+use snnc_backends::{File, Note, TARGETS, Target, nir};
 use snnc_ir::{RealError, RealNetwork, RealOp};
 use snnc_runtime::real::{Integration, Method, RealRun};
 
 use super::args::{Common, CompileArgs, Format, RealArgs, RunArgs};
+use super::deliver::deliver;
 use super::run::{reals, write_npz};
 use super::{render, tables};
-use crate::artefact::write_all;
+use crate::artefact::{self, MANIFEST, Manifest, Source, sha256_hex};
 use crate::import::mmap;
 use crate::{Error, Problem};
 
@@ -20,17 +21,71 @@ use crate::{Error, Problem};
 /// # Errors
 /// When it is a NIR file that cannot be read.
 pub(super) fn open(path: &Path) -> Result<Option<RealNetwork>, Error> {
-    if !path.is_file() {
+    let (name, content) = if path.is_dir() {
+        match artefact::entry_of(path, nir::Nir.name())? {
+            Some(found) => found,
+            None => return Ok(None),
+        }
+    } else if path.is_file() {
+        // Mapped: of a large model of another kind only the beginning is looked at.
+        let Ok(content) = mmap::read(path, true) else { return Ok(None) };
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        (name.unwrap_or_default(), content)
+    } else {
         return Ok(None);
-    }
-    // Mapped: of a large model of another kind only the beginning is looked at.
-    let Ok(content) = mmap::read(path, true) else { return Ok(None) };
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    };
     if !nir::is_nir(&content) || nir::Nir.recognises(&name, &content) {
         return Ok(None);
     }
     let network = nir::real_network(content, &name);
     network.map(Some).map_err(|e| Error::input("network", e.to_string(), "export it again"))
+}
+
+/// `inspect`
+pub(super) fn inspect(network: &RealNetwork, common: &Common) -> Result<(), Error> {
+    let only = "is on reals, and only `nir` takes those";
+    if common.format == Format::Json {
+        let node = |n: &snnc_ir::RealNode| serde_json::json!({ "name": n.name, "operator": kind(&n.op), "shape": n.shape });
+        let nodes: Vec<_> = network.nodes.iter().map(node).collect();
+        let target = |t: &&'static dyn Target| {
+            let own = t.name() == nir::Nir.name();
+            let (rating, reason) = if own { ("exact", None) } else { ("cannot", Some(only)) };
+            serde_json::json!({ "target": t.name(), "rating": rating, "reason": reason })
+        };
+        let targets: Vec<_> = TARGETS.iter().map(target).collect();
+        return render::json(&serde_json::json!({ "nodes": nodes, "targets": targets }));
+    }
+    render::line("a network on reals, in continuous time (NIR)");
+    let row = |n: &snnc_ir::RealNode| {
+        vec![n.name.clone(), kind(&n.op).to_owned(), tables::shape(&n.shape)]
+    };
+    let rows: Vec<Vec<String>> = network.nodes.iter().map(row).collect();
+    render::line(tables::table(&["node", "operator", "shape"], &rows, 3));
+    for target in TARGETS {
+        let own = target.name() == nir::Nir.name();
+        let text = if own { "exact".to_owned() } else { format!("cannot: {only}") };
+        render::line(format_args!("{}: {text}", target.name()));
+    }
+    Ok(())
+}
+
+/// What a node does, in a word.
+fn kind(op: &RealOp) -> &'static str {
+    match op {
+        RealOp::Input => "input",
+        RealOp::Output => "output",
+        RealOp::Dense { .. } => "dense",
+        RealOp::Scale { .. } => "scale",
+        RealOp::Convolution { .. } => "convolution",
+        RealOp::Pool { mean: true, .. } => "average pool",
+        RealOp::Pool { mean: false, .. } => "sum pool",
+        RealOp::Flatten => "flatten",
+        RealOp::Delay { .. } => "delay",
+        RealOp::Threshold { .. } => "threshold",
+        RealOp::Neurons(n) if n.synapses.is_some() => "current-based neurons",
+        RealOp::Neurons(n) if n.firing.is_none() => "leaky integrators",
+        RealOp::Neurons(_) => "neurons",
+    }
 }
 
 fn integration(args: &RealArgs) -> Result<Integration, Error> {
@@ -168,31 +223,63 @@ pub(super) fn compile(
     network: &RealNetwork,
     common: &Common,
 ) -> Result<(), Error> {
-    let others = targets.iter().filter(|t| t.name() != nir::Nir.name());
-    let problems: Vec<Problem> = others
-        .map(|t| {
-            let reason = format!("is on reals, and {} takes integers", t.name());
-            Problem::new("the network", reason, "compile a quantised ONNX model, or --target nir")
-        })
-        .collect();
-    if !problems.is_empty() {
-        return Err(Error::Unsupported(problems));
+    let mut errors: Vec<(String, Error)> = Vec::new();
+    let (mut folders, mut notes) = (Vec::new(), Vec::new());
+    for target in targets {
+        let name = target.name().to_owned();
+        if name == nir::Nir.name() {
+            let (files, said) = written(args, network)?;
+            notes = said;
+            folders.push((name, files));
+        } else {
+            let reason = format!("is on reals, and {name} takes integers");
+            let help = "compile a quantised ONNX model, or --target nir";
+            let problem = Problem::new(format!("the network on {name}"), reason, help);
+            errors.push((name, Error::Unsupported(vec![problem])));
+        }
     }
-    let (content, notes) = nir::write_real(network).map_err(|e| {
-        Error::Unsupported(vec![Problem::new("nir", e.to_string(), "change that node")])
-    })?;
+    let delivery = deliver(args, folders, errors)?;
+    if common.format == Format::Json {
+        let row = |target: &&'static dyn Target| {
+            let name = target.name();
+            let written = delivery.written.iter().any(|w| w == name);
+            let file = written.then(|| args.output.join(name).join(ENTRY));
+            let notes = notes.iter().map(|n: &Note| format!("{}: {}", n.node, n.text));
+            let notes: Vec<String> = if written { notes.collect() } else { Vec::new() };
+            serde_json::json!({
+                "target": name, "file": file, "notes": notes, "problems": delivery.problems(name),
+            })
+        };
+        render::json(&targets.iter().map(row).collect::<Vec<_>>())?;
+        return delivery.conclude();
+    }
     if !common.quiet {
         for note in &notes {
             render::note(&note.node, &note.text);
         }
     }
-    let files = vec![File::new("network.nir", content)];
-    write_all(&args.output, &[("nir".to_owned(), files)])?;
-    let path = args.output.join("nir").join("network.nir");
-    if common.format == Format::Json {
-        let notes = notes.iter().map(|n| format!("{}: {}", n.node, n.text)).collect::<Vec<_>>();
-        return render::json(&serde_json::json!({ "file": path, "notes": notes }));
-    }
-    render::line(format_args!("written to {}", path.display()));
-    Ok(())
+    let names: Vec<&str> = targets.iter().map(|t| t.name()).collect();
+    delivery.show(&args.output, &names);
+    delivery.conclude()
+}
+
+/// The file of a network on reals in its folder.
+const ENTRY: &str = "network.nir";
+
+/// The files of the target NIR, and what was changed.
+fn written(args: &CompileArgs, network: &RealNetwork) -> Result<(Vec<File>, Vec<Note>), Error> {
+    let (content, notes) = nir::write_real(network).map_err(|e| {
+        Error::Unsupported(vec![Problem::new("nir", e.to_string(), "change that node")])
+    })?;
+    let source = std::fs::read(&args.model).map_err(|e| {
+        let place = format!("`{}`", args.model.display());
+        Error::input(place, format!("cannot be read: {e}"), "check the path")
+    })?;
+    let file = args.model.file_name().map(|n| n.to_string_lossy().into_owned());
+    let source = Source { file: file.unwrap_or_default(), sha256: sha256_hex(&source) };
+    let mut files = vec![File::new(ENTRY, content)];
+    let manifest = Manifest::of_reals(nir::Nir.name(), source, &files, notes.clone());
+    let yaml = serde_yaml::to_string(&manifest).map_err(|e| Error::internal("manifest", e))?;
+    files.insert(0, File::new(MANIFEST, yaml));
+    Ok((files, notes))
 }

@@ -1,9 +1,11 @@
 //! Errors and notes as the user sees them.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
-use crate::Error;
+use crate::{Error, Problem};
 
 #[derive(Default)]
 struct Captured {
@@ -38,15 +40,33 @@ fn paint(code: &str, text: &str) -> String {
     if coloured() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
+/// A text without what would steer a terminal: names in files are whatever their writers like.
+fn plain(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
+    }
+    Cow::Owned(clean)
+}
+
 /// Prints every problem of an error.
 pub(super) fn error(error: &Error) {
     let mut out = std::io::stderr().lock();
-    for problem in error.problems() {
-        let _ = writeln!(out, "{}: {}: {}", paint("1;31", "error"), problem.place, problem.reason);
-        if !problem.remedy.is_empty() {
-            let _ = writeln!(out, "  {}: {}", paint("1;36", "help"), problem.remedy);
+    for Problem { place, reason, remedy } in error.problems() {
+        let kind = paint("1;31", "error");
+        let _ = writeln!(out, "{kind}: {}: {}", plain(place), plain(reason));
+        if !remedy.is_empty() {
+            let _ = writeln!(out, "  {}: {}", paint("1;36", "help"), plain(remedy));
         }
     }
+}
+
+fn say(kind: &str, place: &str, text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{kind}: {}: {}", plain(place), plain(text));
 }
 
 /// Prints a note.
@@ -54,16 +74,55 @@ pub(super) fn note(place: &str, text: &str) {
     if keep(|c| c.notes.push((place.to_owned(), text.to_owned()))) {
         return;
     }
-    let _ = writeln!(std::io::stderr().lock(), "{}: {place}: {text}", paint("1;34", "note"));
+    say(&paint("1;34", "note"), place, text);
+}
+
+/// Prints what is likely not what the user wanted.
+pub(super) fn warning(place: &str, text: &str) {
+    if keep(|c| c.notes.push((place.to_owned(), text.to_owned()))) {
+        return;
+    }
+    say(&paint("1;33", "warning"), place, text);
 }
 
 /// Prints a line of the answer.
 pub(super) fn line(text: impl std::fmt::Display) {
-    if keep(|c| c.answer.push_str(&format!("{text}\n"))) {
+    write_out(plain(&format!("{text}\n")).as_bytes());
+}
+
+/// Why standard output took no more, if it did not.
+static UNWRITTEN: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Writes to standard output. That a pipe is closed is no fault of ours; every other failure is kept for
+/// [`finish`].
+pub(super) fn write_out(bytes: &[u8]) {
+    if keep(|c| c.answer.push_str(&String::from_utf8_lossy(bytes))) {
         return;
     }
-    // A closed pipe is no fault of ours.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    note_failure(io::stdout().lock().write_all(bytes));
+}
+
+fn note_failure(result: io::Result<()>) {
+    if let Err(e) = result
+        && e.kind() != io::ErrorKind::BrokenPipe
+    {
+        UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+    }
+}
+
+/// Ends the answer.
+///
+/// # Errors
+/// When standard output took not all of it.
+pub(super) fn finish() -> Result<(), Error> {
+    note_failure(io::stdout().lock().flush());
+    match UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        None => Ok(()),
+        Some(e) => {
+            let reason = format!("cannot be written: {e}");
+            Err(Error::input("standard output", reason, "free space where it goes"))
+        }
+    }
 }
 
 /// Prints a value as JSON.
@@ -71,4 +130,16 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal("answer", e))?;
     line(text);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_spelt_out() {
+        assert_eq!(plain("conv\u{1b}[31m\u{7}\r1"), "conv\\u{1b}[31m\\u{7}\\r1");
+        assert_eq!(plain("a\tb\nc\u{e9}"), "a\tb\nc\u{e9}");
+        assert_eq!(plain("\u{9b}2J\u{0}"), "\\u{9b}2J\\u{0}");
+    }
 }

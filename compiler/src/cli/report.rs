@@ -1,8 +1,9 @@
 //! `report` and `compare`: what networks are and do, on a page and in a table.
 
-use super::args::{Common, CompareArgs, DataArgs, Format, ImportArgs, ReportArgs};
-use super::commands::{Loaded, load, runner, write_file};
-use super::{progress, render, tables};
+use super::args::{Common, CompareArgs, DataArgs, Format, ImportArgs, ReportArgs, TimeArgs};
+use super::commands::{Loaded, load, runner};
+use super::output::{self, write_file};
+use super::{bare, progress, render, tables};
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::Evaluation;
@@ -61,7 +62,9 @@ fn see(
     let data = Dataset::load_for(&ports, path, args.limit)?;
     let bar = progress::bar(common, "running samples", data.len() * seen.len());
     for one in &mut seen {
-        let runner = runner(&one.loaded, args, true)?;
+        let data = bare::set_time(&mut one.loaded, data.clone(), &TimeArgs::default())?;
+        let mut runner = runner(&one.loaded, args, true)?;
+        bare::set_input(&mut runner, &one.loaded, &data, args)?;
         let tick = || bar.inc(1);
         one.run = Some(match &one.loaded {
             Loaded::Artefact(opened) => {
@@ -71,11 +74,22 @@ fn see(
         });
     }
     bar.finish_and_clear();
+    for one in &seen {
+        for warning in one.evaluation().into_iter().flat_map(Evaluation::warnings) {
+            render::warning(&one.name, &warning);
+        }
+    }
     Ok(seen)
+}
+
+fn inputs<'a>(networks: &'a [PathBuf], samples: Option<&'a Path>) -> Vec<&'a Path> {
+    networks.iter().map(PathBuf::as_path).chain(samples).collect()
 }
 
 /// `report`
 pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<(), Error> {
+    let outputs = [("-o", Some(args.output.as_path())), ("--csv", args.csv.as_deref())];
+    output::check(&outputs, &inputs(&args.networks, args.samples.as_deref()))?;
     let seen = see(&args.networks, args.samples.as_deref(), &args.data, &args.import, common)?;
     let subjects: Vec<Subject<'_>> = seen.iter().map(Seen::subject).collect();
     let page = report::page(&subjects);
@@ -95,6 +109,8 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<(), Error> {
 
 /// `compare`
 pub(super) fn compare(args: &CompareArgs, common: &Common) -> Result<(), Error> {
+    let inputs = inputs(&args.networks, args.samples.as_deref());
+    output::check(&[("--csv", args.csv.as_deref())], &inputs)?;
     let seen = see(&args.networks, args.samples.as_deref(), &args.data, &args.import, common)?;
     let comparison = Comparison { columns: seen.iter().map(Seen::column).collect() };
     if let Some(path) = &args.csv {

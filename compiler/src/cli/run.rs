@@ -8,7 +8,8 @@ use snnc_ir::{DType, Graph, NodeId, Schedule, SpikingOp};
 use snnc_runtime::tensor::Value;
 
 use super::args::{Common, Format, RunArgs};
-use super::commands::{Any, Loaded, load_any, runner, write_file};
+use super::commands::{Any, Loaded, load_any, runner};
+use super::output::{self, write_file};
 use super::{bare, checks, float, render, stream, tables};
 use crate::Error;
 use crate::artefact::Opened;
@@ -18,11 +19,13 @@ use crate::spiking_float::AS_TRAINED;
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
+    let written = [("-o", args.output.as_deref()), ("--trace", args.trace.as_deref())];
+    output::check(&written, &[&args.network, &args.input])?;
     if let Some(network) = super::reals::open(&args.network)? {
         return super::reals::run(args, common, &network);
     }
     let mut loaded = match load_any(&args.network, &args.import)? {
-        Any::Float(graph, showing) => return float::run(args, (&graph, &showing), common),
+        Any::Float(network) => return float::run(args, &network, common),
         Any::Integer(Loaded::Artefact(opened)) if trained(&opened) && args.bin_us.is_none() => {
             return float::run_on_integers(args, *opened, common);
         }
@@ -36,6 +39,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     let mut runner = runner(&loaded, &args.data, false)?;
     bare::set_input(&mut runner, &loaded, &data, &args.data)?;
     let data = &*data.fitted(&runner.input_shape, &args.input)?;
+    checks::warn_of_clipping(&runner, data);
     let settling = settling(args, &loaded)?;
     let (answers, trace) = match &args.trace {
         Some(_) => traced(&runner, &loaded, data)?,
@@ -47,7 +51,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     let n = answers.len();
     let Some(first) = answers.first() else { return Ok(()) };
     let vector = is_vector(&first.outputs);
-    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores) as i64).collect();
+    let predictions: Vec<i64> = answers.iter().map(|a| prediction(&a.scores)).collect();
     if let Some(path) = &args.output {
         let mut arrays = match bare::shown_in_time(&loaded, data) {
             Some(shown) => in_time(&runner, &loaded, data, shown)?,

@@ -105,7 +105,7 @@ fn streamer(args: &RunArgs, loaded: &Loaded) -> Result<Streamer, Error> {
     };
     let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
     let reals = input.is_some_and(|i| i.dtype.starts_with('f'));
-    let scaling = config::scaling(&args.data, Scaling { scale: 1.0, offset: 0.0 })?;
+    let scaling = config::given(&args.data)?.over(Scaling::AS_IS);
     Streamer::new(&opened.network, reals, scaling)
 }
 
@@ -161,7 +161,7 @@ fn answers(args: &RunArgs, rows: &[Row]) -> Result<(), Error> {
 }
 
 fn predictions(rows: &[Row]) -> Vec<i64> {
-    let best = |r: &Row| r.outcome.outputs.first().map_or(0, |o| prediction(&o.scores) as i64);
+    let best = |r: &Row| r.outcome.outputs.first().map_or(0, |o| prediction(&o.scores));
     rows.iter().map(best).collect()
 }
 

@@ -29,6 +29,11 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    /// What a population sent, summed over all timesteps.
+    pub fn of(&self, id: NodeId) -> Option<&[i64]> {
+        self.payloads.get(&id).map(Vec::as_slice)
+    }
+
     /// Adds what a population sent in one timestep.
     pub fn add(&mut self, id: NodeId, payloads: &[i64]) {
         match self.payloads.entry(id) {

@@ -10,6 +10,7 @@ use snnc_ir::{Graph, NodeId, SpikingOp};
 use snnc_runtime::spiking::{Network, Outcome, Sample, encode};
 use snnc_runtime::tensor::{Program, Value};
 
+use super::clipping::InputRange;
 use super::host::{self, Host, OutputPort};
 use super::reference::{Reference, Sent};
 use super::{Answer, Evaluation};
@@ -17,6 +18,7 @@ use crate::Error;
 use crate::certificate::Measured;
 use crate::data::{Dataset, Scaling};
 use crate::energy::{self, Layer};
+use crate::feed::{self, Feed};
 use crate::inputs::{self, Cut, Port};
 
 /// A network made ready to answer samples.
@@ -33,6 +35,10 @@ pub struct Runner {
     cut: Option<Cut>,
     /// The inputs, in the order in which a sample has them.
     ports: Vec<Port>,
+    /// Smallest and largest integer that an input of integers takes.
+    codes: (i64, i64),
+    /// What the input takes without clipping.
+    pub(super) range: InputRange,
 }
 
 pub(super) enum Body {
@@ -75,11 +81,14 @@ impl Runner {
             several => vec![several.iter().map(|&id| network[id].ty.len()).sum()],
         };
         let ports = inputs::ports(network);
+        let codes = feed::codes(quantised.unwrap_or(network));
+        let range = InputRange::of(network);
         let host = Box::new(Host::none(network));
         let network = Box::new(Network::new(network).map_err(Error::network)?);
         let body = Body::Spiking { network, reference, memories: Vec::new(), host };
         let batched = input_shape.clone();
-        Ok(Runner { body, batched, input_shape, takes_reals, scaling, cut: None, ports })
+        let cut = None;
+        Ok(Runner { body, batched, input_shape, takes_reals, scaling, cut, ports, codes, range })
     }
 
     /// With the inputs of a model, some of which may take integers and others reals.
@@ -136,20 +145,20 @@ impl Runner {
         let (outputs, choice) = (OutputPort::all(graph), host::choice(graph));
         let body = Body::Tensor { program, layers, outputs, choice };
         let (ports, cut) = (inputs::ports(graph), Some(cut));
-        Ok(Runner { body, input_shape, takes_reals, scaling, batched, cut, ports })
+        let (codes, range) = (feed::codes(graph), InputRange::of(graph));
+        Ok(Runner { body, input_shape, takes_reals, scaling, batched, cut, ports, codes, range })
     }
 
-    fn tensor_value(
+    /// Sample `index` as a tensor of shape `batched`.
+    pub(super) fn tensor_value(
         &self,
         data: &Dataset,
         index: usize,
         batched: &[usize],
     ) -> Result<Value, Error> {
-        if self.takes_reals {
-            Value::from_f32(batched, data.reals(index, self.scaling)).map_err(Error::network)
-        } else {
-            Value::from_i64(batched, data.integers(index, self.scaling)).map_err(Error::network)
-        }
+        let Runner { takes_reals, scaling, codes, .. } = *self;
+        let feed = Feed { takes_reals, scaling, codes };
+        feed.value(data, index, batched)
     }
 
     /// Answers sample `index`.
@@ -368,7 +377,9 @@ impl Runner {
         let start = Instant::now();
         let answers = self.answers_with(data, path, tick)?;
         let seconds = start.elapsed().as_secs_f64();
-        Ok(self.summary(&answers, data.labels.as_deref(), seconds))
+        check_labels(data, &answers, path)?;
+        let summary = self.summary(&answers, data.labels.as_deref(), seconds);
+        Ok(Evaluation { clipped: self.clipped(data), ..summary })
     }
 }
 
@@ -376,6 +387,21 @@ impl Runner {
 /// than leaves every thread its share.
 pub(crate) fn share(samples: usize, batch: usize) -> usize {
     samples.div_ceil(rayon::current_num_threads()).clamp(1, batch)
+}
+
+/// That every label is the number of a score.
+///
+/// # Errors
+/// The first sample with another one.
+pub(crate) fn check_labels(data: &Dataset, answers: &[Answer], path: &Path) -> Result<(), Error> {
+    let classes = answers.first().map_or(0, |a| a.scores.len());
+    let labels = data.labels.as_deref().filter(|_| classes > 1).unwrap_or_default();
+    let possible = |label: i64| usize::try_from(label).is_ok_and(|l| l < classes);
+    let Some(sample) = labels.iter().position(|&label| !possible(label)) else { return Ok(()) };
+    let (label, last) = (labels[sample], classes - 1);
+    let reason = format!("sample {sample} has label {label}, but scores are from 0 to {last}");
+    let help = "number the classes of `y` as the network's scores are";
+    Err(Error::input(format!("`{}`", path.display()), reason, help))
 }
 
 /// What a spiking network answered.

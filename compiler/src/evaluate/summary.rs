@@ -43,6 +43,8 @@ impl Runner {
         seconds: f64,
     ) -> Evaluation {
         let n = answers.len() as f64;
+        // A single score is the largest whatever it is.
+        let labels = labels.filter(|_| answers.iter().all(|a| a.scores.len() > 1));
         let within = |top: usize| {
             labels.map(|labels| {
                 let hits = answers
@@ -91,6 +93,8 @@ impl Runner {
             samples: answers.len(),
             top1: within(1),
             top5: within(5),
+            clipped: None,
+            nan_scores: answers.iter().filter(|a| has_nan(&a.scores)).count(),
             timesteps,
             latency: graph.map_or(1, latency),
             spikes_per_neuron,
@@ -133,11 +137,20 @@ fn by_profile(energy: &[NetworkEnergy]) -> BTreeMap<String, f64> {
     energy.iter().map(|e| (e.profile.clone(), e.total_nj)).collect()
 }
 
-/// Whether `label` is among the `top` best scores, earlier classes first among equals.
+/// Whether `label` is among the `top` best scores, earlier classes first among equals. Scores of which one is
+/// NaN have no order: nothing is right then.
 fn ranked(scores: &[f32], label: i64, top: usize) -> bool {
+    if has_nan(scores) {
+        return false;
+    }
     let Some(own) = usize::try_from(label).ok().filter(|&l| l < scores.len()) else { return false };
     let better = |i: usize| scores[i] > scores[own] || (scores[i] == scores[own] && i < own);
     (0..scores.len()).filter(|&i| better(i)).count() < top
+}
+
+/// Whether there is a score that is no number.
+fn has_nan(scores: &[f32]) -> bool {
+    scores.iter().any(|s| s.is_nan())
 }
 
 /// What each node did in all answers together, in order of computation.

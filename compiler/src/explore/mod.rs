@@ -10,12 +10,13 @@ use serde::Serialize;
 use snnc_backends::{File, MemoryFiles, Target, target};
 use snnc_ir::Coding;
 
-use crate::artefact::Manifest;
+use crate::artefact::{Manifest, Unfinished};
 use crate::calibration::Cost;
 use crate::calibration::{Statistics, sites};
 use crate::codings;
 use crate::data::Dataset;
-use crate::evaluate::{Evaluation, Runner, takes_reals};
+use crate::evaluate::{Evaluation, Runner};
+use crate::feed::Feed;
 use crate::import::{self, ImportOptions};
 use crate::inputs;
 use crate::passes::{self, Context};
@@ -118,6 +119,8 @@ pub struct Point {
     pub payload_bits: Vec<(String, u8)>,
     /// Share of samples whose best score is that of the label, in percent.
     pub top1: Option<f64>,
+    /// Samples with a score that is NaN; none of them counts as right.
+    pub nan_scores: usize,
     /// Timesteps of one sample.
     pub timesteps: usize,
     /// Timesteps from the input to a valid output.
@@ -151,6 +154,8 @@ pub struct Exploration {
     pub profile: String,
     /// The points, in the order of [`settings`].
     pub points: Vec<Point>,
+    /// Settings that cannot say the network at all, with the reason.
+    pub left_out: Vec<(String, String)>,
 }
 
 /// What is explored, and how.
@@ -176,8 +181,8 @@ pub struct Request<'a> {
 /// Measures every setting; `tick` is called after each sample of each.
 ///
 /// # Errors
-/// When the model cannot be read or run. What a target refuses is measured as the reference target
-/// has it, with the reason.
+/// When the model cannot be read or run, or no setting can say it. What a target refuses is measured as the
+/// reference target has it, with the reason; what that refuses too is left out, with the reason.
 pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Exploration, Error> {
     let imported = import::load(request.model, &request.import)?;
     let sha256 = imported.sha256();
@@ -185,7 +190,8 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
     let float = is_float(&tensor);
     let mut calibration = request.calibration.clone();
     // Gathered once for all settings.
-    let kept = tempfile::NamedTempFile::new().map_err(|e| {
+    let made = Unfinished::make(tempfile::NamedTempFile::new, tempfile::NamedTempFile::path);
+    let (kept, _unfinished) = made.map_err(|e| {
         Error::input("statistics", format!("cannot be kept: {e}"), "see to the temporary folder")
     })?;
     if float && calibration.statistics.is_none() {
@@ -194,10 +200,10 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
             return Err(Error::usage("--calibration", reason, "name a calibration set"));
         };
         let set = Dataset::load_for(&inputs::ports(&tensor), &path, None)?;
-        let scaling = calibration.options.scaling;
+        let given = calibration.options.input;
         let sites = sites(&tensor);
         let mut statistics =
-            Statistics::gather(&tensor, &sites, (&set, &path), 0..set.len(), scaling, &|| ())?;
+            Statistics::gather(&tensor, &sites, (&set, &path), 0..set.len(), given, &|| ())?;
         statistics.model = sha256;
         std::fs::write(kept.path(), statistics.to_bytes()).map_err(|e| {
             Error::input(
@@ -209,7 +215,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
         calibration.statistics = Some(kept.path().to_owned());
     }
     let mut models: HashMap<String, Model> = HashMap::new();
-    let mut points = Vec::new();
+    let (mut points, mut refused) = (Vec::new(), Vec::new());
     for setting in settings(request.target, float) {
         let key = format!("{:?}", setting.bits);
         if !models.contains_key(&key) {
@@ -223,9 +229,24 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
             )?;
             models.insert(key.clone(), model);
         }
-        if let Some(model) = models.get(&key) {
-            points.push(point(request, &setting, model, tick)?);
+        let Some(model) = models.get(&key) else { continue };
+        match point(request, &setting, model, tick) {
+            Ok(point) => points.push(point),
+            Err(error @ (Error::Unsupported(_) | Error::Usage(_))) => {
+                refused.push((setting.name, error));
+            }
+            Err(other) => return Err(other),
         }
+    }
+    let reason = |(name, error): &(String, Error)| {
+        let reasons: Vec<String> = error.problems().iter().map(Problem::to_string).collect();
+        (name.clone(), reasons.join("; "))
+    };
+    let left_out = refused.iter().map(reason).collect();
+    if points.is_empty()
+        && let Some(gravest) = Error::joined(refused.into_iter().map(|(_, e)| e)).pop()
+    {
+        return Err(gravest);
     }
     mark(&mut points, &request.profile);
     let file = request.model.file_name().map(|n| n.to_string_lossy().into_owned());
@@ -236,6 +257,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
         cycle_samples: request.cycle_samples.min(request.data.0.len()),
         profile: request.profile.clone(),
         points,
+        left_out,
     })
 }
 
@@ -285,8 +307,8 @@ fn point(
     let entry = &compiled.manifest.entry;
     let unreadable = |e: snnc_backends::ReadError| Error::input("image", e.to_string(), "");
     let memories = compiled.target.memories(&files, entry).map_err(unreadable)?;
-    let reals = takes_reals(&model.quantised);
-    let runner = Runner::spiking(&compiled.network, None, reals, request.options.scaling)?;
+    let Feed { takes_reals, scaling, .. } = Feed::of_model(&model.quantised, request.options.input);
+    let runner = Runner::spiking(&compiled.network, None, takes_reals, scaling)?;
     let runner = runner.with_ports(inputs::ports(&model.quantised));
     let runner = runner.with_host(&compiled.host)?.with_memories(memories);
     let (data, path) = request.data;
@@ -315,6 +337,7 @@ fn figures(
         certificate: manifest.certificate.verdict.to_string(),
         payload_bits: model.payload_bits(),
         top1: e.top1,
+        nan_scores: e.nan_scores,
         timesteps: e.timesteps,
         latency: e.latency,
         spikes_per_neuron: e.spikes_per_neuron,
@@ -358,6 +381,7 @@ mod tests {
             certificate: String::new(),
             payload_bits: Vec::new(),
             top1: Some(top1),
+            nan_scores: 0,
             timesteps: latency,
             latency,
             spikes_per_neuron: 0.0,

@@ -6,9 +6,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use crate::read_files;
+
 /// The bytes of a file, mapped if `mapped` and the file can be mapped, else copied.
 pub(crate) fn read(path: &Path, mapped: bool) -> io::Result<Bytes> {
     let mut file = File::open(path)?;
+    read_files::note(path);
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));

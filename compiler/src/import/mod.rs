@@ -19,16 +19,17 @@ pub(crate) mod mmap;
 mod model;
 mod ops;
 mod registry;
+mod samples;
 pub mod spiking;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use snnc_ir::Graph;
 
-use crate::Error;
+use crate::{Error, Problem};
 
 /// What the user says about a model beside the file.
 #[derive(Clone, Debug)]
@@ -39,11 +40,13 @@ pub struct ImportOptions {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Whether files are mapped into memory instead of read; see [`load`].
     pub mmap: bool,
+    /// Samples for the model: their shape says what symbolic dimensions are, where nothing else does.
+    pub samples: Option<PathBuf>,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        ImportOptions { dims: BTreeMap::new(), shapes: BTreeMap::new(), mmap: true }
+        ImportOptions { dims: BTreeMap::new(), shapes: BTreeMap::new(), mmap: true, samples: None }
     }
 }
 
@@ -117,6 +120,13 @@ fn import(
         .join(" ");
     let budget = limits::FOLDED_BYTES.saturating_add(bytes.len());
     let store = external::Store::new(base, options.mmap);
-    let (graph, notes) = model::build(&model, place, name, store, options, budget)?;
+    let is_option =
+        |p: &Problem| p.place.strip_prefix(place).is_some_and(|rest| rest.starts_with(": --"));
+    let built = model::build(&model, place, name, store, options, budget);
+    let (graph, notes) = built.map_err(|error| match error {
+        // What options name wrongly is no fault of the file.
+        Error::Input(all) if all.iter().all(is_option) => Error::Usage(all),
+        other => other,
+    })?;
     Ok(Imported { graph, notes, opsets, producer, file: bytes })
 }

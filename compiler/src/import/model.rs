@@ -2,7 +2,7 @@
 
 mod loops;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use onnx_protobuf::{
@@ -14,8 +14,8 @@ use snnc_ir::{Graph, Node, NodeId, Origin, TensorOp, TensorType, verify};
 use super::call::{Bindings, Call, Failure};
 use super::external::Store;
 use super::importer::Importer;
-use super::{ImportOptions, data, limits, registry};
-use crate::{Error, Problem, finite};
+use super::{ImportOptions, data, limits, registry, samples};
+use crate::{Error, Problem, finite, nearest};
 
 const EXPORT_AGAIN: &str = "check the model with onnx.checker and export it again";
 
@@ -176,10 +176,21 @@ impl<'m> Session<'m> {
                     .collect();
                 let failure = Failure::Malformed(
                     format!("the model has no input `{name}`"),
-                    format!("its inputs are {}", names.join(", ")),
+                    nearest::advice(name, names),
                 );
                 self.importer.fail("--input-shape", failure);
             }
+        }
+        let symbols: BTreeSet<&str> = graph
+            .input
+            .iter()
+            .filter_map(ValueInfoProto::tensor_type)
+            .flat_map(samples::symbols)
+            .collect();
+        for name in options.dims.keys().filter(|name| !symbols.contains(name.as_str())) {
+            let reason = format!("no input of the model has a dimension `{name}`");
+            let help = nearest::advice(name, symbols.iter().copied());
+            self.importer.fail("--dim", Failure::Malformed(reason, help));
         }
         for input in &graph.input {
             // Before IR version 4 constants were listed as inputs too.
@@ -244,6 +255,10 @@ impl<'m> Session<'m> {
                     shape.push(1);
                 }
                 None => {
+                    if let Some(extent) = samples::extent(dims, index, options) {
+                        shape.push(extent);
+                        continue;
+                    }
                     return Err(Failure::unsupported(
                         format!("the extent of its dimension {index} `{symbol}` is not known"),
                         format!(

@@ -1,5 +1,6 @@
 //! What a model is made of, and what stands in the way of its conversion.
 
+mod float;
 mod spiking;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::certificate::{Verdict, certify};
 use crate::import::Imported;
 use crate::passes::graded::{self, Conversion};
 use crate::passes::{self, Context};
+use crate::pipeline::is_float;
 use crate::{Error, Problem};
 
 /// What a model is made of.
@@ -33,7 +35,9 @@ pub struct Inspection {
     pub operations: u64,
     /// Whether activations and weights are codes throughout, so that spikes can be exact.
     pub quantised: bool,
-    /// What stops the network from being converted to spikes as it is, all of it.
+    /// Whether the model is on reals, and the targets are rated as `compile --calibration` would quantise it.
+    pub calibrated: bool,
+    /// What stops the network from being converted to spikes, all of it.
     pub obstacles: Vec<Obstacle>,
     /// What each target makes of the network.
     pub targets: Vec<Rating>,
@@ -138,7 +142,7 @@ impl From<&Quantisation> for Grid {
 }
 
 /// Something that stops a conversion.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
     /// The ONNX node.
     pub place: String,
@@ -178,6 +182,16 @@ pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
         Err(error) => Err(obstacles(error)),
     };
     let graph = lowered.as_ref().unwrap_or(&canonical);
+    let calibrated = is_float(&canonical);
+    let targets: Vec<Rating> = match (&converted, calibrated) {
+        (_, true) => float::ratings(&canonical),
+        (Ok(conversion), _) => TARGETS.iter().map(|t| rating(*t, graph, conversion)).collect(),
+        (Err(reasons), _) => TARGETS.iter().map(|t| cannot(*t, reasons.clone())).collect(),
+    };
+    // What all targets say is said of the network.
+    let common = |reasons: &[Obstacle]| targets.iter().all(|t| t.reasons == reasons);
+    let first = targets.first().filter(|t| t.rating == Grade::Cannot && common(&t.reasons));
+    let obstacles = first.map_or_else(Vec::new, |t| t.reasons.clone());
     let nodes = rows(graph)?;
     Ok(Inspection {
         name: graph.name.clone(),
@@ -189,8 +203,9 @@ pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
         operations: nodes.iter().map(|r| r.operations).sum(),
         quantised: lowered.is_ok(),
         nodes,
-        targets: TARGETS.iter().map(|target| rating(*target, graph, converted.as_ref())).collect(),
-        obstacles: converted.err().unwrap_or_default(),
+        targets,
+        calibrated,
+        obstacles,
         notes: context.notes,
     })
 }
@@ -199,18 +214,19 @@ fn obstacles(error: &Error) -> Vec<Obstacle> {
     error.problems().iter().map(Obstacle::from).collect()
 }
 
-/// Tries a network of integer codes on a target.
-fn rating(
-    target: &dyn Target,
-    codes: &Graph,
-    converted: Result<&Conversion, &Vec<Obstacle>>,
-) -> Rating {
+fn of(target: &dyn Target, rating: Grade, reasons: Vec<Obstacle>) -> Rating {
     let coding = target.codings().first().map_or("", |c| c.name()).to_owned();
-    let of = |rating, reasons| Rating { target: target.name().into(), coding, rating, reasons };
-    let conversion = match converted {
-        Ok(conversion) => conversion,
-        Err(obstacles) => return of(Grade::Cannot, obstacles.clone()),
-    };
+    Rating { target: target.name().into(), coding, rating, reasons }
+}
+
+/// A target on which the network does not run.
+fn cannot(target: &dyn Target, reasons: Vec<Obstacle>) -> Rating {
+    of(target, Grade::Cannot, reasons)
+}
+
+/// Tries a network of integer codes on a target.
+fn rating(target: &dyn Target, codes: &Graph, conversion: &Conversion) -> Rating {
+    let of = |rating, reasons| of(target, rating, reasons);
     let network = match snnc_ir::verify(conversion.network.clone()) {
         Ok(network) => network,
         Err(errors) => {

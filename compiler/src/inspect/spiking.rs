@@ -7,7 +7,7 @@ use super::{Grade, Inspection, Obstacle, Rating, obstacles, port, rows};
 use crate::Error;
 use crate::artefact::Source;
 use crate::import::{Imported, spiking};
-use crate::spiking_float::{self, SpikingSource};
+use crate::spiking_float::{self, SpikingSource, Written};
 use crate::spiking_integers::Run;
 
 /// Inspects a model whose neurons are written out, as populations and projections where all of it is
@@ -37,6 +37,7 @@ pub(super) fn inspect(imported: &Imported) -> Result<Inspection, Error> {
         parameters: nodes.iter().map(|r| r.parameters).sum(),
         operations: nodes.iter().map(|r| r.operations).sum(),
         quantised: false,
+        calibrated: false,
         nodes,
         targets: TARGETS.iter().map(rate).collect(),
         obstacles: stopped,
@@ -57,9 +58,12 @@ fn rating(target: &'static dyn Target, network: &Verified) -> Rating {
         model: None,
     };
     let targets = [(target, TargetOptions::default())];
-    match spiking_float::compile(&source, &targets, &Run::default()) {
+    let made = spiking_float::compile(&source, &targets, &Run::default());
+    let written = made.and_then(|all| all.into_iter().map(|(_, written)| written).collect());
+    match written {
         Ok(written) => {
-            let notes = written.iter().flat_map(|(_, w)| &w.manifest.notes);
+            let written: Vec<Written> = written;
+            let notes = written.iter().flat_map(|w| &w.manifest.notes);
             let reason = |n: &snnc_backends::Note| Obstacle::new(&n.node, &n.text, "");
             of(target, Grade::Approximate, notes.map(reason).collect())
         }

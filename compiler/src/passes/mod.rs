@@ -10,6 +10,7 @@ mod fold_offset;
 mod fold_pad;
 pub mod graded;
 mod lower_to_codes;
+pub(crate) use lower_to_codes::CALIBRATE;
 mod make_dense;
 mod make_depthwise;
 mod merge_clip;

@@ -9,7 +9,7 @@ use snnc_ir::{Graph, NodeId, SpikingOp};
 
 use crate::Error;
 use crate::data::Dataset;
-use crate::evaluate::{Answer, Evaluation, Runner};
+use crate::evaluate::{Answer, Evaluation, Runner, check_labels};
 
 /// Bars of a histogram of firing rates.
 pub const RATE_BINS: usize = 20;
@@ -99,13 +99,15 @@ pub fn observe(
     let Gathered { mut answers, mut seen } = gathered;
     answers.sort_by_key(|(i, _)| *i);
     let answers: Vec<Answer> = answers.into_iter().map(|(_, answer)| answer).collect();
+    check_labels(data, &answers, path)?;
     let steps: usize = answers.iter().map(|a| a.timesteps).sum();
     let histograms = order
         .iter()
         .map(|&id| histograms(network, id, seen.remove(&id).unwrap_or_default(), steps))
         .collect();
     let seconds = start.elapsed().as_secs_f64();
-    Ok((runner.summary(&answers, data.labels.as_deref(), seconds), histograms))
+    let summary = runner.summary(&answers, data.labels.as_deref(), seconds);
+    Ok((Evaluation { clipped: runner.clipped(data), ..summary }, histograms))
 }
 
 /// Whether a node sends spikes: an encoder, or a population that is no read-out.

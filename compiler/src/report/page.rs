@@ -176,6 +176,7 @@ impl View<'_> {
             (self.heading("In short"))
             ul.tiles {
                 @if let Some(x) = e.top1 { li { (self.figure("top1", x, &format!("{x:.2} %"))) "top-1" } }
+                @for warning in e.warnings() { li { (warning) } }
                 @if let Some(x) = e.top5 { li { (self.figure("top5", x, &format!("{x:.2} %"))) "top-5" } }
                 li { (self.count("samples", e.samples as u64)) "samples" }
                 li { (self.count("timesteps", e.timesteps as u64)) "timesteps" }

@@ -108,7 +108,7 @@ fn trained(name: &str) -> Case {
     source.network = snnc_ir::verify(graph).unwrap();
     let target = (snnc_backends::target("loihi").unwrap(), TargetOptions::default());
     let run = Run { timesteps: Some(100), ..Run::default() };
-    let written = spiking_float::compile(&source, &[target], &run).unwrap().remove(0).1;
+    let written = spiking_float::compile(&source, &[target], &run).unwrap().remove(0).1.unwrap();
     let file = written.files.iter().find(|f| f.path == "network.net").unwrap();
     let shape = source.network[source.network.inputs()[0]].ty.shape.clone();
     let neurons: usize = shape.iter().product();

@@ -39,7 +39,7 @@ fn answers(model: &Model, network: &Graph, data: &Dataset) -> (Vec<Vec<f32>>, us
     let runner = Runner::spiking(network, None, reals, Scaling::default()).expect("runs");
     let answers = runner.answers(data, "data".as_ref()).expect("runs");
     let labels = data.labels.clone().expect("labels");
-    let hit = |(a, label): (&snnc::evaluate::Answer, &i64)| prediction(&a.scores) as i64 == *label;
+    let hit = |(a, label): (&snnc::evaluate::Answer, &i64)| prediction(&a.scores) == *label;
     let hits = answers.iter().zip(&labels).filter(|&pair| hit(pair)).count();
     (answers.into_iter().map(|a| a.scores).collect(), hits)
 }

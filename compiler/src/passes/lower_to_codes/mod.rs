@@ -32,7 +32,7 @@ pub(super) const PASS: Pass = Pass {
     run,
 };
 
-const CALIBRATE: &str = "quantise the model, or give calibration data with --data";
+pub(crate) const CALIBRATE: &str = "quantise the model, or give calibration data with --data";
 
 fn run(graph: &mut Graph, context: &mut Context) -> Result<bool, Error> {
     let mut lowering = Lowering {

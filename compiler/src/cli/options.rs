@@ -1,0 +1,92 @@
+//! Options of `compile` whose names or files depend on targets and passes.
+
+use snnc_backends::Target;
+
+use super::args::CompileArgs;
+use super::config::Config;
+use crate::{Error, Problem, nearest, passes};
+
+/// Whether a target takes an option of that key.
+pub(super) fn takes(target: &dyn Target, key: &str) -> bool {
+    target.options().iter().any(|known| match known.strip_suffix('.') {
+        Some(_) => key.starts_with(known) && key.len() > known.len(),
+        None => key == *known,
+    })
+}
+
+/// The keys as users write them.
+fn shown(targets: &[&dyn Target]) -> Vec<String> {
+    let mut all: Vec<String> = targets
+        .iter()
+        .flat_map(|t| t.options())
+        .map(|key| if key.ends_with('.') { format!("{key}NAME") } else { (*key).to_owned() })
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// That keys of `--set` and of the file, names of passes and a hardware description have a target or a place.
+///
+/// # Errors
+/// All that have none: of the file first.
+pub(super) fn check(
+    args: &CompileArgs,
+    config: &Config,
+    targets: &[&'static dyn Target],
+) -> Result<(), Error> {
+    if let Some(path) = &args.config {
+        let problems = config.unknown();
+        let place = format!("`{}`", path.display());
+        if !problems.is_empty() {
+            let problem = |(reason, help)| Problem::new(&place, reason, help);
+            return Err(Error::Input(problems.into_iter().map(problem).collect()));
+        }
+    }
+    let mut problems = Vec::new();
+    for (key, _) in &args.set {
+        if !targets.iter().any(|target| takes(*target, key)) {
+            let names: Vec<&str> = targets.iter().map(|t| t.name()).collect();
+            let reason = format!("{} has no option `{key}`", names.join(", "));
+            let known = shown(targets);
+            let help = nearest::advice(key, known.iter().map(String::as_str));
+            problems.push(Problem::new("--set", reason, help));
+        }
+    }
+    if let Some(name) = &args.print_after {
+        let known = || passes::CANONICAL.iter().chain(passes::QUANTISED).map(|pass| pass.name);
+        if !known().any(|pass| pass == name) {
+            let mut all: Vec<&str> = known().collect();
+            all.sort_unstable();
+            all.dedup();
+            let reason = format!("there is no pass `{name}`");
+            problems.push(Problem::new("--print-after", reason, nearest::advice(name, all)));
+        }
+    }
+    if args.hw.is_some() && targets.iter().all(|t| t.check_hardware("").is_none()) {
+        let reason = "none of the targets takes a hardware description";
+        problems.push(Problem::new("--hw", reason, "leave it out, or add --target spleat"));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Usage(problems)) }
+}
+
+/// The content of the file of `--hw` for a target; `None` for targets that take none.
+///
+/// # Errors
+/// When it cannot be read, and all that is wrong with it.
+pub(super) fn hardware(args: &CompileArgs, target: &dyn Target) -> Result<Option<String>, Error> {
+    let Some(path) = &args.hw else { return Ok(None) };
+    let place = format!("`{}`", path.display());
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
+    match target.check_hardware(&text) {
+        None => Ok(None),
+        Some(Ok(())) => Ok(Some(text)),
+        Some(Err(reasons)) => {
+            let help =
+                format!("see `snnc targets {}` for the keys of a description", target.name());
+            let problem = |reason: String| Problem::new(&place, reason, &help);
+            Err(Error::Input(reasons.into_iter().map(problem).collect()))
+        }
+    }
+}
