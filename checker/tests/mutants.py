@@ -167,7 +167,8 @@ def akida(folder, rng, kind):
         k = found[int(rng.integers(len(found)))]
         v = arrays[k].copy()
         if kind == "permutation":
-            axis = int(rng.integers(2, 4)) if v.shape[2] > 1 else 3
+            axes = [d for d in range(max(v.ndim - 2, 0), v.ndim) if v.shape[d] > 1]
+            axis = int(rng.choice(axes))
             a, b = rng.choice(v.shape[axis], 2, replace=False)
             v = np.take(v, [b if i == a else a if i == b else i for i in range(v.shape[axis])], axis)
             what = f"{k}: {a} and {b} of axis {axis} swapped"
