@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from .common import Refused
+from .common import MALFORMED, Refused
 
 UNBOUNDED = 2 ** 31 - 1
 
@@ -229,6 +229,6 @@ def read(folder):
     """The network as `wire.read` gives it."""
     try:
         reader = Reader(folder)
-    except (KeyError, TypeError, IndexError) as e:
+    except MALFORMED as e:
         raise Refused(f"model.spec.json: {type(e).__name__} {e}") from e
     return {"name": reader.spec["network"], "timing": {"timesteps": 1, "schedule": "streaming"}, "nodes": reader.nodes}

@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 
 from . import akida, loihi, nir, spleat, wire
-from .common import Linear, NotCheckable, Refused, Wrong, windows
+from .common import MALFORMED, Linear, NotCheckable, Refused, Wrong, windows
 from .emitted import Frame, Simulation, linear, window_of
 from .model import WHOLE, Model
 from .rule import F32, Quantiser
@@ -54,7 +54,7 @@ class Folder:
             if (self.path / name).exists():
                 try:
                     return read()
-                except (KeyError, ValueError, TypeError, IndexError, AttributeError) as e:
+                except MALFORMED as e:
                     raise Refused(f"{name}: {type(e).__name__}: {e}") from e
         raise Refused(f"{self.path} holds no artefact")
 
@@ -95,7 +95,7 @@ class Checker:
             self.certificate = json.loads(folder.text("certificate.json"))
             self.claims = {p["population"]: p for p in self.certificate["populations"]}
             hints = {n: set(h["nodes"]) for n, h in self.certificate.get("hints", {}).items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except MALFORMED as e:
             raise Refused(f"certificate.json: {type(e).__name__}: {e}") from e
         self.sums(folder, model)
         if self.certificate.get("reference") != "ort" or self.certificate.get("rule", "ort-f32") != "ort-f32":
@@ -145,7 +145,7 @@ class Checker:
                     self.answer(node["name"], OPEN, str(e))
                 if node["op"] in ("population", "unread") and node["name"] in self.by_name:
                     state = self.assumed(node, self.by_name[node["name"]], state)
-            except (ValueError, IndexError, KeyError, TypeError, OverflowError) as e:
+            except MALFORMED as e:
                 raise Refused(f"`{node['name']}` is malformed: {type(e).__name__}: {e}") from e
             self.states.append(state)
         self.whole()
@@ -775,7 +775,7 @@ class Checker:
                 codes[p.name] = payloads[node["name"]] = x
             totals = Simulation(self.network).run(payloads)
             values = self.model.run(codes)
-        except (NotCheckable, Refused, KeyError, AttributeError, ValueError):
+        except (NotCheckable, Refused, *MALFORMED):
             return {}
         for i, node in enumerate(self.network["nodes"]):
             reference = self.matched.get(node["name"])

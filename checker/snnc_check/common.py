@@ -12,6 +12,10 @@ class Refused(Exception):
     """The artefact, the certificate or the model is damaged, incomplete, or of another network."""
 
 
+# What reading damaged numbers raises; everywhere it means that the file is refused.
+MALFORMED = (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError, MemoryError, OSError, RecursionError)
+
+
 class NotCheckable(Exception):
     """Nothing wrong was found, but this checker has no argument for it."""
 

@@ -10,7 +10,7 @@ import re
 import h5py
 import numpy as np
 
-from .common import Refused
+from .common import MALFORMED, Refused
 
 
 def inputs(manifest):
@@ -38,7 +38,7 @@ def read(content, manifest, names):
         with h5py.File(io.BytesIO(content), "r") as file:
             layers = [file["layer"][str(i)] for i in range(len(file["layer"]))]
             return network(layers, inputs(manifest), list(names), int(file["simulation/tSample"][()]))
-    except (KeyError, OSError, ValueError, TypeError, IndexError) as e:
+    except MALFORMED as e:
         raise Refused(f"network.net: {type(e).__name__}: {e}") from e
 
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from . import wire
-from .common import Refused
+from .common import MALFORMED, Refused
 
 DT = np.float32(1e-4)
 TYPES = {"encoder": "Input", "decoder": "Output"}
@@ -48,7 +48,7 @@ def read(content):
             network = wire.read(root["metadata/snnc_network"][()].tobytes())
             check(root, network)
             return network
-    except (KeyError, OSError, ValueError, TypeError) as e:
+    except MALFORMED as e:
         raise Refused(f"network.nir: {e}") from e
 
 
