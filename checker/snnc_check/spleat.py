@@ -131,6 +131,8 @@ def read(folder):
             dense = c[2] == 1 if c[2] != 3 else p["dense"]
             if dense != p["dense"] or [c[3], c[4], c[5]] != ([sc * sh * sw, 1, 1] if dense else [sc, sh, sw]):
                 raise Refused(f"layer `{e['name']}`: the map that port {port} reads is of another shape")
+            if dense and (c[9:16] != [1, 1, 1, 1, 0, 0, 1] or c[29] != 0x10001):
+                raise Refused(f"layer `{e['name']}`: a window in the configuration of dense port {port}")
             flat = [1, sc, sw] if dense and sh * sw > 1 else [0, 0, 0]
             if c[26:29] != flat or (c[2] == 3) != (port > 0) or c[16:26] != layer.cfg[0][16:26]:
                 raise Refused(f"layer `{e['name']}`: the configuration of port {port} contradicts itself")
