@@ -26,8 +26,7 @@ pub(crate) fn problems(graph: &Graph) -> Vec<Problem> {
             let kind = if first.nan { "NaN" } else { "an infinity" };
             let index = index(first.place, value.shape());
             let reason = format!(
-                "its operand {port}, `{name}`, holds {kind} at {index:?}, and {} values in all that are no \\
-                 finite numbers",
+                "its operand {port}, `{name}`, holds {kind} at index {index:?}; {} of its values are not finite",
                 first.count
             );
             found.push(problem(graph, user, reason));

@@ -73,12 +73,12 @@ fn refused(
     let coding = options.coding.or_else(|| target.codings().first().copied());
     let own = coding == target.codings().first().copied()
         && options.spikes == codings::Options::default();
-    let coded = match coding.filter(|_| !own) {
-        None => conversion.network.clone(),
-        Some(coding) => codings::apply(coding, &options.spikes, conversion)?,
-    };
+    // Whether a coding can carry the thresholds depends on where they lie, and so on real statistics.
+    if !own {
+        return Ok(());
+    }
     // What does not hold together is the compiler's fault, and is said when it compiles.
-    let Ok(network) = verify(coded) else { return Ok(()) };
+    let Ok(network) = verify(conversion.network.clone()) else { return Ok(()) };
     match target.legalise(&network, &options.target) {
         Ok(_) => Ok(()),
         Err(violations) => Err(pipeline::unsupported(target, violations)),

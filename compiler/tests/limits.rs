@@ -13,7 +13,8 @@ fn numbers_have_bounds_with_a_reason() {
     let (model, data) = (digits("digits_mlp_w4a4_qcdq.onnx"), digits("digits-test-360.npz"));
     let compile = ["compile", &model, "--target", "reference", "--code", "rate", "-o", &out];
     for timesteps in ["0", "18446744073709551615", "99999999999999999999", "-1", "nan", "1048577"] {
-        let text = ends(&[&compile[..], &["--timesteps", timesteps]].concat(), 2);
+        let option = format!("--timesteps={timesteps}");
+        let text = ends(&[&compile[..], &[option.as_str()]].concat(), 2);
         assert!(text.contains("--timesteps"), "{text}");
     }
     for option in ["--trials=0", "--trials=18446744073709551615", "--range=-1e300,1e300"] {

@@ -409,7 +409,7 @@ fn copies_of_filters_make_staircases_exact() {
     emitted(&Akida1, &network);
     let extra = [("copies".to_owned(), "many".to_owned())].into();
     let wrong = TargetOptions { extra, ..TargetOptions::default() };
-    assert!(Akida1.legalise(&network, &wrong).unwrap_err()[0].reason.contains("copies"));
+    assert!(Akida1.legalise(&network, &wrong).unwrap_err()[0].node.contains("copies"));
 }
 
 #[test]
