@@ -42,11 +42,7 @@ impl Correction {
         given: Given,
         done: &mut dyn FnMut(&mut Graph, NodeId),
     ) -> Result<Correction, Error> {
-        let found = float.inputs();
-        let Some(&input) = found.first() else { return Err(Error::network("has no input")) };
-        if found.len() > 1 {
-            return Err(Error::network(RunError::Inputs { expected: found.len(), found: 1 }));
-        }
+        let input = only_input(float)?;
         let shape = float[input].ty.shape.clone();
         let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
         let layer = |id: &NodeId| {
@@ -95,9 +91,21 @@ impl Correction {
     }
 }
 
+/// The input of a network that has one.
+///
+/// # Errors
+/// When it has none, or several.
+pub(super) fn only_input(graph: &Graph) -> Result<NodeId, Error> {
+    match graph.inputs().as_slice() {
+        [input] => Ok(*input),
+        [] => Err(Error::network("has no input")),
+        all => Err(Error::network(RunError::Inputs { expected: all.len(), found: 1 })),
+    }
+}
+
 /// Computes a layer, corrects its bias and gives its values the new one. A bias is added last, so that
 /// the sums before it serve for both.
-fn correct(
+pub(super) fn correct(
     coded: &mut Graph,
     id: NodeId,
     wanted: &[f64],
@@ -133,7 +141,7 @@ fn bias(graph: &Graph, layer: NodeId) -> Option<Vec<f32>> {
     }
 }
 
-fn operations(graph: &Graph, layer: NodeId) -> usize {
+pub(super) fn operations(graph: &Graph, layer: NodeId) -> usize {
     let weights = graph.source(layer, 1).map_or(0, |w| graph[w].ty.len());
     let cells: usize = graph[layer].ty.shape.iter().skip(2).product();
     weights.saturating_mul(cells)
@@ -197,7 +205,7 @@ fn means(graph: &Graph, nodes: &[NodeId], inputs: &[Value]) -> Result<Vec<Vec<f6
 }
 
 /// The mean over samples, added up in their order, so that it does not depend on the threads.
-fn mean(samples: Vec<Vec<f64>>) -> Vec<f64> {
+pub(super) fn mean(samples: Vec<Vec<f64>>) -> Vec<f64> {
     let n = samples.len().max(1) as f64;
     let mut samples = samples.into_iter();
     let mut sum = samples.next().unwrap_or_default();
@@ -209,7 +217,7 @@ fn mean(samples: Vec<Vec<f64>>) -> Vec<f64> {
     sum.into_iter().map(|x| x / n).collect()
 }
 
-fn channel_means(value: &Value) -> Vec<f64> {
+pub(super) fn channel_means(value: &Value) -> Vec<f64> {
     means_with(value, &[])
 }
 

@@ -7,10 +7,40 @@ use snnc_ir::{DType, Graph, Node, NodeId, Operand, Quantisation, Tensor, TensorO
 
 use super::correct::Correction;
 use super::equalise::{Group, forget, groups, thresholds};
+use super::rounding::{Codes, Quantiser, Rounding};
 use super::{Distribution, Site, SiteStatistics, Statistics, ThresholdMethod, weights};
 use crate::data::{Dataset, Scaling};
 use crate::feed::Given;
 use crate::{Error, Problem};
+
+/// How weights become codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoundingMethod {
+    /// Layer by layer, so that quantised inputs give the outputs of the float network; needs samples.
+    SecondOrder,
+    /// Each weight to the nearest code.
+    #[default]
+    Nearest,
+}
+
+impl RoundingMethod {
+    /// The name that [`RoundingMethod::from_name`] takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RoundingMethod::SecondOrder => "second-order",
+            RoundingMethod::Nearest => "nearest",
+        }
+    }
+
+    /// The method of that name: `second-order` or `nearest`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "second-order" => Some(RoundingMethod::SecondOrder),
+            "nearest" => Some(RoundingMethod::Nearest),
+            _ => None,
+        }
+    }
+}
 
 /// How a float network is quantised.
 #[derive(Clone, Debug)]
@@ -30,6 +60,10 @@ pub struct QuantiseOptions {
     pub site_bits: std::collections::BTreeMap<String, u8>,
     /// Bits of weights.
     pub weight_bits: u8,
+    /// Bits of the weights of single layers, by name.
+    pub layer_bits: std::collections::BTreeMap<String, u8>,
+    /// How weights become codes.
+    pub rounding: RoundingMethod,
     /// How integer data becomes the input; 8-bit data then is the input's codes.
     pub input: Given,
 }
@@ -44,6 +78,8 @@ impl Default for QuantiseOptions {
             levels: None,
             site_bits: Default::default(),
             weight_bits: 8,
+            layer_bits: Default::default(),
+            rounding: RoundingMethod::default(),
             input: Given::default(),
         }
     }
@@ -59,6 +95,11 @@ impl QuantiseOptions {
                 bits => (1i64 << bits) - 1,
             },
         }
+    }
+
+    /// Bits of the weights of a layer.
+    fn weight_bits(&self, graph: &Graph, layer: NodeId) -> u8 {
+        self.layer_bits.get(&graph[layer].name).copied().unwrap_or(self.weight_bits)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -94,7 +135,8 @@ pub fn quantise(
 pub struct Plan {
     /// Layers whose values are divided channel by channel, and by what.
     divided: Vec<(Group, Vec<f64>)>,
-    quantisations: Vec<(NodeId, Quantisation)>,
+    /// The quantiser of each site, and whether its step stays as it is.
+    quantisations: Vec<(NodeId, Quantisation, bool)>,
     options: QuantiseOptions,
 }
 
@@ -136,7 +178,7 @@ impl Plan {
             } else {
                 activation_quantisation(found, site, options, scaled.get(&site.node))
             };
-            Some((site.node, q))
+            Some((site.node, q, site.input))
         };
         let quantisations = sites.iter().filter_map(quantisation).collect();
         Ok(Plan { divided, quantisations, options: options.clone() })
@@ -151,11 +193,51 @@ impl Plan {
         for (group, divisors) in &self.divided {
             group.apply(graph, divisors);
         }
-        let bits = self.options.weight_bits;
+        match samples {
+            // Samples are swept through networks of one input.
+            Some(samples)
+                if self.options.rounding == RoundingMethod::SecondOrder
+                    && graph.inputs().len() == 1 =>
+            {
+                self.second_order(graph, samples)
+            }
+            _ => self.nearest(graph, samples),
+        }
+    }
+
+    /// Rounds layer by layer, each on what the layers before it have become.
+    fn second_order(self, graph: &mut Graph, samples: (&Dataset, &Path)) -> Result<(), Error> {
+        let rounding = Rounding::new(graph, samples, self.options.input)?;
+        let mut quantisers = HashMap::new();
+        for (site, q, fixed) in &self.quantisations {
+            let (codes, reals) = insert(graph, *site, q.clone());
+            quantisers.insert(*site, Quantiser { codes, reals, fixed: *fixed });
+        }
+        let bits = |graph: &Graph, layer| self.options.weight_bits(graph, layer);
+        let mut put = |graph: &mut Graph, layer: NodeId, found: Option<Codes>| {
+            let weights = graph.source(layer, 1);
+            let mut rounded: HashMap<_, _> = weights.zip(found).into_iter().collect();
+            let bits = bits(graph, layer);
+            quantise_weights(graph, layer, bits, &mut rounded);
+        };
+        rounding.apply(graph, &quantisers, &bits, &mut put)?;
+        // Layers that second-order rounding does not know.
+        let ids: Vec<NodeId> = graph.ids().collect();
+        for id in ids.into_iter().filter(|&id| is_layer(graph[id].as_tensor())).collect::<Vec<_>>()
+        {
+            quantise_weights(graph, id, self.options.weight_bits(graph, id), &mut HashMap::new());
+        }
+        Ok(())
+    }
+
+    /// Rounds each weight to the nearest code.
+    fn nearest(self, graph: &mut Graph, samples: Option<(&Dataset, &Path)>) -> Result<(), Error> {
+        let options = &self.options;
         // Weights that only one layer reads are rounded when it has run, so that not all of them are
         // there as reals and as codes.
         let mut rounded = HashMap::new();
         let mut done = |graph: &mut Graph, layer: NodeId| {
+            let bits = options.weight_bits(graph, layer);
             if let Some(weights) = graph.source(layer, 1)
                 && graph.users(weights).len() == 1
                 && let Some(value) = graph[weights].data.take_if(|d| d.dtype().is_float())
@@ -165,16 +247,17 @@ impl Plan {
         };
         // Samples are swept through networks of one input.
         let corrections = samples
-            .filter(|_| self.options.correct_biases && graph.inputs().len() == 1)
-            .map(|samples| Correction::new(graph, samples, self.options.input, &mut done))
+            .filter(|_| options.correct_biases && graph.inputs().len() == 1)
+            .map(|samples| Correction::new(graph, samples, options.input, &mut done))
             .transpose()?;
-        for (site, q) in self.quantisations {
+        for (site, q, _) in self.quantisations {
             insert(graph, site, q);
         }
         let ids: Vec<NodeId> = graph.ids().collect();
         for id in ids {
             let op = graph[id].as_tensor();
             if is_layer(op) {
+                let bits = options.weight_bits(graph, id);
                 quantise_weights(graph, id, bits, &mut rounded);
             }
         }
@@ -285,8 +368,8 @@ fn activation_quantisation(
     Quantisation::per_tensor(scale, 0, if site.signed { -levels } else { 0 }, levels)
 }
 
-/// Puts a quantiser and its inverse between `id` and all its users.
-fn insert(graph: &mut Graph, id: NodeId, q: Quantisation) {
+/// Puts a quantiser and its inverse between `id` and all its users; returns the two.
+pub(super) fn insert(graph: &mut Graph, id: NodeId, q: Quantisation) -> (NodeId, NodeId) {
     let dtype = DType::ALL.into_iter().filter(|d| d.bits() >= 8 && *d != DType::Bool).find(|d| {
         d.integer_range().is_some_and(|(low, high)| low <= q.minimum && q.maximum <= high)
     });
@@ -307,6 +390,7 @@ fn insert(graph: &mut Graph, id: NodeId, q: Quantisation) {
         let operands: Vec<Operand> = graph.operands(user).into_iter().map(moved).collect();
         graph.set_operands(user, &operands);
     }
+    (codes, reals)
 }
 
 fn is_layer(op: Option<&TensorOp>) -> bool {
@@ -334,7 +418,7 @@ fn codes_of(graph: &Graph, layer: NodeId, value: &Tensor, bits: u8) -> (Tensor, 
 
 /// Replaces constant real weights by codes behind a dequantiser; those that are rounded already are
 /// taken from `rounded`.
-fn quantise_weights(
+pub(super) fn quantise_weights(
     graph: &mut Graph,
     layer: NodeId,
     bits: u8,

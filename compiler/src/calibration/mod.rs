@@ -15,6 +15,7 @@ pub(crate) mod hard_reset;
 mod histogram;
 mod insert;
 mod recorded;
+mod rounding;
 mod sites;
 mod statistics;
 mod sweep;
@@ -48,7 +49,7 @@ pub(crate) fn without_advice(error: Error, float: bool) -> Error {
 pub use cost::Cost;
 pub use errors::{SiteErrors, site_errors};
 pub use histogram::{Distribution, Histogram};
-pub use insert::{Plan, QuantiseOptions, quantise};
+pub use insert::{Plan, QuantiseOptions, RoundingMethod, quantise};
 pub use sites::{Site, sites};
 pub use statistics::{Part, SiteStatistics, Statistics, StatisticsError};
 pub use threshold::{ThresholdMethod, quantised_error};

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{QuantiseOptions, ThresholdMethod};
+use super::{QuantiseOptions, RoundingMethod, ThresholdMethod};
 use crate::feed::Given;
 
 /// How their keys begin.
 const PREFIX: &str = "quantise.";
 /// How keys of single sites begin, after that.
 const SITE: &str = "site-bits.";
+/// How keys of single layers begin, after that.
+const LAYER: &str = "layer-bits.";
 
 impl QuantiseOptions {
     /// The options by key, defaults filled in; how data becomes the input is not among them.
@@ -24,6 +26,11 @@ impl QuantiseOptions {
         all.extend(self.levels.map(|n| ("levels".to_owned(), n.to_string())));
         let sites = self.site_bits.iter();
         all.extend(sites.map(|(name, bits)| (format!("{SITE}{name}"), bits.to_string())));
+        let layers = self.layer_bits.iter();
+        all.extend(layers.map(|(name, bits)| (format!("{LAYER}{name}"), bits.to_string())));
+        if self.rounding != RoundingMethod::default() {
+            all.insert("rounding".to_owned(), self.rounding.name().to_owned());
+        }
         all.into_iter().map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
     }
 
@@ -31,10 +38,13 @@ impl QuantiseOptions {
     /// none, or none that this version reads.
     pub fn from_recorded(all: &BTreeMap<String, String>, input: Given) -> Option<QuantiseOptions> {
         let get = |key: &str| all.get(&format!("{PREFIX}{key}"));
-        let site_bits = all.iter().filter_map(|(key, bits)| {
-            let name = key.strip_prefix(PREFIX)?.strip_prefix(SITE)?;
-            Some(bits.parse().ok().map(|bits| (name.to_owned(), bits)))
-        });
+        let bits_of = |what: &str| -> Option<BTreeMap<String, u8>> {
+            let single = all.iter().filter_map(|(key, bits)| {
+                let name = key.strip_prefix(PREFIX)?.strip_prefix(what)?;
+                Some(bits.parse().ok().map(|bits| (name.to_owned(), bits)))
+            });
+            single.collect()
+        };
         Some(QuantiseOptions {
             method: ThresholdMethod::from_name(get("threshold")?)?,
             each_channel: get("granularity")? == "channel",
@@ -44,8 +54,13 @@ impl QuantiseOptions {
                 Some(levels) => Some(levels.parse().ok()?),
                 None => None,
             },
-            site_bits: site_bits.collect::<Option<_>>()?,
+            site_bits: bits_of(SITE)?,
             weight_bits: get("weight-bits")?.parse().ok()?,
+            layer_bits: bits_of(LAYER)?,
+            rounding: match get("rounding") {
+                Some(name) => RoundingMethod::from_name(name)?,
+                None => RoundingMethod::default(),
+            },
             input,
         })
     }
@@ -69,6 +84,8 @@ mod tests {
                 each_channel: false,
                 levels: Some(3),
                 site_bits: BTreeMap::from([("conv.1".to_owned(), 2)]),
+                layer_bits: BTreeMap::from([("fc".to_owned(), 8)]),
+                rounding: RoundingMethod::SecondOrder,
                 input,
                 ..QuantiseOptions::default()
             };

@@ -46,7 +46,7 @@ pub fn sites(graph: &Graph) -> Vec<Site> {
 }
 
 /// Whether codes that go in come out as codes of the same quantisation.
-fn keeps_grid(op: &TensorOp) -> bool {
+pub(super) fn keeps_grid(op: &TensorOp) -> bool {
     match op {
         TensorOp::Pool(pool) => pool.kind == PoolKind::Max,
         TensorOp::Reshape

@@ -17,6 +17,8 @@ pub(super) struct Sweep<'a> {
     values: HashMap<NodeId, Vec<Value>>,
     /// For each node, how many of those in `order` read it and have not been released.
     readers: HashMap<NodeId, usize>,
+    /// What was computed at least once.
+    done: HashSet<NodeId>,
     memory: usize,
 }
 
@@ -51,7 +53,8 @@ impl<'a> Sweep<'a> {
             }
         }
         let values = HashMap::new();
-        let mut sweep = Sweep { order, placed, inputs, values, readers, memory: 0 };
+        let mut sweep =
+            Sweep { order, placed, inputs, values, readers, done: HashSet::new(), memory: 0 };
         sweep.memory = sweep.most_bytes(graph).saturating_mul(inputs.len());
         sweep
     }
@@ -61,13 +64,23 @@ impl<'a> Sweep<'a> {
         &self.order
     }
 
+    /// Whether a node is among those to compute.
+    pub(super) fn varies(&self, id: NodeId) -> bool {
+        self.placed.contains(&id)
+    }
+
+    /// Whether a node was computed, read by all that read it, and freed.
+    pub(super) fn is_done(&self, id: NodeId) -> bool {
+        self.done.contains(&id) && !self.values.contains_key(&id)
+    }
+
     /// The most bytes that values of all samples take at any time.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
 
     /// The most bytes that the values of one sample take at any time.
-    fn most_bytes(&self, graph: &Graph) -> usize {
+    pub(super) fn most_bytes(&self, graph: &Graph) -> usize {
         let bytes = |id: NodeId| {
             let ty = &graph[id].ty;
             ty.len().saturating_mul(if ty.dtype.is_float() { 4 } else { 8 })
@@ -137,6 +150,7 @@ impl<'a> Sweep<'a> {
         let values =
             (0..self.inputs.len()).into_par_iter().map(of_sample).collect::<Result<_, _>>()?;
         self.values.insert(id, values);
+        self.done.insert(id);
         Ok(())
     }
 

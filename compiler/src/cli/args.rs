@@ -165,6 +165,13 @@ pub(super) struct QuantiseArgs {
     /// Bits of weights of a float model [default: 8; 4 for Akida 1], or where the target leaves a choice
     #[arg(long, value_name = "BITS")]
     pub(super) weight_bits: Option<u8>,
+    /// Bits of the weights of one layer of a float model, as NAME=BITS
+    #[arg(long, value_name = "NAME=BITS", value_parser = key_value)]
+    pub(super) layer_bits: Vec<(String, String)>,
+    /// How weights of a float model become codes: second-order (by the errors of the layer's outputs on
+    /// the calibration set, which it needs: statistics alone give nearest) or nearest
+    #[arg(long, value_name = "METHOD", default_value = "nearest")]
+    pub(super) rounding: String,
     /// How thresholds of a float model are chosen: mmse, max, percentile or percentile:P
     #[arg(long, value_name = "METHOD", default_value = "mmse")]
     pub(super) threshold: String,

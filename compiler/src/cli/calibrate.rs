@@ -10,8 +10,8 @@ use super::{progress, render, tables};
 use crate::artefact::sha256_hex;
 use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
-    Cost, Part, QuantiseOptions, SiteErrors, Statistics, ThresholdMethod, site_errors, sites,
-    usual_bits,
+    Cost, Part, QuantiseOptions, RoundingMethod, SiteErrors, Statistics, ThresholdMethod,
+    site_errors, sites, usual_bits,
 };
 use crate::data::Dataset;
 use crate::feed::Given;
@@ -51,6 +51,11 @@ pub(super) fn calibration(
     };
     let budget = budget(args)?;
     let site_bits = args.site_bits.iter().map(site_bits).collect::<Result<_, _>>()?;
+    let layer_bits = args.layer_bits.iter().map(layer_bits).collect::<Result<_, _>>()?;
+    let rounding = RoundingMethod::from_name(&args.rounding).ok_or_else(|| {
+        let reason = format!("there is no method `{}`", args.rounding);
+        Error::usage("--rounding", reason, "there are second-order and nearest")
+    })?;
     let weight_bits = args.weight_bits.unwrap_or(usual_weights);
     let options = QuantiseOptions {
         method,
@@ -67,6 +72,8 @@ pub(super) fn calibration(
         },
         site_bits,
         weight_bits,
+        layer_bits,
+        rounding,
         input,
     };
     let data = args.calibration.clone().or(data);
@@ -85,6 +92,15 @@ fn site_bits((name, bits): &(String, String)) -> Result<(String, u8), Error> {
     possible.map(|b| (name.clone(), b)).ok_or_else(|| {
         let reason = format!("`{bits}` bits are not possible for `{name}`");
         Error::usage("--site-bits", reason, "write a number of bits from 1 to 16")
+    })
+}
+
+/// `NAME=BITS` of a layer's weights.
+fn layer_bits((name, bits): &(String, String)) -> Result<(String, u8), Error> {
+    let possible = bits.parse().ok().filter(|b| (2..=16).contains(b));
+    possible.map(|b| (name.clone(), b)).ok_or_else(|| {
+        let reason = format!("`{bits}` bits are not possible for the weights of `{name}`");
+        Error::usage("--layer-bits", reason, "write a number of bits from 2 to 16")
     })
 }
 

@@ -9,6 +9,7 @@
 pub mod aligned;
 pub mod elements;
 pub mod events;
+pub mod least_squares;
 pub mod neurons;
 pub mod ordered;
 pub mod product;
