@@ -122,9 +122,16 @@ fn binary(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Bin
     (bound < 1 << 31).then_some(own)
 }
 
+/// Levels whose thresholds are listed.
+const MOST_LEVELS: i64 = 1 << 16;
+
 /// Neurons whose answer depends on what arrives alone, and never falls as that grows.
 fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
     let stairs = facts.population.neuron.staircase()?;
+    // Thresholds are listed level by level.
+    if sent.high.saturating_sub(sent.low) > MOST_LEVELS {
+        return None;
+    }
     let width = facts.channels.next_multiple_of(BLOCK);
     let silence = (-sent.low) as u8;
     let mut own = Line {
