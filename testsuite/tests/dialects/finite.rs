@@ -61,7 +61,7 @@ fn a_parameter_must_be_a_finite_number() {
     }
     let found = problems(&with_bad("Conv", &[&[3, 3, 1, 1], &[3]], (0, f32::NAN)));
     let said = &found[0].reason;
-    assert!(said.contains("`c0`") && said.contains("NaN at [2, 2, 0, 0]"), "{said}");
+    assert!(said.contains("`c0`") && said.contains("NaN at index [2, 2, 0, 0]"), "{said}");
 }
 
 #[test]
