@@ -99,10 +99,11 @@ fn refused(network: &Graph, id: NodeId) -> Option<Violation> {
             ),
             Connectivity::Convolution { window, .. } if window.before != window.after => (
                 format!(
-                    "NetX pads both sides alike, not {:?} before and {:?} after",
-                    window.before, window.after
+                    "NetX pads both sides alike, not {:?} before and {:?} after; at a dilation of {:?} no zeros in \
+                     the kernel make up for that",
+                    window.before, window.after, window.dilations
                 ),
-                "pad symmetrically, or enlarge the kernel by zeros on the side that is padded less",
+                "pad symmetrically, or by whole steps of the dilation more on one side",
             ),
             Connectivity::OneToOne => (
                 "NetX has no synapses from neuron to neuron of the same place".to_owned(),

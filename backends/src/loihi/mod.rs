@@ -11,6 +11,7 @@ mod container;
 mod emit;
 mod mapping;
 mod net;
+mod padding;
 mod rate;
 mod read;
 mod residual;
@@ -101,7 +102,8 @@ impl Target for Loihi {
         "Writes network.net, the HDF5 file that Lava NetX (lava-dl 0.6.0) loads, and mapping.yaml.\n\
          \n\
          Networks must be sequential: convolutions (strided, dilated, grouped) and dense layers, average\n\
-         pools included. There is no max pooling and no concatenation, and padding is the same on both sides.\n\
+         pools included. There is no max pooling and no concatenation. NetX pads both sides of a map alike: where\n\
+         a model does not, the kernel is widened by zeros.\n\
          A residual addition over one layer is carried through that layer by more channels, in sigma-delta\n\
          coding; any other is refused.\n\
          \n\
@@ -150,11 +152,15 @@ impl Target for Loihi {
         }
         let mut legalised = if trained {
             trained::legalise(network)?
-        } else if rate {
-            rate::legalise(network, &settings)?
         } else {
-            let (carried, notes) = residual::carried(network);
-            let mut legalised = sigma_delta::legalise(&carried, settings.saturate)?;
+            let (padded, mut notes) = padding::alike(network);
+            let mut legalised = if rate {
+                rate::legalise(&padded, &settings)?
+            } else {
+                let (carried, more) = residual::carried(&padded);
+                notes.extend(more);
+                sigma_delta::legalise(&carried, settings.saturate)?
+            };
             legalised.notes.splice(0..0, notes);
             legalised
         };

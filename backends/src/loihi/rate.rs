@@ -61,9 +61,11 @@ pub(super) fn legalise(
     };
     let (mut last, mut gain) = legaliser.input(&chain)?;
     for &link in &chain.links {
-        let Some(layer) = legaliser.layer(link, gain) else { continue };
-        last = legaliser.add(link, last, &layer);
+        let layer = legaliser.layer(link, gain);
+        // Only the first layer takes the input's unit, whether it can be had or not.
         gain = 1.0;
+        let Some(layer) = layer else { continue };
+        last = legaliser.add(link, last, &layer);
         if chain.links.last().is_some_and(|l| l.population == link.population) {
             legaliser.decoder(&chain, last, &layer);
         }

@@ -41,7 +41,10 @@ pub(super) fn legalise(network: &Verified, saturate: bool) -> Result<Legalised, 
         state_bits: 0,
         largest_weight: 0,
     };
-    let (mut last, mut sources) = legaliser.input(&chain)?;
+    let (mut last, sources) = legaliser.input(&chain)?;
+    // Behind a layer that cannot be had nothing is known of what arrives; what is wrong with the
+    // layers themselves is said all the same.
+    let mut arriving = Some(sources);
     for (i, &link) in chain.links.iter().enumerate() {
         let is_last = i + 1 == chain.links.len();
         let mut lines = legaliser.lines(link, is_last, &reachable);
@@ -56,14 +59,19 @@ pub(super) fn legalise(network: &Verified, saturate: bool) -> Result<Legalised, 
             lines.extend(lines.iter().map(beyond).collect::<Vec<_>>());
         }
         let next = chain.links.get(i + 1).map_or(0, |next| fan_in(network, next.projection));
-        let layer = legaliser.layer(link, &lines, &sources, next);
-        // Without it nothing is known of what the next one gets.
-        let Some(layer) = layer else { break };
+        let layer = match arriving.take() {
+            Some(sources) => legaliser.layer(link, &lines, &sources, next),
+            None => {
+                legaliser.check_weights(link);
+                None
+            }
+        };
+        let Some(layer) = layer else { continue };
         last = legaliser.add_layer(link, last, &layer, is_last);
         if is_last {
             legaliser.decoder(&chain, last, &layer, &lines);
         }
-        sources = layer.sources(network, link, legaliser.steps);
+        arriving = Some(layer.sources(network, link, legaliser.steps));
     }
     legaliser.finish()
 }
@@ -247,6 +255,22 @@ impl Legaliser<'_> {
         Some(layer)
     }
 
+    fn dead(&mut self, link: Link) {
+        self.violation(
+            link.projection,
+            "all its weights are 0, so that nothing reaches its neurons",
+            "remove the layer, or train it",
+        );
+    }
+
+    /// What is wrong with the weights of a layer whatever arrives.
+    fn check_weights(&mut self, link: Link) {
+        let weights = self.network[link.projection].data.as_ref().and_then(|d| d.to_i64().ok());
+        if weights.is_some_and(|all| all.iter().all(|&w| w == 0)) {
+            self.dead(link);
+        }
+    }
+
     /// Gives the channels without weights a unit as well.
     fn complete(
         &mut self,
@@ -257,11 +281,7 @@ impl Legaliser<'_> {
         width: usize,
     ) -> Option<Vec<Choice>> {
         let Some(t) = choices.iter().flatten().map(|c| c.t).reduce(f64::min) else {
-            self.violation(
-                link.projection,
-                "all its weights are 0, so that nothing reaches its neurons",
-                "remove the layer, or train it",
-            );
+            self.dead(link);
             return None;
         };
         let constant = |c: usize| {

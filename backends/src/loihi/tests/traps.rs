@@ -169,6 +169,71 @@ fn a_current_that_may_overflow_is_reported() {
     );
 }
 
+/// A convolution without a weight other than 0, and one of another width behind it.
+#[test]
+fn all_dead_layers_are_named_at_once() {
+    let convolution = |name: &str, from: &str, shape: &str, weights: &str| {
+        format!(
+            r#"%{name}.synapses = projection {{"connectivity":{{"convolution":{{"window":{{"kernel":[1,1],"strides":[1,1],"dilations":[1,1],"before":[0,0],"after":[0,0]}},"groups":1}}}},"accumulator":{{"bits":64,"overflow":"error"}}}} (%{from}) : i64[4,2,2]
+  data i8[{shape},1,1] {weights}
+%{name} = population {{"coding":"graded","neuron":{{"graded":{{"multiplier":[11],"offset":[64],"divisor":[128],"minimum":0,"maximum":15}}}},"minimum":0,"maximum":15,"scale":[0.5]}} (%{name}.synapses) : i64[4,2,2]
+"#
+        )
+    };
+    let text = [
+        r#"snnir 1 spiking "dead" {"timesteps":1,"schedule":"streaming"}
+%x = encoder {"scale":0.0625,"zero_point":0,"minimum":0,"maximum":15,"presentation":"once"} () : i64[1,2,2]
+"#,
+        &convolution("a", "x", "4,1", "0 0 0 0"),
+        &convolution("b", "a", "4,4", "1 2 3 4 1 2 3 4 1 2 3 4 1 2 3 4"),
+        &convolution("c", "b", "4,4", "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0"),
+        r#"%fc.synapses = projection {"connectivity":"dense","accumulator":{"bits":64,"overflow":"error"}} (%c) : i64[1]
+  data i8[1,16] 1 0 -1 2 3 -4 5 6 7 -7 0 1 2 2 0 -3
+%fc = population {"coding":"graded","neuron":"accumulate","minimum":-900,"maximum":900,"scale":[0.25]} (%fc.synapses) : i64[1]
+%out = decoder {"readout":"last","scale":[0.25]} (%fc) : f32[1]
+"#,
+    ]
+    .concat();
+    let said = Loihi.legalise(&canonical(&text), &TargetOptions::default()).unwrap_err();
+    let said: Vec<String> = said.iter().map(|v| format!("{}: {}", v.node, v.reason)).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    for (text, name) in said.iter().zip(["a.synapses", "c.synapses"]) {
+        assert!(text.contains(name) && text.contains("weights are 0"), "{text}");
+    }
+}
+
+/// Padding of one side is made up for by zeros in the kernel: the network that is written reads the
+/// same of every map.
+#[test]
+fn uneven_padding_becomes_zeros_in_the_kernel() {
+    let window = |kernel: &str, before: &str, after: &str| {
+        format!(
+            r#""kernel":{kernel},"strides":[1,1],"dilations":[1,1],"before":{before},"after":{after}"#
+        )
+    };
+    let text = |window: &str, shape: &str, weights: &str| {
+        CONV.replace(&self::window_of_conv(), window)
+            .replace("i64[2,2,2]", "i64[2,3,3]")
+            .replace("i8[2,1,2,2] 1 -2 3 0 -1 1 2 7", &format!("i8[2,1,{shape}] {weights}"))
+            .replace("i8[3,8] 1 0 -1 2 3 -4 5 6 7 -7 0 1 2 2 0 -3 1 1 1 -1 -1 -1 4 0", DENSE_18)
+    };
+    let uneven = text(&window("[2,2]", "[0,1]", "[1,0]"), "2,2", "1 -2 3 0 -1 1 2 7");
+    let even =
+        text(&window("[3,3]", "[1,1]", "[1,1]"), "3,3", "0 0 0 1 -2 0 3 0 0 0 0 0 -1 1 0 2 7 0");
+    let (uneven, even) = (legalised(&uneven), legalised(&even));
+    assert_eq!(
+        uneven.network.to_text(Default::default()),
+        even.network.to_text(Default::default())
+    );
+    assert!(uneven.notes.iter().any(|n| n.text.contains("widened to [3, 3]")));
+}
+
+fn window_of_conv() -> String {
+    r#""kernel":[2,2],"strides":[1,1],"dilations":[1,1],"before":[0,0],"after":[0,0]"#.into()
+}
+
+const DENSE_18: &str = "i8[3,18] 1 0 -1 2 3 -4 5 6 7 -7 0 1 2 2 0 -3 1 1 1 -1 -1 -1 4 0 1 0 -1 2 3 -4 5 6 7 -7 0 1 2 2 0 -3 1 1 1 -1 -1 -1 4 0 1 0 -1 2 3 -4";
+
 /// A file of one layer group with these members besides a sound input.
 fn reading(members: &[(&str, Hdf5Value)]) -> Result<(), String> {
     let mut tree = Hdf5Tree::new();
