@@ -481,6 +481,8 @@ class Checker:
         if len(pairs) == 2 and rule.affine is None:
             if self.claims.get(node["name"], {}).get("verdict") == "approximate":
                 raise NotCheckable("a sum of two operands of which no equality is claimed")
+            if rule.exact and rule.constants:
+                raise NotCheckable("an exact sum with a bias that is no whole number of units")
             return self.grid(wanted, lambda *u: frame.answers(potential(*u)), low, high, state)
         raise NotCheckable(f"a sum of {len(pairs)} operands")
 

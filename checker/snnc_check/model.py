@@ -157,6 +157,7 @@ class Model:
                 return Codes(value.at, q)
             ids = value.at.reshape(value.at.shape[1:])
             one = Linear.one_to_one(ids.reshape(len(ids), -1), np.ones(len(ids)))
+            one.codes = True
             at = np.arange(ids.size).reshape(value.at.shape)
             value = Sum(at, [(one, np.full(one.filters, value.scale, F32), 0)])
         if not isinstance(value, Sum):
@@ -169,6 +170,9 @@ class Model:
         q = Quantiser(q.scale, q.zero, low, high, q.rounding, q.offset)
         linears, bias = [l for l, _, _ in value.operands], [np.broadcast_to(b, l.filters) for l, _, b in value.operands]
         rule = Rule([np.broadcast_to(s, value.filters) for _, s, _ in value.operands], value.constants, q, value.affine)
+        # Where accumulators meet other operands, the sum is exact.
+        accumulates = any(not getattr(l, "codes", False) for l in linears)
+        rule.exact = len(linears) > 1 and accumulates and q.offset is None and value.affine is None
         low, high = self.levels(linears, bias, rule)
         ids = self.space.add(len(low) * linears[0].places, np.repeat(low, linears[0].places),
                              np.repeat(high, linears[0].places))
@@ -488,6 +492,7 @@ class Model:
             raise NotCheckable("an addition of codes as such")
         ids = value.at[0].reshape(value.at.shape[1], -1)
         one = Linear.one_to_one(ids, np.ones(len(ids)))
+        one.codes = True
         at = np.arange(ids.size).reshape(value.at.shape)
         return Sum(at, [(one, np.full(one.filters, value.scale, F32), np.zeros(one.filters, np.int64))])
 

@@ -1,10 +1,14 @@
 """The integer rule `ort-f32`, in which the reference turns accumulators into codes.
 
 One operand:      y = clamp(RNE(f32(acc) * M) + zero, low, high), M = f32(f32(s_x * s_w) / s_y)
-Several operands: y = clamp(RNE(f32(f32(f32(a_1) * s_1) + f32(f32(a_2) * s_2) + ..) / s_y) + zero, low, high),
+Several codes:    y = clamp(RNE(f32(f32(f32(a_1) * s_1) + f32(f32(a_2) * s_2) + ..) / s_y) + zero, low, high),
                   added in the order of the model; a bias that is no whole number of units is an operand.
-All products, sums and quotients are rounded to f32 one by one. A payload is y - zero.
+With accumulators among several operands: y = clamp(RNE((a_1 * s_1 + a_2 * s_2 + ..) / s_y) + zero, low, high)
+                  in exact rationals, if the quantiser has no offset.
+All other products, sums and quotients are rounded to f32 one by one. A payload is y - zero.
 """
+
+import math
 
 import numpy as np
 
@@ -16,6 +20,20 @@ def rounded(name, x):
     if name in away:
         return np.copysign(away[name](np.abs(x.astype(np.float64))), x)
     return {"half-even": np.rint, "floor": np.floor, "ceil": np.ceil, "down": np.trunc}[name](x)
+
+
+def exact_units(terms, scale):
+    """`sum(terms) / scale` in f64, on the right side of every integer and half, and on it only where the sum is.
+
+    Products of 29 and 24 bits are exact in f64; so is the sign of a sum by `math.fsum`."""
+    terms = np.broadcast_arrays(*terms)
+    units = sum(terms) / scale
+    tie = np.rint(units * 2) / 2
+    for at in np.argwhere(np.abs(units - tie) < 1e-6):
+        at = tuple(at)
+        beyond = math.fsum([*(float(t[at]) for t in terms), -tie[at] * scale])
+        units[at] = tie[at] + (beyond > 0) * 1e-6 - (beyond < 0) * 1e-6
+    return units
 
 
 class Quantiser:
@@ -45,15 +63,16 @@ class Rule:
     """Payloads for integer accumulators, one array (F, n) for each operand, a row for each channel.
 
     `operands` are f32 scales by channel, `constants` pairs (place in the sum, f32 by channel), `affine`
-    a pair of f64 by channel that scales and shifts the real sum (a batch norm), or None."""
+    a pair of f64 by channel that scales and shifts the real sum (a batch norm), or None. `exact` sums are
+    not rounded to f32."""
 
-    def __init__(self, operands, constants, out, affine=None):
-        self.operands, self.constants, self.out, self.affine = operands, constants, out, affine
+    def __init__(self, operands, constants, out, affine=None, exact=False):
+        self.operands, self.constants, self.out, self.affine, self.exact = operands, constants, out, affine, exact
 
     def rows(self, keep):
         cut = lambda v: v[keep]
         affine = self.affine and tuple(map(cut, self.affine))
-        return Rule([cut(s) for s in self.operands], [(i, cut(c)) for i, c in self.constants], self.out, affine)
+        return Rule([cut(s) for s in self.operands], [(i, cut(c)) for i, c in self.constants], self.out, affine, self.exact)
 
     def units(self, *accumulators):
         column = lambda v, t=F32: np.asarray(v, t)[:, None]
@@ -61,6 +80,9 @@ class Rule:
             total = sum(a * column(s, np.float64) for a, s in zip(accumulators, self.operands))
             total = total + sum(column(c, np.float64) for _, c in self.constants)
             return (total * column(self.affine[0], float) + column(self.affine[1], float)) / float(self.out.scale)
+        if self.exact:
+            terms = [a * column(s, np.float64) for a, s in zip(accumulators, self.operands)]
+            return exact_units(terms + [column(c, np.float64) for _, c in self.constants], float(self.out.scale))
         if len(self.operands) == 1 and not self.constants:
             return accumulators[0].astype(F32) * column((self.operands[0] / self.out.scale).astype(F32))
         terms = [a.astype(F32) * column(s) for a, s in zip(accumulators, self.operands)]

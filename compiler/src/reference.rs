@@ -1,9 +1,11 @@
 //! The semantics against which everything is proved: how integer accumulators become codes.
 //!
 //! `y = clamp(RNE(f32(acc) * f32(M)) + zero, low, high)` with `M = f32(f32(s_x * s_w) / s_y)` is what
-//! ONNX Runtime's QLinearConv, QLinearMatMul and QGemm compute. Two other readings can be asked for:
-//! the same in exact rationals, and the multiply-and-shift of integer hardware.
+//! ONNX Runtime's QLinearConv, QLinearMatMul and QGemm compute. Sums of codes are those of its Add in
+//! f32; sums with accumulators in them are exact ([`TensorOp::RequantiseSum`]). Two other readings can be
+//! asked for: the same in exact rationals, and the multiply-and-shift of integer hardware.
 
+use snnc_ir::exact::{Line, parts, rounded, scaled, to_i32};
 use snnc_ir::{Graph, NodeId, Quantisation, Rounding, TensorOp};
 
 /// How accumulators become codes.
@@ -46,6 +48,8 @@ pub struct Requantiser {
     /// In the order in which they are added.
     terms: Vec<Term>,
     output: Quantisation,
+    /// Whether the terms are added as rationals rather than in f32.
+    exact: bool,
 }
 
 /// What is added before rounding.
@@ -85,7 +89,10 @@ impl Requantiser {
             Some(Term { input, factors, constant })
         };
         let terms = graph.sources(id).into_iter().map(term).collect::<Option<Vec<_>>>()?;
-        Some(Requantiser { semantics, terms, output })
+        // An offset is added in f32, and so is all that is added before it.
+        let exact = output.offset.is_empty()
+            && matches!(graph[id].as_tensor(), Some(TensorOp::RequantiseSum));
+        Some(Requantiser { semantics, terms, output, exact })
     }
 
     /// Number of operands that are no constants.
@@ -115,6 +122,7 @@ impl Requantiser {
     pub fn payload(&self, channel: usize, accumulators: &[i64]) -> i64 {
         let zero = self.output.zero_at(channel);
         let level = match self.semantics {
+            Semantics::Ort if self.exact => self.exact(channel, accumulators),
             Semantics::Ort => {
                 return self.output.code_of_units(self.ort(channel, accumulators), channel) - zero;
             }
@@ -134,6 +142,69 @@ impl Requantiser {
         let mut reals = self.summands(channel, accumulators).map(real);
         let first = reals.next().unwrap_or(0.0);
         reals.fold(first, |sum, x| sum + x) / scale
+    }
+
+    fn exact(&self, channel: usize, accumulators: &[i64]) -> i64 {
+        let term = |(t, a): (&Term, i64)| (a, t.input.scale_at(channel));
+        let terms: Vec<(i64, f32)> = self.summands(channel, accumulators).map(term).collect();
+        self.output.level_of_sum(&terms, channel)
+    }
+
+    /// The sum that is rounded, in integers, where the reading is exact: what a unit of each operand
+    /// counts, what the constants do, and what a unit of the payload does.
+    pub fn line(&self, channel: usize) -> Option<Line> {
+        let exact = match self.semantics {
+            Semantics::Ort => self.exact,
+            Semantics::Real => true,
+            Semantics::Fixed => false,
+        };
+        // An offset between two codes is no whole number of units.
+        if !exact || self.output.offset_at(channel).is_some() {
+            return None;
+        }
+        let factor = |t: &Term| -> (i128, i32) {
+            let scales: Vec<f32> = match self.semantics {
+                Semantics::Real => t.factors.iter().map(|q| q.scale_at(channel)).collect(),
+                _ => vec![t.input.scale_at(channel)],
+            };
+            let product = |(m, e): (i128, i32), s: f32| {
+                let (mantissa, exponent) = parts(s);
+                (m.saturating_mul(mantissa), e + exponent)
+            };
+            scales.into_iter().fold((1, 0), product)
+        };
+        let zeros = vec![0; self.operands()];
+        let constants = self.summands(channel, &zeros).filter(|(t, _)| t.constant.is_some());
+        let constants = constants.map(|(t, code)| {
+            let (m, e) = factor(t);
+            (m.saturating_mul(code.into()), e)
+        });
+        let operands: Vec<(i128, i32)> = self.arguments().map(factor).collect();
+        let rounding = self.output.rounding;
+        Line::new(
+            &operands,
+            &constants.collect::<Vec<_>>(),
+            self.output.scale_at(channel),
+            rounding,
+        )
+    }
+
+    /// Real value of one unit of operand `port`, in f32.
+    pub fn scale(&self, port: usize, channel: usize) -> f32 {
+        self.arguments().nth(port).map_or(1.0, |t| t.input.scale_at(channel))
+    }
+
+    /// All that the payload of a channel hangs on beside its accumulators: channels of which it is equal
+    /// are one function.
+    pub fn signature(&self, channel: usize) -> Vec<i64> {
+        let bits = |s: f32| i64::from(s.to_bits());
+        let mut all = vec![bits(self.output.scale_at(channel)), self.output.zero_at(channel)];
+        all.extend(self.output.offset_at(channel).map(bits));
+        for (term, code) in self.summands(channel, &vec![0; self.operands()]) {
+            all.extend([bits(term.input.scale_at(channel)), code]);
+            all.extend(term.factors.iter().map(|q| bits(q.scale_at(channel))));
+        }
+        all
     }
 
     fn real(&self, channel: usize, accumulators: &[i64]) -> i64 {
@@ -217,14 +288,14 @@ impl Requantiser {
     }
 
     /// The whole units of a single operand that the constants stand for, as a population adds them to
-    /// its membrane potential; what is left of them is in its thresholds. At most 30 bits: beside a
+    /// its membrane potential; what is left of them is in its thresholds. At most 28 bits: beside a
     /// larger constant the operand hardly matters.
     pub fn whole_bias(&self, channel: usize) -> i64 {
         let mut arguments = self.arguments();
         let (Some(operand), None) = (arguments.next(), arguments.next()) else { return 0 };
         let real = |(term, a): (&Term, i64)| a as f64 * f64::from(term.input.scale_at(channel));
         let sum: f64 = self.summands(channel, &[0]).map(real).sum();
-        let most = f64::from(1u32 << 30);
+        let most = f64::from(1u32 << 28);
         (sum / f64::from(operand.input.scale_at(channel))).round().clamp(-most, most) as i64
     }
 
@@ -236,13 +307,6 @@ impl Requantiser {
         let sum: f64 = self.summands(channel, &zeros).map(real).sum();
         (sum / f64::from(self.output.scale_at(channel)) * (1i64 << bits) as f64).round() as i64
     }
-}
-
-/// Mantissa and exponent: `x = mantissa * 2^exponent`, for a positive x.
-fn parts(x: f32) -> (i128, i32) {
-    let bits = x.to_bits();
-    let (fraction, exponent) = (i128::from(bits & 0x7f_ffff), (bits >> 23 & 0xff) as i32);
-    if exponent == 0 { (fraction, -149) } else { (fraction | 1 << 23, exponent - 150) }
 }
 
 /// `numerator / denominator + x` as a fraction.
@@ -259,57 +323,9 @@ fn plus(numerator: i128, denominator: i128, x: f32) -> (i128, i128) {
     (scaled(numerator, down).saturating_add(added), scaled(denominator, down))
 }
 
-/// `x * 2^shift`, at most the largest integer.
-fn scaled(x: i128, shift: i32) -> i128 {
-    let room = x.unsigned_abs().leading_zeros() as i32 - 1;
-    if x == 0 || shift < room { x << shift.clamp(0, 126) } else { x.signum() * (i128::MAX / 4) }
-}
-
-/// `numerator / denominator` as an integer; the denominator is positive.
-fn rounded(numerator: i128, denominator: i128, rounding: Rounding) -> i64 {
-    use std::cmp::Ordering::{Equal, Greater, Less};
-    let (floor, rest) = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
-    let half = rest.cmp(&(denominator - rest));
-    let negative = numerator < 0;
-    let up = rest != 0
-        && match (rounding, half) {
-            (Rounding::Floor, _) => false,
-            (Rounding::Ceil, _) => true,
-            (Rounding::Up, _) => !negative,
-            (Rounding::Down, _) => negative,
-            (_, Less) => false,
-            (_, Greater) => true,
-            (Rounding::HalfAway, Equal) => !negative,
-            (Rounding::HalfTowardZero, Equal) => negative,
-            (Rounding::HalfEven, Equal) => floor & 1 == 1,
-        };
-    to_i32(floor + i128::from(up))
-}
-
-fn to_i32(level: i128) -> i64 {
-    level.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn halves_go_to_the_even_integer() {
-        let found = [-5, -3, -1, 1, 3, 5, 6].map(|n| rounded(n, 2, Rounding::HalfEven));
-        assert_eq!(found, [-2, -2, 0, 0, 2, 2, 3]);
-    }
-
-    #[test]
-    fn fractions_round_as_their_floats_do() {
-        use Rounding::*;
-        for rounding in [HalfEven, Floor, Ceil, HalfAway, HalfTowardZero, Up, Down] {
-            for n in -17i128..=17 {
-                let float = rounding.round(n as f32 / 4.0) as i64;
-                assert_eq!(rounded(n, 4, rounding), float, "{n} / 4, {rounding:?}");
-            }
-        }
-    }
 
     /// A sign: `floor(acc * 0.5 + 0.35 + 1)`, clamped to 0 and 1.
     fn sign(semantics: Semantics) -> Requantiser {
@@ -321,7 +337,7 @@ mod tests {
         let mut output = Quantisation::per_tensor(1.0, 1, 0, 1);
         output.rounding = Rounding::Floor;
         let terms = vec![term(0.5, None), term(0.05, Some(vec![7]))];
-        Requantiser { semantics, terms, output }
+        Requantiser { semantics, terms, output, exact: false }
     }
 
     #[test]
@@ -335,25 +351,10 @@ mod tests {
     }
 
     #[test]
-    fn a_float_is_its_parts() {
-        for x in [0.1f32, 1.0, 3.5e-20, 7.0e12, f32::MIN_POSITIVE / 8.0] {
-            let (mantissa, exponent) = parts(x);
-            assert_eq!(mantissa as f64 * f64::from(exponent).exp2(), f64::from(x));
-        }
-    }
-
-    #[test]
     fn a_real_is_added_to_a_fraction() {
         for x in [0.0f32, 3.0, -2.5, 0.375, 1e6] {
             let (n, d) = plus(-7, 3, x);
             assert_eq!(n as f64 / d as f64, (f64::from(x) * 3.0 - 7.0) / 3.0, "{x}");
         }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_as_large_as_can_be() {
-        assert_eq!(scaled(3, 4), 48);
-        assert_eq!(scaled(-1, 200), -(i128::MAX / 4));
-        assert_eq!(scaled(0, 200), 0);
     }
 }

@@ -251,6 +251,8 @@ fn certificate(legalised: &Legalised, measured: &BTreeMap<String, Measured>) -> 
             reachable: 0,
             differing: 0,
             differences: Vec::new(),
+            witness: None,
+            mean_ties: 0,
             bound: None,
             measured: measured.get(&network[id].name).copied(),
         }),

@@ -124,7 +124,7 @@ pub fn infer_tensor_output(
         MatrixProduct | Binary(_) | Gather { .. } => ("2", 2, 2),
         BatchNormalisation { .. } => ("5", 5, 5),
         Select => ("3", 3, 3),
-        Concatenate { .. } | Requantise => ("at least 1", 1, usize::MAX),
+        Concatenate { .. } | Requantise | RequantiseSum => ("at least 1", 1, usize::MAX),
         _ => ("1", 1, 1),
     };
     arity(operands, expected.1, expected.2, expected.0)?;
@@ -140,7 +140,7 @@ pub fn infer_tensor_output(
             ty.quantised(q.clone())
         }
         Dequantise(_) => TensorType::new(DType::F32, operands[0].shape.clone()),
-        Requantise => with_shape(broadcast_all(operands)?),
+        Requantise | RequantiseSum => with_shape(broadcast_all(operands)?),
         Lookup { .. } | Clip { .. } | Unary(_) | Cast | Softmax { .. } => {
             with_shape(operands[0].shape.clone())
         }

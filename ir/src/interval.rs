@@ -1,7 +1,7 @@
 //! Ranges of integers.
 
 /// All integers from `low` to `high`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interval {
     /// Smallest.
     pub low: i64,

@@ -20,6 +20,7 @@
 //! This crate does no input or output, starts no thread and has no unsafe code.
 
 pub mod analysis;
+pub mod exact;
 mod graph;
 mod infer;
 mod interval;
@@ -43,7 +44,7 @@ pub use neuron::{
     Reset, SigmaDeltaNeuron, SigmaDeltaRole, Staircase, SynapticCurrent, ThresholdTable, TimeTable,
     rounding_shift, saturate,
 };
-pub use op::{Binary, Op, Pool, PoolKind, TensorOp, Unary, Window};
+pub use op::{Binary, Op, Pool, PoolKind, SumOrder, TensorOp, Unary, Window};
 pub use quantisation::{Quantisation, Rounding};
 pub use real::{
     RealEdge, RealError, RealFiring, RealLeak, RealNetwork, RealNeurons, RealNode, RealOp,

@@ -34,6 +34,12 @@ pub enum TensorOp {
     /// quantisation. With one operand `y = round(f32(a) * f32(s_a / s_y)) + z_y`, as ONNX Runtime
     /// requantises; with several `y = round(sum_i(f32(a_i) * s_i) / s_y) + z_y`, all in f32.
     Requantise,
+    /// Several operands, accumulators among them, to codes of the node's own quantisation:
+    /// `y = round(sum_i(a_i * s_i) / s_y) + z_y` in exact rationals, the scales being f32 numbers. ONNX adds
+    /// reals there that are sums of products in f32 already, whose last bits hang on the order in
+    /// which a kernel adds: no order is the model's, so none is followed. Where the quantisation has an
+    /// offset, which is added in f32 before rounding, it is [`TensorOp::Requantise`].
+    RequantiseSum,
     /// Codes to codes by a table: `table[code - minimum]`.
     Lookup {
         /// Code of the first entry.
@@ -190,6 +196,42 @@ pub struct Pool {
     pub kind: PoolKind,
     /// Geometry. The node's type may hold one window more than fits (ONNX `ceil_mode`).
     pub window: Window,
+    /// In which order a mean of reals adds up.
+    #[serde(default, skip_serializing_if = "SumOrder::is_default")]
+    pub order: SumOrder,
+}
+
+impl Pool {
+    /// A pool whose sums, if any, are in the order of the cells.
+    pub fn new(kind: PoolKind, window: Window) -> Self {
+        Pool { kind, window, order: SumOrder::Cells }
+    }
+}
+
+/// In which order a mean adds up the cells of a window: the last bit of a sum in single precision
+/// hangs on it, and with it the side to which a tie is rounded. The orders are those of ONNX Runtime
+/// 1.32 (`core/mlas/lib/pooling.cpp`, `core/providers/cpu/nn/pool_functors.h`, and Eigen's
+/// `LinearVectorizedTraversal` of packets of 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SumOrder {
+    /// One cell after the other, the last dimension fastest.
+    #[default]
+    Cells,
+    /// First all cells of one column (of equal place in the last dimension), then the columns.
+    Columns,
+    /// Four sums of every fourth cell, joined as (0 + 2) + (1 + 3), then the cells that are left.
+    Lanes,
+    /// Packets of four cells, which begin where a multiple of four cells of the whole tensor lies, in
+    /// two alternating sums, joined as `Lanes`; then the cells before the packets and those behind.
+    AlignedLanes,
+}
+
+impl SumOrder {
+    /// Whether cells are added one after the other.
+    pub fn is_default(&self) -> bool {
+        *self == SumOrder::default()
+    }
 }
 
 /// What becomes of the cells of a pooling window.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exact;
+
 /// How a real number becomes the nearest code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +151,26 @@ impl Quantisation {
         rounded.saturating_add(zero_after).clamp(self.minimum, self.maximum)
     }
 
+    /// `round(sum_i(a_i * s_i) / scale)` in exact rationals, the zero point not added: what a sum of
+    /// accumulators `a_i` in units `s_i` is in this quantisation, for integers of 32 bits.
+    pub fn level_of_sum(&self, terms: &[(i64, f32)], channel: usize) -> i64 {
+        let scale = self.scale_at(channel);
+        if self.rounding == Rounding::HalfEven {
+            let product = |&(a, s): &(i64, f32)| a as f64 * f64::from(s);
+            let (sum, size) = terms
+                .iter()
+                .map(product)
+                .fold((0.0, 0.0), |(s, m): (f64, f64), x| (s + x, m + x.abs()));
+            let (level, size) = (sum / f64::from(scale), size / f64::from(scale));
+            // Products of 24 and 29 bits are exact, a sum or quotient is off by 2^-53 of its size.
+            let from_tie = (level - level.floor() - 0.5).abs();
+            if size < f64::from(1u32 << 26) && from_tie > 1e-6 {
+                return level.round_ties_even() as i64;
+            }
+        }
+        exact::level(terms, scale, self.rounding)
+    }
+
     /// The real number of `code` (ONNX DequantizeLinear, in f32).
     pub fn real(&self, code: i64, channel: usize) -> f32 {
         (code - self.zero_at(channel)) as f32 * self.scale_at(channel)
@@ -187,6 +209,22 @@ mod tests {
         assert_eq!(at(Rounding::Floor), [-3, -1, 0, 1]);
         assert_eq!(at(Rounding::Up), [-3, -1, 1, 2]);
         assert_eq!(at(Rounding::Down), [-2, 0, 0, 1]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn quick_sums_are_the_exact_ones(
+            a in -3_000_000i64..3_000_000, b in -300i64..300,
+            s in 1e-6f32..1e-2, u in 1e-3f32..1.0, scale in 1e-3f32..1.0, tie in proptest::bool::ANY,
+        ) {
+            // Scales that are multiples of each other make ties.
+            let (s, u, scale) = if tie { (0.25 * scale, 0.5 * scale, scale) } else { (s, u, scale) };
+            let q = Quantisation::per_tensor(scale, 0, -128, 127);
+            let terms = [(a, s), (b, u)];
+            proptest::prop_assert_eq!(
+                q.level_of_sum(&terms, 0), exact::level(&terms, scale, Rounding::HalfEven)
+            );
+        }
     }
 
     #[test]

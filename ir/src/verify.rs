@@ -128,7 +128,7 @@ fn belongs(graph: &Graph, id: NodeId) -> bool {
         (Op::Spiking(_), stage) => stage == Stage::Spiking,
         (Op::Tensor(_), Stage::Spiking) => false,
         (Op::Tensor(op), Stage::Tensor) => {
-            !matches!(op, TensorOp::Requantise | TensorOp::Lookup { .. })
+            !matches!(op, TensorOp::Requantise | TensorOp::RequantiseSum | TensorOp::Lookup { .. })
         }
         (Op::Tensor(op), Stage::Quantised) => {
             use TensorOp::*;
@@ -140,6 +140,7 @@ fn belongs(graph: &Graph, id: NodeId) -> bool {
                     | Quantise(_)
                     | Dequantise(_)
                     | Requantise
+                    | RequantiseSum
                     | Lookup { .. }
                     | Convolution { .. }
                     | TransposedConvolution { .. }
@@ -183,7 +184,9 @@ fn parameters(graph: &Graph, id: NodeId, reasons: &mut Vec<String>) {
         Op::Tensor(TensorOp::Lookup { table, .. }) if table.is_empty() => {
             reasons.push("an empty table".into());
         }
-        Op::Tensor(TensorOp::Requantise) if node.ty.quantisation.is_none() => {
+        Op::Tensor(TensorOp::Requantise | TensorOp::RequantiseSum)
+            if node.ty.quantisation.is_none() =>
+        {
             reasons.push("requantises to nothing".into());
         }
         Op::Spiking(SpikingOp::Encoder(e)) => {

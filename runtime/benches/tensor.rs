@@ -85,7 +85,7 @@ fn dense_layer_of_codes(bencher: Bencher) {
 #[divan::bench]
 fn max_pool(bencher: Bencher) {
     let window = Window { strides: vec![2; 2], ..Window::plain(&[2, 2]) };
-    let op = TensorOp::Pool(Pool { kind: PoolKind::Max, window });
+    let op = TensorOp::Pool(Pool::new(PoolKind::Max, window));
     let operands = [operand(DType::I8, &[1, 32, 28, 28])];
     let ty = TensorType::new(DType::I8, [1, 32, 14, 14]);
     run(bencher, op, &operands, ty, 32 * 28 * 28);

@@ -163,7 +163,7 @@ fn everything_that_does_not_fit_is_said_at_once() {
     let text = r#"snnir 1 spiking "refused" {"timesteps":1,"schedule":"streaming"}
 %x = encoder {"scale":0.5,"zero_point":0,"minimum":0,"maximum":15,"presentation":"once"} () : i64[2,4,4]
 %pool = max-pool {"window":{"kernel":[2,2],"strides":[2,2],"dilations":[1,1],"before":[0,0],"after":[0,0]}} (%x) : i64[2,2,2] from [{"node":"pool1","op":"MaxPool"}]
-%c.synapses = projection {"connectivity":{"convolution":{"window":{"kernel":[2,2],"strides":[1,1],"dilations":[1,1],"before":[0,0],"after":[1,1]},"groups":2}},"accumulator":{"bits":64,"overflow":"error"}} (%pool) : i64[2,2,2] from [{"node":"conv1","op":"Conv"}]
+%c.synapses = projection {"connectivity":{"convolution":{"window":{"kernel":[2,2],"strides":[1,1],"dilations":[3,3],"before":[1,1],"after":[2,2]},"groups":2}},"accumulator":{"bits":64,"overflow":"error"}} (%pool) : i64[2,2,2] from [{"node":"conv1","op":"Conv"}]
   data i8[2,1,2,2] 1 2 3 4 5 6 7 8
 %s.synapses = projection {"connectivity":"one-to-one","accumulator":{"bits":64,"overflow":"error"}} (%pool) : i64[2,2,2]
   data i8[2] 1 1

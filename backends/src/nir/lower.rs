@@ -22,8 +22,10 @@ use crate::{Note, Violation};
 /// Seconds of one timestep: what snnTorch reckons with, whatever a file says.
 pub(super) const DT: f32 = 1e-4;
 
-/// Integers up to here are exact in f32.
-const EXACT: i64 = 1 << 24;
+/// Whether f32 holds an integer: one of 24 bits, or such times a power of two.
+fn is_exact(x: i64) -> bool {
+    i128::from(x) == x as f32 as i128
+}
 
 /// The real network, what is beside each node, and what the user should know.
 pub(super) struct Lowered {
@@ -167,9 +169,17 @@ impl Lowering<'_> {
             .enumerate()
             .map(|(i, w)| w.saturating_mul(p.gain_at(i / each)).saturating_mul(factor))
             .collect();
-        if weights.iter().any(|w| w.abs() > EXACT) {
-            self.refuse(id, "has weights beyond 2^24, which f32 does not hold", "use fewer bits");
-            return None;
+        if !weights.iter().all(|&w| is_exact(w)) {
+            if self.graph.sources(user).len() < 2 {
+                let reason = "has weights of more than the 24 bits that f32 holds";
+                self.refuse(id, reason, "use fewer bits");
+                return None;
+            }
+            self.note(
+                id,
+                "meets an operand of another scale: their common unit takes more than the 24 bits of \
+                 f32, so that other readers' potentials are off by up to 2^-24 of their size",
+            );
         }
         let bias: Vec<i64> = self.bias(id, user).iter().map(|b| b.saturating_mul(factor)).collect();
         let real = |v: &[i64]| v.iter().map(|&x| x as f32).collect::<Vec<f32>>();
@@ -236,13 +246,19 @@ impl Lowering<'_> {
         }
     }
 
-    /// The bias of a population, on the first of its projections.
+    /// The bias of a population, on the first of its projections that has a place for it.
     fn bias(&self, id: NodeId, user: NodeId) -> Vec<i64> {
         match self.graph[user].as_spiking() {
-            Some(SpikingOp::Population(p))
-                if self.graph.source(user, 0) == Some(id) && !self.is_late(p) =>
-            {
-                p.bias.clone()
+            Some(SpikingOp::Population(p)) if !self.is_late(p) => {
+                let sources = self.graph.sources(user);
+                let has_place = |&&s: &&NodeId| {
+                    !matches!(self.graph[s].as_spiking(), Some(SpikingOp::Projection(p))
+                        if p.connectivity == Connectivity::OneToOne)
+                };
+                match sources.iter().find(has_place).or(sources.first()) {
+                    Some(&carrier) if carrier == id => p.bias.clone(),
+                    _ => Vec::new(),
+                }
             }
             _ => Vec::new(),
         }

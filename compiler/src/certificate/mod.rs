@@ -10,6 +10,10 @@
 mod compare;
 mod copies;
 mod frame;
+mod inputs;
+mod joins;
+mod lattice;
+mod means;
 mod measure;
 mod obligations;
 mod published;
@@ -84,6 +88,13 @@ pub struct PopulationCertificate {
     /// All of them, as ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+    /// Two accumulators for which payloads differ, where two operands meet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<PairDifference>,
+    /// Number of accumulator values at which ONNX Runtime's f32 mean may be rounded to the other side
+    /// than the integer rule rounds it, all channels; the statement is on the integer rule.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mean_ties: u64,
     /// Largest error before rounding, in units of payload, for any input; where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
@@ -105,6 +116,23 @@ pub struct Difference {
     pub reference: i64,
     /// Payload of the emitted neuron.
     pub emitted: i64,
+}
+
+/// Two accumulators of one channel for which payloads differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairDifference {
+    /// The channel.
+    pub channel: usize,
+    /// Accumulators (or payloads) of both operands, biases of their layers included.
+    pub accumulators: [i64; 2],
+    /// Payload of the reference.
+    pub reference: i64,
+    /// Payload of the emitted neuron.
+    pub emitted: i64,
+}
+
+fn is_zero(x: &u64) -> bool {
+    *x == 0
 }
 
 /// Something that must hold besides the thresholds.

@@ -149,6 +149,8 @@ mod tests {
             reachable: 0,
             differing: 0,
             differences: Vec::new(),
+            witness: None,
+            mean_ties: 0,
             bound: None,
             measured: None,
         };

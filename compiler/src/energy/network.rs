@@ -313,7 +313,9 @@ fn tensor_layer(graph: &Graph, id: NodeId) -> Option<Layer> {
             groups: *groups,
         },
         TensorOp::Dense | TensorOp::MatrixProduct if values.len() == 1 => Kind::Dense,
-        TensorOp::Binary(Binary::Add) | TensorOp::Requantise if values.len() == 2 => {
+        TensorOp::Binary(Binary::Add) | TensorOp::Requantise | TensorOp::RequantiseSum
+            if values.len() == 2 =>
+        {
             Kind::OneToOne { shape: output.clone() }
         }
         _ => return None,

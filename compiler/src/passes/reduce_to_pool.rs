@@ -1,6 +1,6 @@
 //! Turns means over whole maps into poolings.
 
-use snnc_ir::{Graph, Node, NodeId, Pool, PoolKind, TensorOp, TensorType, Window};
+use snnc_ir::{Graph, Node, NodeId, Pool, PoolKind, SumOrder, TensorOp, TensorType, Window};
 
 use super::rewrite::{Names, op, set_op, set_sources};
 use super::{Context, Meaning, Pass};
@@ -29,7 +29,8 @@ fn rewrite(graph: &mut Graph, names: &mut Names, id: NodeId) -> Option<()> {
     if from.shape.len() < 3 || !axes.iter().copied().eq(2..from.shape.len()) {
         return None;
     }
-    let pool = Pool { kind: PoolKind::Average, window: Window::plain(&from.shape[2..]) };
+    let window = Window::plain(&from.shape[2..]);
+    let pool = Pool { kind: PoolKind::Average, window, order: SumOrder::AlignedLanes };
     let mut shape = from.shape[..2].to_vec();
     shape.resize(from.shape.len(), 1);
     let ty = TensorType::new(from.dtype, shape);

@@ -118,6 +118,15 @@ impl StraightLine {
         StraightLine { at_least, below }
     }
 
+    /// The conditions for levels `minimum + 1 ..` of which the largest potential below and the least one
+    /// at the level are given, where there are such; what lies between does not occur.
+    pub fn between(bounds: &[(Option<i64>, Option<i64>)], minimum: i64) -> Self {
+        let levels = || bounds.iter().zip(minimum + 1..);
+        let at_least = levels().filter_map(|(b, level)| Some((b.1?, level))).collect();
+        let below = levels().filter_map(|(b, level)| Some((b.0?, level))).collect();
+        StraightLine { at_least, below }
+    }
+
     /// The same conditions, each threshold free to move by up to `slack` potentials either way: lines
     /// for staircases that no straight line has (round-half-even at a power of two, say).
     pub fn relaxed(&self, slack: i64) -> Self {

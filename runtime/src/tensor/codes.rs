@@ -167,6 +167,38 @@ pub(super) fn requantise(
     Value::from_i64(&ty.shape, scaled.into_iter().zip(own.each()).map(code).collect())
 }
 
+/// Sums of accumulators in exact rationals; where an offset is added before rounding, in f32 as it is.
+pub(super) fn requantise_sum(
+    operands: &[(&Value, &TensorType)],
+    ty: &TensorType,
+) -> Result<Value, RunError> {
+    let q = ty
+        .quantisation
+        .as_ref()
+        .ok_or(RunError::Quantisation { shape: ty.shape.clone(), reason: "the result has none" })?;
+    if !q.offset.is_empty() {
+        return requantise(operands, ty);
+    }
+    let mut terms: Vec<Vec<(i64, f32)>> = Vec::with_capacity(operands.len());
+    for (port, (value, operand)) in operands.iter().enumerate() {
+        let s = operand.quantisation.as_ref().ok_or(RunError::NotQuantised(port))?;
+        let channels = Channels::new(s, value.shape())?.each();
+        let with_scale = |(a, i): (i64, usize)| (a, s.scale_at(i));
+        let own: Vec<_> =
+            centred(value, operand)?.into_iter().zip(channels).map(with_scale).collect();
+        let at = offsets(&ty.shape, &broadcast_strides(value.shape(), &ty.shape), 0);
+        terms.push(at.map(|i| own[i]).collect());
+    }
+    let mut each = vec![(0, 1.0); operands.len()];
+    let code = |(place, channel): (usize, usize)| {
+        each.iter_mut().zip(&terms).for_each(|(each, all)| *each = all[place]);
+        let level = q.level_of_sum(&each, channel);
+        level.saturating_add(q.zero_at(channel)).clamp(q.minimum, q.maximum)
+    };
+    let own = Channels::new(q, &ty.shape)?;
+    Value::from_i64(&ty.shape, own.each().enumerate().map(code).collect())
+}
+
 /// One operand in the codes of a whole tensor's one scale, to the nearest.
 fn rescaled(
     value: &Value,

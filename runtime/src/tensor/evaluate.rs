@@ -59,6 +59,7 @@ pub(super) fn apply(
         Quantise(q) => codes::quantise(x(0)?, q, ty)?,
         Dequantise(q) => codes::dequantise(x(0)?, q, ty)?,
         Requantise => codes::requantise(operands, ty)?,
+        RequantiseSum => codes::requantise_sum(operands, ty)?,
         Lookup { minimum, table } => codes::lookup(x(0)?, *minimum, table, ty)?,
         Convolution { window, groups } => {
             let kernel = self::Convolution::new(window, *groups, x(0)?.shape(), x(1)?.shape(), ty)?;

@@ -22,6 +22,7 @@ mod pool;
 mod product;
 mod program;
 mod reduce;
+mod sums;
 mod value;
 mod window;
 

@@ -4,6 +4,7 @@ use snnc_ir::{Pool, PoolKind, TensorType};
 
 use super::codes::centred;
 use super::convolution::within;
+use super::sums::sum;
 use super::window::Geometry;
 use super::{Data, RunError, Value};
 
@@ -20,29 +21,33 @@ pub(super) fn pool(
     let geometry = Geometry::new(&pool.window, &x.shape()[2..], &own.shape[2..])?;
     match (x.data(), pool.kind) {
         (Data::F32(v), PoolKind::Max) => {
-            let largest = |cells: &mut dyn Iterator<Item = f32>, _| {
-                cells.fold(f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a })
+            let largest = |cells: Cells<'_, f32>| {
+                let larger = |a, b: f32| if b > a || b.is_nan() { b } else { a };
+                cells.values.fold(f32::NEG_INFINITY, larger)
             };
             Value::from_f32(&own.shape, pooled(&geometry, v, largest))
         }
         (Data::Int(v), PoolKind::Max) => {
             let lowest = own.dtype.integer_range().map_or(i64::MIN, |(low, _)| low);
-            let largest = |cells: &mut dyn Iterator<Item = i64>, _| cells.fold(lowest, i64::max);
+            let largest = |cells: Cells<'_, i64>| cells.values.fold(lowest, i64::max);
             Value::from_i64(&own.shape, pooled(&geometry, v, largest))
         }
         (Data::F32(v), PoolKind::Average | PoolKind::AverageWithPadding) => {
             let all = pool.kind == PoolKind::AverageWithPadding;
-            let mean = |cells: &mut dyn Iterator<Item = f32>, covered: usize| {
-                let (sum, count) = cells.fold((0f32, 0usize), |(s, n), x| (s + x, n + 1));
-                let count = if all { covered } else { count };
+            let mut window = Vec::with_capacity(geometry.kernel_cells());
+            let mean = |cells: Cells<'_, f32>| {
+                window.clear();
+                window.extend(cells.values);
+                let sum = sum(&window, cells.columns, cells.first, pool.order);
+                let count = if all { cells.covered } else { window.len() };
                 if count == 0 { 0.0 } else { sum / count as f32 }
             };
             Value::from_f32(&own.shape, pooled(&geometry, v, mean))
         }
         (Data::Int(_), PoolKind::Sum) => {
             let cells = centred(x, ty)?;
-            let sum = |cells: &mut dyn Iterator<Item = i64>, _| cells.fold(0, i64::saturating_add);
-            Value::from_i64(&own.shape, within(pooled(&geometry, &cells, sum), own.dtype)?)
+            let total = |cells: Cells<'_, i64>| cells.values.fold(0, i64::saturating_add);
+            Value::from_i64(&own.shape, within(pooled(&geometry, &cells, total), own.dtype)?)
         }
         (Data::F32(_), PoolKind::Sum) => Err(RunError::Elements(own.dtype)),
         (Data::Int(_), _) => {
@@ -51,12 +56,24 @@ pub(super) fn pool(
     }
 }
 
-/// Applies `reduce` to the cells of every window that are in the map, with the number of cells that
-/// are in the map or its padding.
-fn pooled<T: Copy, R>(geometry: &Geometry, x: &[T], reduce: R) -> Vec<T>
-where
-    R: Fn(&mut dyn Iterator<Item = T>, usize) -> T,
-{
+/// The cells of a window.
+struct Cells<'a, T> {
+    /// Those in the map, the last dimension fastest.
+    values: &'a mut dyn Iterator<Item = T>,
+    /// How many of them lie beside each other in the last dimension.
+    columns: usize,
+    /// Number of those in the map or its padding.
+    covered: usize,
+    /// Place in the whole tensor of the map's first cell.
+    first: usize,
+}
+
+/// Applies `reduce` to the cells of every window.
+fn pooled<T: Copy>(
+    geometry: &Geometry,
+    x: &[T],
+    mut reduce: impl FnMut(Cells<'_, T>) -> T,
+) -> Vec<T> {
     let [d, h, w] = &geometry.axes;
     let windows = |axis: &super::window::Axis| -> Vec<(Vec<usize>, usize)> {
         let cells = |o| (0..axis.kernel).filter_map(|k| axis.cell(o, k)).collect();
@@ -64,7 +81,8 @@ where
     };
     let (depths, heights, widths) = (windows(d), windows(h), windows(w));
     let mut y = Vec::new();
-    for map in x.chunks_exact(geometry.input_cells().max(1)) {
+    let plane = geometry.input_cells().max(1);
+    for (index, map) in x.chunks_exact(plane).enumerate() {
         for (depth, covered_d) in &depths {
             for (height, covered_h) in &heights {
                 for (width, covered_w) in &widths {
@@ -74,10 +92,13 @@ where
                             width.iter().map(move |x| map[row + x])
                         })
                     });
-                    y.push(reduce(
-                        &mut cells,
-                        covered_d.saturating_mul(*covered_h).saturating_mul(*covered_w),
-                    ));
+                    let covered = covered_d.saturating_mul(*covered_h).saturating_mul(*covered_w);
+                    y.push(reduce(Cells {
+                        values: &mut cells,
+                        columns: width.len(),
+                        covered,
+                        first: index * plane,
+                    }));
                 }
             }
         }

@@ -4,10 +4,11 @@ use snnc_ir::TensorType;
 
 use super::elementwise::wrapped;
 use super::layout::{Split, offsets, strides};
+use super::sums::aligned_lanes;
 use super::{Data, RunError, Value};
 
-/// Sum or mean over `axes`, in the order of the elements. The mean of integers is cut to an
-/// integer.
+/// Sum or mean over `axes`, in the order of the elements, the last dimensions alone as ONNX Runtime
+/// adds them ([`snnc_ir::SumOrder::AlignedLanes`]). The mean of integers is cut to an integer.
 pub(super) fn reduce(
     x: &Value,
     axes: &[usize],
@@ -27,8 +28,18 @@ pub(super) fn reduce(
         x.shape().iter().enumerate().filter(|(i, _)| axes.contains(i)).map(|(_, d)| d).product();
     match x.data() {
         Data::F32(v) => {
+            // The last dimensions lie together in memory, and are added up by packets.
+            let rank = x.shape().len();
+            let first = rank.saturating_sub(axes.len());
+            let together = count > 0 && axes.iter().copied().eq(first..rank);
             let mut sums = vec![0f32; cells];
-            v.iter().zip(target).for_each(|(x, i)| sums[i] += x);
+            if together {
+                let rows = v.chunks_exact(count).enumerate();
+                let row = |(i, row): (usize, &[f32])| aligned_lanes(row, i * count);
+                sums.iter_mut().zip(rows.map(row)).for_each(|(s, row)| *s = row);
+            } else {
+                v.iter().zip(target).for_each(|(x, i)| sums[i] += x);
+            }
             if mean {
                 sums.iter_mut().for_each(|s| *s /= count as f32);
             }

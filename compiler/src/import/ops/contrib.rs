@@ -91,7 +91,7 @@ pub(crate) fn global_average_pool(importer: &mut Importer, call: &Call) -> Outpu
                 )));
             };
             let window = Window::plain(map);
-            let pool = snnc_ir::Pool { kind: PoolKind::Average, window };
+            let pool = snnc_ir::Pool::new(PoolKind::Average, window);
             i.emit(call, TensorOp::Pool(pool), &[x])
         })
     })

@@ -1,6 +1,6 @@
 //! Convolution and pooling.
 
-use snnc_ir::{NodeId, Pool, PoolKind, TensorOp, TensorType, Window, window_outputs};
+use snnc_ir::{NodeId, Pool, PoolKind, SumOrder, TensorOp, TensorType, Window, window_outputs};
 
 use super::Outputs;
 use crate::import::call::{Call, Failure};
@@ -162,7 +162,31 @@ pub(crate) fn pool_of(
     let from = importer.ty(x).clone();
     let shape = [&from.shape[..2], counts.as_slice()].concat();
     let ty = TensorType::new(from.dtype, shape);
-    importer.emit_typed(call, TensorOp::Pool(Pool { kind, window }), &[x], ty)
+    let order = order_of_sums(call.since, &window, &map);
+    importer.emit_typed(call, TensorOp::Pool(Pool { kind, window, order }), &[x], ty)
+}
+
+/// Reals of a row with its padding that ONNX Runtime sums up column by column.
+const LONGEST_ROW: usize = 2044;
+
+/// The order in which ONNX Runtime adds up the cells of a window: by lanes where the one window is the
+/// whole map, column by column where its vector kernels take the map. Versions with dilations (from 19
+/// on) have neither.
+fn order_of_sums(since: i64, window: &Window, map: &[usize]) -> SumOrder {
+    let steps_by_one = window.strides.iter().all(|&s| s == 1);
+    let last = window.rank().saturating_sub(1);
+    let row = map.get(last).map_or(0, |width| {
+        width.saturating_add(window.before[last]).saturating_add(window.after[last])
+    });
+    if since >= 19 {
+        SumOrder::Cells
+    } else if window.kernel == map && !window.is_padded() && steps_by_one {
+        SumOrder::Lanes
+    } else if window.rank() >= 2 && window.strides[last] <= 2 && row <= LONGEST_ROW {
+        SumOrder::Columns
+    } else {
+        SumOrder::Cells
+    }
 }
 
 pub(crate) fn global_average_pool(importer: &mut Importer, call: &Call) -> Outputs {
@@ -176,5 +200,35 @@ pub(crate) fn global_max_pool(importer: &mut Importer, call: &Call) -> Outputs {
 fn global(importer: &mut Importer, call: &Call, kind: PoolKind) -> Outputs {
     let x = call.input(0)?;
     let window = Window::plain(&spatial(importer, x)?);
-    Ok(vec![importer.emit(call, TensorOp::Pool(Pool { kind, window }), &[x])?])
+    let pool = Pool { kind, window, order: SumOrder::Lanes };
+    Ok(vec![importer.emit(call, TensorOp::Pool(pool), &[x])?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As onnxruntime 1.32 adds random maps, on AVX2 and AVX-512.
+    #[test]
+    fn the_order_of_sums_is_that_of_the_kernel_that_is_taken() {
+        let window = |kernel: &[usize], strides: &[usize]| Window {
+            strides: strides.to_vec(),
+            ..Window::plain(kernel)
+        };
+        for (since, window, map, order) in [
+            (11, window(&[2, 2], &[2, 2]), vec![8, 8], SumOrder::Columns),
+            (19, window(&[2, 2], &[2, 2]), vec![8, 8], SumOrder::Cells),
+            (11, window(&[3, 3], &[3, 3]), vec![9, 9], SumOrder::Cells),
+            (11, window(&[2, 2], &[2, 2]), vec![2, 2044], SumOrder::Columns),
+            (11, window(&[2, 2], &[2, 2]), vec![2, 2046], SumOrder::Cells),
+            (11, window(&[7, 7], &[1, 1]), vec![7, 7], SumOrder::Lanes),
+            (11, window(&[7, 7], &[8, 8]), vec![7, 7], SumOrder::Cells),
+            (11, window(&[9], &[1]), vec![9], SumOrder::Lanes),
+            (11, window(&[5], &[2]), vec![40], SumOrder::Cells),
+            (11, window(&[2, 3, 2], &[1, 1, 1]), vec![4, 5, 6], SumOrder::Columns),
+            (22, window(&[7, 7], &[1, 1]), vec![7, 7], SumOrder::Cells),
+        ] {
+            assert_eq!(order_of_sums(since, &window, &map), order, "{since} {window:?} {map:?}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ impl Host {
         let belongs = |id: NodeId, op: &TensorOp| match op {
             TensorOp::Pool(_) => tail::is_host(op) && quantised[id].ty.dtype.is_float(),
             TensorOp::Quantise(_) | TensorOp::Dequantise(_) => true,
-            TensorOp::Requantise => read_out == ReadOut::Potentials,
+            TensorOp::Requantise | TensorOp::RequantiseSum => read_out == ReadOut::Potentials,
             op => tail::is_host(op),
         };
         Host {

@@ -4,6 +4,7 @@
 //! exactly the thresholds of `y = RNE(f32(acc) * f32(M)) + zero`, and a payload is `code - zero`.
 
 mod host;
+mod join;
 mod movement;
 mod populations;
 mod transposed;
@@ -215,7 +216,7 @@ impl Converter<'_> {
                 PoolKind::Sum => self.sum_pool(id, pool.window),
                 _ => self.problem(id, "an average pool that is not on codes", "quantise its input"),
             },
-            TensorOp::Requantise => self.population(id),
+            TensorOp::Requantise | TensorOp::RequantiseSum => self.population(id),
             TensorOp::Lookup { minimum, table } => self.lookup(id, minimum, &table),
             TensorOp::Reshape => self.reshape(id),
             TensorOp::Transpose { permutation } => self.transpose(id, &permutation),

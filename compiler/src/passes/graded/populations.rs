@@ -1,6 +1,7 @@
 //! Populations: neurons with exactly the thresholds of a requantisation, and the synapses onto them.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_of_runs};
@@ -9,11 +10,12 @@ use snnc_ir::{
     NodeId, Population, Projection, SpikingOp, Tensor, TensorOp, ThresholdTable,
 };
 
+use super::join::{self, Join};
 use super::{Converter, Form, Payloads, Synapses, unbatched};
 use crate::reference::Requantiser;
 
 /// Bits after the binary point of the gains where accumulators of different scales meet.
-const GAIN_BITS: u32 = 30;
+pub(super) const GAIN_BITS: u32 = 30;
 
 impl Converter<'_> {
     /// Adds the synapses as a projection; returns it and the interval of its sums, gain excluded.
@@ -26,26 +28,17 @@ impl Converter<'_> {
     ) -> Option<(NodeId, Vec<Interval>)> {
         let s = synapses;
         let own_shape = self.network[s.source.node].ty.shape.clone();
-        let mut weights = Cow::Borrowed(&*s.weights);
+        let misplaced = s.source.order.is_some() || s.source.shape != own_shape;
         match &s.connectivity {
-            Connectivity::Dense => {
-                if let Some(order) = &s.source.order {
-                    let inputs = order.len();
-                    let weights = weights.to_mut();
-                    for (row, old) in weights.chunks_mut(inputs).zip(s.weights.chunks(inputs)) {
-                        for (place, &neuron) in order.iter().enumerate() {
-                            row[neuron] = old[place];
-                        }
-                    }
-                }
-            }
+            Connectivity::Dense => {}
             Connectivity::OneToOne if s.source.order.is_none() => {}
-            _ if s.source.order.is_some() || s.source.shape != own_shape => {
+            _ if misplaced => {
                 self.problem(id, "a reshaped or transposed map goes into a convolution", "");
                 return None;
             }
             _ => {}
         }
+        let weights = placed(s);
         let sums = sums(s, &weights, &own_shape);
         let mut projection = Projection::exact(s.connectivity.clone());
         projection.gain = gain;
@@ -93,18 +86,24 @@ impl Converter<'_> {
         let channels = shape.first().copied().unwrap_or(1);
         let single = parts.len() == 1;
         let mut projections = Vec::new();
-        // What a bias has beyond whole units is in the thresholds of a single operand.
+        if parts.len() > 2 {
+            return self.problem(id, "more than two activations are added", "add them two by two");
+        }
+        // What a bias has beyond whole units is in the thresholds, of a sum all that constants bring.
         let mut bias: Vec<i64> = match single {
             true => (0..channels).map(|c| requantiser.whole_bias(c)).collect(),
-            false => (0..channels).map(|c| requantiser.offset(c, GAIN_BITS)).collect(),
+            false => vec![0; channels],
+        };
+        let joins = match parts.as_slice() {
+            [a, b] => self.joins(&requantiser, [a, b], channels),
+            _ => Vec::new(),
         };
         let mut potentials: Vec<Interval> = bias.iter().map(|&b| Interval::new(b, b)).collect();
         for (port, part) in parts.iter().enumerate() {
-            let gain: Vec<i64> = if single {
-                Vec::new()
-            } else {
-                (0..channels).map(|c| requantiser.gain(port, c, GAIN_BITS)).collect()
-            };
+            let mut gain: Vec<i64> = joins.iter().map(|j| j.gains[port]).collect();
+            if gain.iter().all(|&g| g == 1) {
+                gain.clear();
+            }
             let Some((projection, sums)) = self.project(id, &wanted, part, gain.clone()) else {
                 return Form::Nothing;
             };
@@ -121,14 +120,7 @@ impl Converter<'_> {
         let neuron = if single {
             fitted(&requantiser, &potentials)
         } else {
-            let neuron = GradedNeuron {
-                multiplier: vec![1],
-                offset: vec![requantiser.added(GAIN_BITS)],
-                divisor: vec![1 << GAIN_BITS],
-                minimum: requantiser.minimum(),
-                maximum: requantiser.maximum(),
-            };
-            neuron.into()
+            join::neuron(&requantiser, &joins, &potentials)
         };
         let range: Vec<Interval> = (0..channels)
             .map(|c| {
@@ -150,6 +142,33 @@ impl Converter<'_> {
         let node = self.network.add(node, &projections);
         self.correspondence.push((node, id));
         Form::Payloads(Payloads { node, shape: seen, order: None, range })
+    }
+
+    /// The gains of two operands, channel by channel; channels that are one function share theirs.
+    fn joins(&self, r: &Requantiser, parts: [&Synapses; 2], channels: usize) -> Vec<Join> {
+        let ranges = parts.map(|part| {
+            let own_shape = &self.network[part.source.node].ty.shape;
+            let bias = |c: usize| {
+                part.bias.get(if part.bias.len() == 1 { 0 } else { c }).copied().unwrap_or(0)
+            };
+            let sums = sums(part, &placed(part), own_shape);
+            let ranges = sums.into_iter().enumerate();
+            ranges.map(|(c, s)| s.plus(Interval::new(bias(c), bias(c)))).collect::<Vec<_>>()
+        });
+        let key = |c: usize| (r.signature(c), ranges[0][c], ranges[1][c]);
+        let mut places: HashMap<_, usize> = HashMap::new();
+        let mut first = Vec::new();
+        let place = |c: usize| {
+            *places.entry(key(c)).or_insert_with(|| {
+                first.push(c);
+                first.len() - 1
+            })
+        };
+        let place: Vec<usize> = (0..channels).map(place).collect();
+        // Channels are independent, so that their order is all that threads could change.
+        let found: Vec<Join> =
+            first.par_iter().map(|&c| join::join(r, c, [ranges[0][c], ranges[1][c]])).collect();
+        place.into_iter().map(|i| found[i].clone()).collect()
     }
 
     /// Payloads that go into a population unweighted.
@@ -265,6 +284,21 @@ impl Converter<'_> {
         self.host.read.insert(linear, shown.clone());
         Form::Scores(shown, synapses.scale.clone())
     }
+}
+
+/// The weights in the order of the source's neurons.
+fn placed(s: &Synapses) -> Cow<'_, [i64]> {
+    let mut weights = Cow::Borrowed(&*s.weights);
+    if let (Connectivity::Dense, Some(order)) = (&s.connectivity, &s.source.order) {
+        let inputs = order.len();
+        let rows = weights.to_mut().chunks_mut(inputs).zip(s.weights.chunks(inputs));
+        for (row, old) in rows {
+            for (place, &neuron) in order.iter().enumerate() {
+                row[neuron] = old[place];
+            }
+        }
+    }
+    weights
 }
 
 /// Weights that are compared together.

@@ -11,6 +11,10 @@ use crate::passes::rewrite::{constant, op};
 /// exporters compute the product of the scales or the bias.
 const SAME: f64 = 2.4e-7;
 
+/// Largest bias in units of the accumulator: what prepared neurons hold beside the largest sum, and as
+/// fine as any f32 that the bias was.
+const LARGEST_BIAS: u32 = 1 << 28;
+
 /// Weights as integers without zero point, and their scales.
 struct Weights {
     codes: Tensor,
@@ -162,7 +166,7 @@ impl Lowering<'_> {
     /// same at both ends of what the accumulator reaches. Their bias is one unit of a scale of their own,
     /// where it would be more units of the accumulator than fit.
     fn leave_out(&mut self, id: NodeId, weights: &mut Weights, q: &Quantisation, bias: &Bias) {
-        let most = f64::from(1u32 << 28);
+        let most = f64::from(LARGEST_BIAS);
         let s_x = q.scale_at(0);
         let reach = weights.reach(q);
         let outputs = bias.reals.len();

@@ -271,7 +271,8 @@ impl Lowering<'_> {
             }
             Value::Sum(terms, origins) => {
                 let (terms, origins) = (terms.clone(), origins.clone());
-                let node = self.copy(id, TensorOp::Requantise, ty, &terms);
+                let rule = self.rule_of_sum(&terms, q);
+                let node = self.copy(id, rule, ty, &terms);
                 self.prepend_origins(node, &origins);
                 Value::Codes(node)
             }
@@ -284,6 +285,20 @@ impl Lowering<'_> {
             }
             Value::Function(function) => self.requantise_function(id, function.clone(), ty, q),
             _ => self.unquantised(id, operand.0),
+        }
+    }
+
+    /// How a sum is requantised: sums of codes as ONNX Runtime adds reals, in f32; where an accumulator
+    /// meets another operand exactly.
+    fn rule_of_sum(&self, terms: &[NodeId], q: &Quantisation) -> TensorOp {
+        let operands: Vec<NodeId> =
+            terms.iter().copied().filter(|&t| self.target[t].data.is_none()).collect();
+        let accumulates = |&t: &NodeId| self.target[t].ty.dtype == DType::I32;
+        // An offset that is added before rounding is added in f32.
+        if q.offset.is_empty() && operands.len() > 1 && operands.iter().any(accumulates) {
+            TensorOp::RequantiseSum
+        } else {
+            TensorOp::Requantise
         }
     }
 
@@ -426,7 +441,7 @@ impl Lowering<'_> {
         let accumulated = accumulator(vec![scale]);
         let ty =
             TensorType::new(DType::I32, self.source[id].ty.shape.clone()).quantised(accumulated);
-        let sum = TensorOp::Pool(Pool { kind: PoolKind::Sum, window: pool.window.clone() });
+        let sum = TensorOp::Pool(Pool::new(PoolKind::Sum, pool.window.clone()));
         let node = self.copy(id, sum, ty, &[codes]);
         Value::Sum(vec![node], self.source[id].origins.clone())
     }

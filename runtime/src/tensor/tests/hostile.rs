@@ -64,6 +64,7 @@ fn operator() -> impl Strategy<Value = TensorOp> {
     let code = || select(vec![0i64, -1, 3, i64::MIN, i64::MAX]);
     prop_oneof![
         Just(Requantise),
+        Just(RequantiseSum),
         Just(Dense),
         Just(MatrixProduct),
         Just(Reshape),
@@ -79,7 +80,7 @@ fn operator() -> impl Strategy<Value = TensorOp> {
         (window(), 0usize..3).prop_map(|(window, groups)| Convolution { window, groups }),
         (window(), 0usize..3).prop_map(|(window, groups)| TransposedConvolution { window, groups }),
         (window(), select(kinds.to_vec()))
-            .prop_map(|(window, kind)| Pool(self::Pool { kind, window })),
+            .prop_map(|(window, kind)| Pool(self::Pool::new(kind, window))),
         select(vec![self::Binary::Div, self::Binary::Pow, self::Binary::Add]).prop_map(Binary),
         Just(Clip { minimum: Some(f64::NAN), maximum: Some(f64::INFINITY) }),
         counts().prop_map(|permutation| Transpose { permutation }),

@@ -120,7 +120,7 @@ proptest! {
         let shape = [1, 2, spatial[0], spatial[1]];
         let codes = integers(DType::I8, &xs, &x);
         let real = reals(&xs, &x.iter().map(|&x| x as f32).collect::<Vec<_>>());
-        let op = |kind| TensorOp::Pool(Pool { kind, window: window.clone() });
+        let op = |kind| TensorOp::Pool(Pool::new(kind, window.clone()));
         let largest = to_integers(op(PoolKind::Max), &[&codes], DType::I8, &shape);
         let sums = to_integers(op(PoolKind::Sum), &[&codes], DType::I32, &shape);
         let means = to_reals(op(PoolKind::Average), &[&real], &shape);
@@ -180,9 +180,9 @@ fn sums_of_codes_leave_out_their_zero_point() {
     let q = snnc_ir::Quantisation::per_tensor(0.5, 10, 0, 255);
     let (value, ty) = integers(DType::U8, &[1, 1, 3], &[10, 12, 9]);
     let window = Window { before: vec![1], after: vec![1], ..Window::plain(&[3]) };
-    let op = TensorOp::Pool(Pool { kind: PoolKind::Sum, window: window.clone() });
+    let op = TensorOp::Pool(Pool::new(PoolKind::Sum, window.clone()));
     let codes = (value, ty.quantised(q));
     assert_eq!(to_integers(op, &[&codes], DType::I32, &[1, 1, 3]), [2, 1, 1]);
-    let op = TensorOp::Pool(Pool { kind: PoolKind::Average, window });
+    let op = TensorOp::Pool(Pool::new(PoolKind::Average, window));
     assert!(apply(op, &[&codes], TensorType::new(DType::U8, [1, 1, 3])).is_err());
 }

@@ -6,7 +6,7 @@
 //! 8 bits; an identity convolution behind it rectifies, and rounds to the population's own unit where
 //! the sum is finer.
 
-use snnc_ir::{GradedNeuron, NodeId, Population, SpikingOp};
+use snnc_ir::{GradedNeuron, NodeId, Population, SpikingOp, ThresholdTable};
 
 use super::super::synapses::{Kind, Synapses, diagonal};
 use super::super::{Legaliser, Signal};
@@ -27,10 +27,7 @@ struct Input {
 impl Legaliser<'_> {
     /// Real value of one unit of a port's payload in units of the sum's, for each channel.
     fn units(&self, p: &Population, s: &Synapses) -> Option<Vec<f64>> {
-        let n = p.neuron.get::<GradedNeuron>()?;
-        let pick = |v: &[i64], c: usize| v[if v.len() == 1 { 0 } else { c }] as f64;
-        let unit = |c: usize| s.gain[c] as f64 * pick(&n.multiplier, c) / pick(&n.divisor, c);
-        Some((0..s.rows.len()).map(unit).collect())
+        (0..s.rows.len()).map(|c| Some(s.gain[c] as f64 * levels_per_unit(p, c)?)).collect()
     }
 
     /// The unit that a population's payload should have so that an addition, its only reader, can
@@ -210,11 +207,23 @@ impl Legaliser<'_> {
 
     /// Bias of a channel in units of the population's payload.
     fn own_bias(&self, p: &Population, c: usize) -> f64 {
-        p.neuron.get::<GradedNeuron>().map_or(0.0, |n| {
-            let pick = |v: &[i64]| v[if v.len() == 1 { 0 } else { c }] as f64;
-            p.bias_at(c) as f64 * pick(&n.multiplier) / pick(&n.divisor)
-        })
+        p.bias_at(c) as f64 * levels_per_unit(p, c).unwrap_or(0.0)
     }
+}
+
+/// Levels of a population that one unit of its potential is worth. Halves that go to the even level lie
+/// unevenly, but every second threshold evenly.
+fn levels_per_unit(p: &Population, c: usize) -> Option<f64> {
+    let pick = |v: &[i64]| v[if v.len() == 1 { 0 } else { c }] as f64;
+    if let Some(n) = p.neuron.get::<GradedNeuron>() {
+        return Some(pick(&n.multiplier) / pick(&n.divisor));
+    }
+    let row = p.neuron.get::<ThresholdTable>()?.row(c);
+    // What cannot be reached is the same for all levels above.
+    let reached = row.windows(2).take_while(|pair| pair[0] < pair[1]).count();
+    let last = if reached > 1 { reached / 2 * 2 } else { reached };
+    let run = (row.get(last)?.checked_sub(*row.first()?)?) as f64;
+    (run > 0.0).then(|| last as f64 / run)
 }
 
 /// The unit of payloads that are handed on as they are, if all channels have one.
