@@ -15,17 +15,21 @@
 //! A target never sees ONNX: messages name the ONNX nodes by the nodes' origins.
 
 pub mod akida;
+mod capabilities;
 pub mod format;
 pub mod loihi;
 pub mod nir;
+mod options;
 pub mod reference;
 mod registry;
 pub mod spleat;
 mod target;
 pub mod trained;
 
-pub use registry::{TARGETS, target};
+pub use capabilities::{Capabilities, Trained};
+pub use options::{TargetOption, Values};
+pub use registry::{TARGETS, target, without_limits};
 pub use target::{
-    Artefact, EmitError, FAULT, File, FileSource, FitRow, LayerMemories, Legalised, MemoryFiles,
-    MemorySize, Note, ReadError, Target, TargetOptions, Violation,
+    Artefact, Clocks, EmitError, FAULT, File, FileSource, FitRow, LayerMemories, Legalised,
+    MemoryFiles, MemorySize, Note, ReadError, Target, TargetOptions, Violation,
 };

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use snnc_ir::{Coding, Graph, Node, Verified};
 
+use crate::{Capabilities, TargetOption};
+
 /// A piece of hardware, or a file format, for which networks are compiled.
 pub trait Target: Sync {
     /// The name users write after `--target`.
@@ -17,14 +19,16 @@ pub trait Target: Sync {
     /// The codings it carries, the default first.
     fn codings(&self) -> &'static [Coding];
 
+    /// What it is made for.
+    fn capabilities(&self) -> Capabilities;
+
     /// Names that `--device` takes, the default first; empty if there is no choice.
     fn devices(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Keys of the options of this target alone, which [`TargetOptions::extra`] holds; one that ends in `.`
-    /// stands for all that begin so.
-    fn options(&self) -> &'static [&'static str] {
+    /// The options of this target alone, which [`TargetOptions::extra`] holds.
+    fn options(&self) -> &'static [TargetOption] {
         &[]
     }
 
@@ -87,6 +91,28 @@ pub trait Target: Sync {
     fn memories(&self, _: &dyn FileSource, _: &str) -> Result<Vec<LayerMemories>, ReadError> {
         Ok(Vec::new())
     }
+
+    /// What counts the clocks of the hardware that a file of this target's format describes; `None` where no
+    /// model of that hardware says how many there are.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed.
+    fn clocks(&self, _: &dyn FileSource, _: &str) -> Result<Option<Box<dyn Clocks>>, ReadError> {
+        Ok(None)
+    }
+}
+
+/// Counts the clocks that hardware spends on samples.
+pub trait Clocks {
+    /// Whether spikes of the population of that name take clocks.
+    fn concerns(&self, population: &str) -> bool;
+
+    /// Clocks of all that receives what a population sends in one timestep: one payload for each neuron.
+    fn received(&self, population: &str, payloads: &[i64]) -> u64;
+
+    /// Clocks for going through all neurons in all timesteps of a sample, in which populations sent that
+    /// many spikes.
+    fn swept(&self, timesteps: usize, spikes: &BTreeMap<String, u64>) -> u64;
 }
 
 /// One memory.
@@ -126,6 +152,8 @@ pub struct TargetOptions {
     pub force: bool,
     /// Bits of weights, where the target leaves a choice.
     pub weight_bits: Option<u8>,
+    /// Factors of thresholds by population, chosen by data; what the user says goes before.
+    pub thresholds: BTreeMap<String, f64>,
     /// Options of this target alone, from the configuration file or `--set KEY=VALUE`.
     pub extra: BTreeMap<String, String>,
 }

@@ -521,8 +521,10 @@ fn with_activity(
     Ok(())
 }
 
-/// Prefix of a target's options that are factors of thresholds, before the population's name.
-const THRESHOLD: &str = "threshold.";
+/// A factor of a threshold to four decimals, which is what a manifest holds of it.
+fn four_decimals(factor: f64) -> f64 {
+    (factor * 1e4).round() / 1e4
+}
 
 /// The options with thresholds for neurons that are reset to 0, where there are such neurons, data to
 /// choose by, and no choice by the user.
@@ -533,14 +535,13 @@ fn with_thresholds(
     options: &CompileOptions,
     coded: &Verified,
 ) -> Result<Option<CompileOptions>, Error> {
-    let chosen = options.target.extra.keys().any(|key| key.starts_with(THRESHOLD));
+    let chosen = options.target.chooses_thresholds();
     let data = options.thresholds_by.as_deref().or(options.data.as_deref());
     let Some(path) = data.filter(|_| !chosen) else { return Ok(None) };
     let with = |factors: &BTreeMap<String, f64>| {
         let mut options = options.clone();
-        let entries =
-            factors.iter().map(|(name, f)| (format!("{THRESHOLD}{name}"), format!("{f:.4}")));
-        options.target.extra.extend(entries);
+        options.target.thresholds =
+            factors.iter().map(|(name, &f)| (name.clone(), four_decimals(f))).collect();
         options
     };
     let legalise = |factors: &BTreeMap<String, f64>| {
@@ -605,6 +606,10 @@ fn manifest(
     if options.target.force {
         chosen.insert("force".to_owned(), "true".to_owned());
     }
+    let factor = |(name, f): (&String, &f64)| {
+        (format!("{}{name}", TargetOptions::THRESHOLD), format!("{f:.4}"))
+    };
+    chosen.extend(options.target.thresholds.iter().map(factor));
     chosen.extend(options.target.extra.iter().map(|(k, v)| (k.clone(), v.clone())));
     let tensor = &model.tensor;
     let dtype = |i| (tensor[i].name.clone(), tensor[i].ty.dtype.name().to_owned());

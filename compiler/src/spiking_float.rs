@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use snnc_backends::{File, Legalised, MemoryFiles, Note, Target, TargetOptions};
+use snnc_backends::{File, Legalised, MemoryFiles, Note, TARGETS, Target, TargetOptions, Trained};
 use snnc_ir::{Graph, Readout, SpikingOp, Verified};
 
 use crate::artefact::{
@@ -81,10 +81,6 @@ pub fn source(path: &Path, options: &ImportOptions) -> Result<Option<SpikingSour
 
 /// What the manifest calls the coding of networks that spike already.
 pub const AS_TRAINED: &str = "as trained";
-/// Targets that get neurons in single precision.
-const TARGETS: [&str; 2] = ["reference", "nir"];
-/// Targets that hold neurons as they are trained, on integers.
-const INTEGER_TARGETS: [&str; 2] = ["loihi", "spleat"];
 
 /// A target's name, and what it got or why it did not.
 pub type Made = (String, Result<Written, Error>);
@@ -114,11 +110,12 @@ pub fn compile(
     let mut made = Vec::new();
     for (target, options) in targets {
         let own = target.name().to_owned();
-        let (network, more): (&Verified, &[Note]) = match target.name() {
-            name if TARGETS.contains(&name) => (&source.network, &checked),
-            name if INTEGER_TARGETS.contains(&name) => (&bounded, &notes),
-            name => {
-                made.push((own, Err(Error::Unsupported(refused(&source.network, name)))));
+        let (network, more): (&Verified, &[Note]) = match target.capabilities().trained {
+            Trained::InSinglePrecision => (&source.network, &checked),
+            Trained::OnIntegers => (&bounded, &notes),
+            Trained::No => {
+                let reasons = refused(&source.network, target.name());
+                made.push((own, Err(Error::Unsupported(reasons))));
                 continue;
             }
         };
@@ -132,12 +129,17 @@ pub fn compile(
 
 /// Why a target of other neurons cannot hold the network.
 fn refused(network: &Graph, target: &str) -> Vec<Problem> {
+    let others = TARGETS.iter().filter(|t| t.capabilities().trained != Trained::No);
+    let others: Vec<&str> = others.map(|t| t.name()).collect();
+    let remedy = format!(
+        "compile for {}, or train the same layers as a quantised ReLU network (QDQ)",
+        others.join(", ")
+    );
     let population = |id| match network[id].as_spiking() {
         Some(SpikingOp::Population(_)) => {
             let place = format!("{} on {target}", network[id].describe());
             let reason = "integrates over time, which the target's neurons do not";
-            let remedy = "compile for loihi, spleat or reference, or train the same layers as a quantised ReLU network (QDQ)";
-            Some(Problem::new(place, reason, remedy))
+            Some(Problem::new(place, reason, &remedy))
         }
         _ => None,
     };

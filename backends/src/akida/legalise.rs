@@ -85,13 +85,7 @@ impl<'a> Legaliser<'a> {
         network: &'a Verified,
         options: &TargetOptions,
     ) -> Result<Self, Vec<Violation>> {
-        let copies = options.extra.get("copies").map_or(Some(copies::MOST_COPIES), |text| {
-            text.parse().ok().filter(|n| (1..=16).contains(n))
-        });
-        let Some(copies) = copies else {
-            let (reason, remedy) = ("it is no number from 1 to 16".into(), "leave it out".into());
-            return Err(vec![Violation { node: "--set copies".into(), reason, remedy }]);
-        };
+        let copies = options.whole("copies").unwrap_or(copies::MOST_COPIES);
         let device = rules::device(version, options.device.as_deref());
         if device.is_none() {
             let name = options.device.as_deref().unwrap_or_default();

@@ -20,7 +20,8 @@ pub mod spec;
 use snnc_ir::{Coding, Graph, Verified};
 
 use crate::{
-    Artefact, EmitError, FileSource, Legalised, ReadError, Target, TargetOptions, Violation,
+    Artefact, Capabilities, EmitError, FileSource, Legalised, ReadError, Target, TargetOption,
+    TargetOptions, Values, Violation,
 };
 use layer::{LayerError, Version};
 use spec::Spec;
@@ -30,6 +31,13 @@ pub struct Akida1;
 
 /// Akida 2.0.
 pub struct Akida2;
+
+/// Options of both.
+static OPTIONS: [TargetOption; 1] = [TargetOption {
+    key: "copies",
+    values: Values::Whole { from: 1, to: 16 },
+    summary: "most copies of a map that are laid out so that weights fit; 1 leaves that out",
+}];
 
 macro_rules! target {
     ($target:ty, $version:expr, $name:literal, $summary:literal, $description:expr) => {
@@ -46,12 +54,25 @@ macro_rules! target {
                 &[Coding::Graded]
             }
 
+            fn capabilities(&self) -> Capabilities {
+                let (payload_choices, weight_bits): (&[u8], u8) = match $version {
+                    Version::V1 => (&[1, 2, 4], 4),
+                    Version::V2 => (&[1, 2, 4, 8], 8),
+                };
+                Capabilities {
+                    payload_bits: 4,
+                    payload_choices,
+                    weight_bits,
+                    ..Capabilities::BYTES
+                }
+            }
+
             fn devices(&self) -> Vec<String> {
                 rules::devices($version).map(|d| d.name.clone()).collect()
             }
 
-            fn options(&self) -> &'static [&'static str] {
-                &["copies"]
+            fn options(&self) -> &'static [TargetOption] {
+                &OPTIONS
             }
 
             fn description(&self) -> String {
@@ -63,6 +84,7 @@ macro_rules! target {
                 network: &Verified,
                 options: &TargetOptions,
             ) -> Result<Legalised, Vec<Violation>> {
+                options.check(self.name(), &OPTIONS)?;
                 legalise::legalise($version, network, options)
             }
 

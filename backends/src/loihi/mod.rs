@@ -31,8 +31,8 @@ use snnc_ir::{Coding, Graph, Neuron, Op, PeriodicReset, SpikingOp, Verified, Ver
 use settings::Settings;
 
 use crate::{
-    Artefact, EmitError, File, FileSource, FitRow, Legalised, Note, ReadError, Target,
-    TargetOptions, Violation,
+    Artefact, Capabilities, EmitError, File, FileSource, FitRow, Legalised, Note, ReadError,
+    Target, TargetOption, TargetOptions, Trained, Violation,
 };
 
 /// Writes `network.net` and `mapping.yaml`.
@@ -90,12 +90,16 @@ impl Target for Loihi {
         &[Coding::SigmaDelta, Coding::Rate]
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { trained: Trained::OnIntegers, ..Capabilities::BYTES }
+    }
+
     fn devices(&self) -> Vec<String> {
         mapping::devices().iter().map(|d| d.name.clone()).collect()
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        &["peak-rate", "saturate", "threshold."]
+    fn options(&self) -> &'static [TargetOption] {
+        &settings::OPTIONS
     }
 
     fn description(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{TargetOptions, Violation};
+use crate::{TargetOption, TargetOptions, Values, Violation};
 
 /// Spikes a timestep that stand for the largest code, where nothing else is said. A neuron that is
 /// reset to 0 loses what exceeds its threshold, the more the faster it fires.
@@ -19,11 +19,24 @@ pub(super) struct Settings {
     pub thresholds: BTreeMap<String, f64>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { peak_rate: PEAK_RATE, saturate: false, thresholds: BTreeMap::new() }
-    }
-}
+/// Options of this target.
+pub(super) const OPTIONS: [TargetOption; 3] = [
+    TargetOption {
+        key: "peak-rate",
+        values: Values::Number { above: 0.0, up_to: 1.0 },
+        summary: "spikes a timestep that stand for the largest code, in the coding rate",
+    },
+    TargetOption {
+        key: "saturate",
+        values: Values::Word(&["on", "off"]),
+        summary: "lets sigma-delta neurons stop at the largest code, by a second neuron each",
+    },
+    TargetOption {
+        key: TargetOptions::THRESHOLD,
+        values: Values::Number { above: 0.0, up_to: 16.0 },
+        summary: "factor of the threshold of the population of that name, in the coding rate",
+    },
+];
 
 impl Settings {
     /// Reads the options.
@@ -31,39 +44,17 @@ impl Settings {
     /// # Errors
     /// Every key that is unknown, and every value out of its range.
     pub fn of(options: &TargetOptions) -> Result<Settings, Vec<Violation>> {
-        let (mut settings, mut violations) = (Settings::default(), Vec::new());
-        for (key, value) in &options.extra {
-            let mut refuse = |reason: String, remedy: &str| {
-                let (node, remedy) = (format!("--set {key}"), remedy.to_owned());
-                violations.push(Violation { node, reason, remedy });
-            };
-            let within =
-                |low: f64, high: f64| value.parse::<f64>().ok().filter(|x| *x > low && *x <= high);
-            match key.split_once('.') {
-                None if key == "peak-rate" => match within(0.0, 1.0) {
-                    Some(rate) => settings.peak_rate = rate,
-                    None => {
-                        refuse(format!("`{value}` is no rate"), "use a number above 0, up to 1")
-                    }
-                },
-                None if key == "saturate" => match value.as_str() {
-                    "on" => settings.saturate = true,
-                    "off" => settings.saturate = false,
-                    _ => refuse(format!("`{value}` is neither on nor off"), "use on or off"),
-                },
-                Some(("threshold", name)) => match within(0.0, 16.0) {
-                    Some(factor) => drop(settings.thresholds.insert(name.to_owned(), factor)),
-                    None => {
-                        refuse(format!("`{value}` is no factor"), "use a number above 0, up to 16")
-                    }
-                },
-                _ => refuse(
-                    "loihi has no such option".into(),
-                    "it has peak-rate, saturate and threshold.POPULATION",
-                ),
-            }
+        options.check("loihi", &OPTIONS)?;
+        let mut thresholds = options.thresholds.clone();
+        for key in options.extra.keys() {
+            let name = key.strip_prefix(TargetOptions::THRESHOLD);
+            thresholds.extend(name.map(str::to_owned).zip(options.number(key)));
         }
-        if violations.is_empty() { Ok(settings) } else { Err(violations) }
+        Ok(Settings {
+            peak_rate: options.number("peak-rate").unwrap_or(PEAK_RATE),
+            saturate: options.word("saturate") == Some("on"),
+            thresholds,
+        })
     }
 }
 
@@ -81,6 +72,13 @@ mod tests {
     fn every_wrong_option_is_said_at_once() {
         let settings = read(&[("peak-rate", "0.25"), ("threshold.a.b", "0.9")]).unwrap();
         assert_eq!((settings.peak_rate, settings.thresholds["a.b"]), (0.25, 0.9));
+        let chosen = TargetOptions {
+            thresholds: [("a".to_owned(), 0.5), ("b".to_owned(), 0.75)].into(),
+            extra: [("threshold.a".to_owned(), "0.25".to_owned())].into(),
+            ..TargetOptions::default()
+        };
+        let settings = Settings::of(&chosen).unwrap();
+        assert_eq!((settings.thresholds["a"], settings.thresholds["b"]), (0.25, 0.75));
         let wrong =
             [("peak-rate", "0"), ("threshold.a", "x"), ("peek-rate", "1"), ("saturate", "yes")];
         assert_eq!(read(&wrong), Err(4));

@@ -18,8 +18,8 @@ use snnc_ir::{Coding, Graph, RealNetwork, Stage, Verified, verify};
 use crate::format::hdf5::{Hdf5Error, Hdf5Tree};
 use crate::format::npy::{NpyArray, NpyType};
 use crate::{
-    Artefact, EmitError, File, FileSource, FitRow, Legalised, Note, ReadError, Target,
-    TargetOptions, Violation,
+    Artefact, Capabilities, EmitError, File, FileSource, FitRow, Legalised, Note, ReadError,
+    Target, TargetOptions, Trained, Violation,
 };
 use lower::lower;
 use write::Metadata;
@@ -48,11 +48,21 @@ impl Target for Nir {
         &[Coding::Graded, Coding::MultiLevel, Coding::Rate]
     }
 
+    fn capabilities(&self) -> Capabilities {
+        let trained = Trained::InSinglePrecision;
+        Capabilities { trained, continuous: true, ..Capabilities::BYTES }
+    }
+
     fn description(&self) -> String {
         include_str!("nir.txt").trim_end().to_owned()
     }
 
-    fn legalise(&self, network: &Verified, _: &TargetOptions) -> Result<Legalised, Vec<Violation>> {
+    fn legalise(
+        &self,
+        network: &Verified,
+        options: &TargetOptions,
+    ) -> Result<Legalised, Vec<Violation>> {
+        options.check(self.name(), self.options())?;
         let lowered = lower(network)?;
         let fit = vec![FitRow {
             resource: "nodes".into(),

@@ -3,8 +3,8 @@
 use snnc_ir::{Coding, Graph, Verified};
 
 use crate::{
-    Artefact, EmitError, File, FileSource, FitRow, Legalised, ReadError, Target, TargetOptions,
-    Violation,
+    Artefact, Capabilities, EmitError, File, FileSource, FitRow, Legalised, ReadError, Target,
+    TargetOptions, Trained, Violation,
 };
 
 /// Writes `network.snn`.
@@ -25,13 +25,22 @@ impl Target for Reference {
         &Coding::ALL
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { trained: Trained::InSinglePrecision, ..Capabilities::BYTES }
+    }
+
     fn description(&self) -> String {
         "Writes network.snn, the spiking IR as protobuf. It has no limits and every coding; the other\n\
          targets are held against it."
             .into()
     }
 
-    fn legalise(&self, network: &Verified, _: &TargetOptions) -> Result<Legalised, Vec<Violation>> {
+    fn legalise(
+        &self,
+        network: &Verified,
+        options: &TargetOptions,
+    ) -> Result<Legalised, Vec<Violation>> {
+        options.check(self.name(), self.options())?;
         let neurons =
             network.ids().filter(|&id| !network.sources(id).is_empty()).map(|id| &network[id]);
         let weights = neurons.filter_map(|n| n.data.as_ref()).map(|w| w.bytes().len() as u64).sum();

@@ -321,15 +321,12 @@ pub enum Format {
 }
 
 impl Format {
+    /// Their names, in their order.
+    pub const NAMES: &'static [&'static str] = &["mem", "mif", "coe", "ihex", "qhex"];
+
     /// The extension of its files and its name in options.
     pub fn name(self) -> &'static str {
-        match self {
-            Format::Mem => "mem",
-            Format::Mif => "mif",
-            Format::Coe => "coe",
-            Format::Ihex => "ihex",
-            Format::Qhex => "qhex",
-        }
+        Format::NAMES[self as usize]
     }
 
     /// The format of that name.

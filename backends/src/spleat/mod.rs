@@ -27,6 +27,7 @@
 
 pub mod aer;
 mod bounds;
+mod clocks;
 mod config;
 pub mod cycles;
 mod emit;
@@ -61,8 +62,8 @@ pub use read::{Checksums, read, read_layers};
 
 use crate::trained;
 use crate::{
-    Artefact, EmitError, File, FileSource, LayerMemories, Legalised, MemoryFiles, ReadError,
-    Target, TargetOptions, Violation,
+    Artefact, Capabilities, Clocks, EmitError, File, FileSource, LayerMemories, Legalised,
+    MemoryFiles, ReadError, Target, TargetOption, TargetOptions, Trained, Values, Violation,
 };
 
 /// Writes `manifest.json` and memory files.
@@ -88,12 +89,16 @@ impl Target for Spleat {
         &[Coding::MultiLevel, Coding::FewSpikes, Coding::Rate, Coding::RateSync, Coding::Atif]
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { trained: Trained::OnIntegers, ..Capabilities::BYTES }
+    }
+
     fn devices(&self) -> Vec<String> {
         built_in_names()
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        &["bundle", "formats"]
+    fn options(&self) -> &'static [TargetOption] {
+        &OPTIONS
     }
 
     fn check_hardware(&self, text: &str) -> Option<Result<(), Vec<String>>> {
@@ -125,16 +130,13 @@ impl Target for Spleat {
         network: &Verified,
         options: &TargetOptions,
     ) -> Result<Legalised, Vec<Violation>> {
+        options.check(self.name(), &OPTIONS)?;
         let hardware = chosen(options).map_err(|problems| {
             let place = if options.hardware.is_some() { "--hw" } else { "--device" };
             let remedy = "see `snnc targets spleat` for the devices and the keys of a description";
             let violation =
                 |reason| Violation { node: place.to_owned(), reason, remedy: remedy.to_owned() };
             problems.into_iter().map(violation).collect::<Vec<_>>()
-        })?;
-        formats(options, &hardware).map_err(|reason| {
-            let remedy = "write some of mem, mif, coe, ihex, qhex, separated by commas".to_owned();
-            vec![Violation { node: "--set formats".into(), reason, remedy }]
         })?;
         let (on_integers, losses) = match network.is_float() {
             true => trained::integrating(network, hardware.numbers.weight_bits.min(16))?,
@@ -184,7 +186,29 @@ impl Target for Spleat {
     ) -> Result<Vec<LayerMemories>, ReadError> {
         memories::memories(files, entry)
     }
+
+    fn clocks(
+        &self,
+        files: &dyn FileSource,
+        entry: &str,
+    ) -> Result<Option<Box<dyn Clocks>>, ReadError> {
+        Ok(Some(Box::new(clocks::ImageClocks::of(files, entry)?)))
+    }
 }
+
+/// Options of this target.
+const OPTIONS: [TargetOption; 2] = [
+    TargetOption {
+        key: "bundle",
+        values: Values::Word(&["qualia"]),
+        summary: "adds the configuration and weights that Qualia-Bench takes",
+    },
+    TargetOption {
+        key: "formats",
+        values: Values::Words(Format::NAMES),
+        summary: "writes the memories in these file formats too",
+    },
+];
 
 fn chosen(options: &TargetOptions) -> Result<Hardware, Vec<String>> {
     Hardware::choose(options.hardware.as_deref(), options.device.as_deref())
@@ -192,7 +216,7 @@ fn chosen(options: &TargetOptions) -> Result<Hardware, Vec<String>> {
 
 /// Whether the bundle for Qualia-Bench is wanted.
 fn bundles(options: &TargetOptions) -> bool {
-    options.extra.get("bundle").is_some_and(|name| name == "qualia")
+    options.word(OPTIONS[0].key) == Some("qualia")
 }
 
 /// The bundle for Qualia-Bench of an image, or why there is none.
@@ -207,11 +231,8 @@ fn qualia(artefact: &Artefact) -> Result<Vec<File>, String> {
 fn formats(options: &TargetOptions, hardware: &Hardware) -> Result<Vec<Format>, String> {
     let mut formats = vec![Format::Mem];
     formats.extend(&hardware.outputs);
-    for name in options.extra.get("formats").map_or("", String::as_str).split(',') {
-        let name = name.trim();
-        if !name.is_empty() {
-            formats.push(Format::from_name(name).ok_or(format!("no file format `{name}`"))?);
-        }
+    for name in options.words(OPTIONS[1].key) {
+        formats.push(Format::from_name(name).ok_or(format!("no file format `{name}`"))?);
     }
     formats.sort_unstable();
     formats.dedup();

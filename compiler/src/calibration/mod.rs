@@ -25,12 +25,6 @@ mod weights;
 use crate::passes::CALIBRATE;
 use crate::{Error, Problem};
 
-/// Bits of payloads and of weights that a float model gets for a target where nothing is said.
-pub fn usual_bits(target: &str) -> (u8, u8) {
-    let payload = if target.starts_with("akida") { 4 } else { 8 };
-    (payload, if target == "akida1" { 4 } else { 8 })
-}
-
 /// The error of a model for which a calibration set was given: the advice to give one helps no more.
 pub(crate) fn without_advice(error: Error, float: bool) -> Error {
     let Error::Unsupported(problems) = error else { return error };

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use snnc_backends::Target;
+
 use super::args::{CalibrateArgs, Common, Format, Granularity, QuantiseArgs};
 use super::config::{given, import_options};
 use super::eval::profile;
@@ -11,7 +13,7 @@ use crate::artefact::sha256_hex;
 use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
     Cost, Part, QuantiseOptions, RoundingMethod, SiteErrors, Statistics, ThresholdMethod,
-    site_errors, sites, usual_bits,
+    site_errors, sites,
 };
 use crate::data::Dataset;
 use crate::feed::Given;
@@ -27,7 +29,7 @@ pub(super) fn calibration(
     args: &QuantiseArgs,
     data: Option<PathBuf>,
     input: Given,
-    target: &str,
+    target: &dyn Target,
     binary: Option<usize>,
 ) -> Result<Calibration, Error> {
     let method = ThresholdMethod::from_name(&args.threshold).ok_or_else(|| {
@@ -38,9 +40,9 @@ pub(super) fn calibration(
             "there are mmse, max, percentile and percentile:P with P up to 100",
         )
     })?;
-    let (usual, usual_weights) = usual_bits(target);
+    let made_for = target.capabilities();
     let payload_bits = match args.payload_bits.as_deref() {
-        None | Some("auto") => usual,
+        None | Some("auto") => made_for.payload_bits,
         Some(text) => text.parse().map_err(|_| {
             Error::usage(
                 "--payload-bits",
@@ -56,7 +58,7 @@ pub(super) fn calibration(
         let reason = format!("there is no method `{}`", args.rounding);
         Error::usage("--rounding", reason, "there are second-order and nearest")
     })?;
-    let weight_bits = args.weight_bits.unwrap_or(usual_weights);
+    let weight_bits = args.weight_bits.unwrap_or(made_for.weight_bits);
     let options = QuantiseOptions {
         method,
         each_channel: match args.granularity {
@@ -77,12 +79,7 @@ pub(super) fn calibration(
         input,
     };
     let data = args.calibration.clone().or(data);
-    // Akida's activations have 1, 2 or 4 bits, those of its second generation 8 too.
-    let candidates = match target {
-        "akida1" => vec![1, 2, 4],
-        "akida2" => vec![1, 2, 4, 8],
-        _ => (1..=8).collect(),
-    };
+    let candidates = made_for.payload_choices.to_vec();
     Ok(Calibration { data, statistics: args.statistics.clone(), options, budget, candidates })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use snnc_backends::{TARGETS, Target, target};
+use snnc_backends::{TARGETS, Target, TargetOption, target};
 
 use super::args::{Common, DataArgs, Format, ImportArgs, TargetsArgs};
 use super::config::{given, import_options};
@@ -177,8 +177,12 @@ pub(super) fn targets(args: &TargetsArgs, common: &Common) -> Result<(), Error> 
         None => TARGETS.to_vec(),
     };
     let codings = |t: &dyn Target| t.codings().iter().map(|c| c.name()).collect::<Vec<_>>();
+    let options = |t: &dyn Target| {
+        let row = |o: &TargetOption| serde_json::json!({ "key": o.shown(), "values": o.values.to_string(), "summary": o.summary });
+        t.options().iter().map(row).collect::<Vec<_>>()
+    };
     if common.format == Format::Json {
-        let row = |t: &&dyn Target| serde_json::json!({ "name": t.name(), "summary": t.summary(), "codings": codings(*t), "devices": t.devices(), "description": t.description() });
+        let row = |t: &&dyn Target| serde_json::json!({ "name": t.name(), "summary": t.summary(), "codings": codings(*t), "devices": t.devices(), "options": options(*t), "description": t.description() });
         return render::json(&chosen.iter().map(row).collect::<Vec<_>>());
     }
     if args.name.is_some() {
@@ -187,6 +191,10 @@ pub(super) fn targets(args: &TargetsArgs, common: &Common) -> Result<(), Error> 
             render::line(format_args!("\ncodings: {}", codings(t).join(", ")));
             if !t.devices().is_empty() {
                 render::line(format_args!("devices: {}", t.devices().join(", ")));
+            }
+            for option in t.options() {
+                let (key, values) = (option.shown(), option.values);
+                render::line(format_args!("--set {key}=..: {}; {values}", option.summary));
             }
         }
         return Ok(());

@@ -1,5 +1,7 @@
 //! `compile`: from a model to the artefacts of all targets that can hold it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use snnc_backends::{File, Target, TargetOptions};
 use snnc_ir::{Coding, Graph, Leak, PrintOptions};
@@ -21,7 +23,7 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
     let targets = resolve_targets(&args.target)?;
     let names: Vec<&str> = targets.iter().map(|t| t.name()).collect();
     let config = Config::load(args.config.as_deref())?;
-    options::check(args, &config, &targets)?;
+    options::check(args, &targets)?;
     check_output(args, &names)?;
     if let Some(network) = reals::open(&args.model)? {
         return reals::compile(args, &targets, &network, common);
@@ -89,8 +91,7 @@ impl<'a> Models<'a> {
         let binary = options.spikes.timesteps.filter(|_| options.coding == Some(Coding::Rate));
         let data = self.args.data.clone();
         let quantise = &self.args.quantise;
-        let calibration =
-            calibrate::calibration(quantise, data, options.input, target.name(), binary)?;
+        let calibration = calibrate::calibration(quantise, data, options.input, target, binary)?;
         let bits = (calibration.options.payload_bits, calibration.options.weight_bits);
         let quantised = |model: &Result<Model, Error>| {
             model.as_ref().is_ok_and(|m| !pipeline::is_float(&m.tensor))
@@ -282,6 +283,7 @@ fn compile_options(
             force: args.force,
             weight_bits: args.quantise.weight_bits,
             extra,
+            thresholds: BTreeMap::new(),
         },
         input: config.given(),
         data: args.data.clone(),

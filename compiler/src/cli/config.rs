@@ -48,7 +48,9 @@ impl Config {
         let config: Config = serde_yaml::from_str(&text)
             .map_err(|e| Error::input(&place, e.to_string(), "see `snnc compile --help`"))?;
         let problem = |key| Problem::new(&place, format!("`{key}` is no number"), FINITE);
-        let problems: Vec<Problem> = config.not_finite().into_iter().map(problem).collect();
+        let mut problems: Vec<Problem> = config.not_finite().into_iter().map(problem).collect();
+        let unknown = config.unknown().into_iter();
+        problems.extend(unknown.map(|(reason, help)| Problem::new(&place, reason, help)));
         if problems.is_empty() { Ok(config) } else { Err(Error::Input(problems)) }
     }
 
@@ -76,7 +78,7 @@ impl Config {
     }
 
     /// Targets, and keys of options of theirs, that do not exist: reason and remedy of each.
-    pub(super) fn unknown(&self) -> Vec<(String, String)> {
+    fn unknown(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for (name, options) in &self.targets {
             let Some(target) = snnc_backends::target(name) else {
@@ -87,7 +89,8 @@ impl Config {
             };
             for key in options.keys().filter(|key| !super::options::takes(target, key)) {
                 let reason = format!("`targets.{name}.{key}`: {name} has no such option");
-                found.push((reason, nearest::advice(key, target.options().iter().copied())));
+                let known: Vec<String> = target.options().iter().map(|o| o.shown()).collect();
+                found.push((reason, nearest::advice(key, known.iter().map(String::as_str))));
             }
         }
         found

@@ -48,7 +48,7 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
             ..QuantiseOptions::default()
         },
         budget: None,
-        candidates: (1..=8).collect(),
+        candidates: target.capabilities().payload_choices.to_vec(),
     };
     options.thresholds_by.clone_from(&calibration.data);
     let request = Request {

@@ -1,48 +1,29 @@
 //! Options of `compile` whose names or files depend on targets and passes.
 
-use snnc_backends::Target;
+use snnc_backends::{TARGETS, Target, TargetOption};
 
 use super::args::CompileArgs;
-use super::config::Config;
 use crate::{Error, Problem, nearest, passes};
 
 /// Whether a target takes an option of that key.
 pub(super) fn takes(target: &dyn Target, key: &str) -> bool {
-    target.options().iter().any(|known| match known.strip_suffix('.') {
-        Some(_) => key.starts_with(known) && key.len() > known.len(),
-        None => key == *known,
-    })
+    target.options().iter().any(|known| known.takes(key))
 }
 
 /// The keys as users write them.
 fn shown(targets: &[&dyn Target]) -> Vec<String> {
-    let mut all: Vec<String> = targets
-        .iter()
-        .flat_map(|t| t.options())
-        .map(|key| if key.ends_with('.') { format!("{key}NAME") } else { (*key).to_owned() })
-        .collect();
+    let options = targets.iter().flat_map(|t| t.options());
+    let mut all: Vec<String> = options.map(TargetOption::shown).collect();
     all.sort();
     all.dedup();
     all
 }
 
-/// That keys of `--set` and of the file, names of passes and a hardware description have a target or a place.
+/// That keys of `--set`, names of passes and a hardware description have a target or a place.
 ///
 /// # Errors
-/// All that have none: of the file first.
-pub(super) fn check(
-    args: &CompileArgs,
-    config: &Config,
-    targets: &[&'static dyn Target],
-) -> Result<(), Error> {
-    if let Some(path) = &args.config {
-        let problems = config.unknown();
-        let place = format!("`{}`", path.display());
-        if !problems.is_empty() {
-            let problem = |(reason, help)| Problem::new(&place, reason, help);
-            return Err(Error::Input(problems.into_iter().map(problem).collect()));
-        }
-    }
+/// All that have none.
+pub(super) fn check(args: &CompileArgs, targets: &[&'static dyn Target]) -> Result<(), Error> {
     let mut problems = Vec::new();
     for (key, _) in &args.set {
         if !targets.iter().any(|target| takes(*target, key)) {
@@ -65,7 +46,10 @@ pub(super) fn check(
     }
     if args.hw.is_some() && targets.iter().all(|t| t.check_hardware("").is_none()) {
         let reason = "none of the targets takes a hardware description";
-        problems.push(Problem::new("--hw", reason, "leave it out, or add --target spleat"));
+        let takes = TARGETS.iter().filter(|t| t.check_hardware("").is_some());
+        let takes: Vec<&str> = takes.map(|t| t.name()).collect();
+        let help = format!("leave it out, or add --target {}", takes.join(" or --target "));
+        problems.push(Problem::new("--hw", reason, help));
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Usage(problems)) }
 }

@@ -227,13 +227,13 @@ pub(super) fn compile(
     let (mut folders, mut notes) = (Vec::new(), Vec::new());
     for target in targets {
         let name = target.name().to_owned();
-        if name == nir::Nir.name() {
+        if target.capabilities().continuous {
             let (files, said) = written(args, network)?;
             notes = said;
             folders.push((name, files));
         } else {
             let reason = format!("is on reals, and {name} takes integers");
-            let help = "compile a quantised ONNX model, or --target nir";
+            let help = format!("compile a quantised ONNX model, or --target {}", nir::Nir.name());
             let problem = Problem::new(format!("the network on {name}"), reason, help);
             errors.push((name, Error::Unsupported(vec![problem])));
         }
@@ -269,7 +269,7 @@ const ENTRY: &str = "network.nir";
 /// The files of the target NIR, and what was changed.
 fn written(args: &CompileArgs, network: &RealNetwork) -> Result<(Vec<File>, Vec<Note>), Error> {
     let (content, notes) = nir::write_real(network).map_err(|e| {
-        Error::Unsupported(vec![Problem::new("nir", e.to_string(), "change that node")])
+        Error::Unsupported(vec![Problem::new(nir::Nir.name(), e.to_string(), "change that node")])
     })?;
     let source = std::fs::read(&args.model).map_err(|e| {
         let place = format!("`{}`", args.model.display());

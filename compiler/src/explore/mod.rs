@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::Serialize;
-use snnc_backends::{File, MemoryFiles, Target, target};
+use snnc_backends::{File, MemoryFiles, Target, without_limits};
 use snnc_ir::Coding;
 
 use crate::artefact::{Manifest, Unfinished};
@@ -23,7 +23,7 @@ use crate::passes::{self, Context};
 use crate::pipeline::{self, Budget, Calibration, CompileOptions, Compiled, Model, is_float};
 use crate::{Error, Problem};
 
-pub use cycles::Clocks;
+pub use cycles::mean_clocks;
 
 /// Payload bits of a point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -290,9 +290,8 @@ fn compiled(
         Err(other) => return Err(other),
     };
     let reasons: Vec<String> = refusal.iter().map(Problem::to_string).collect();
-    let Some(reference) = target("reference") else { return Err(Error::Unsupported(refusal)) };
     let options = CompileOptions { target: Default::default(), ..options };
-    let compiled = pipeline::compile(model, reference, &options)?;
+    let compiled = pipeline::compile(model, without_limits(), &options)?;
     Ok((compiled, Some(reasons.join("; "))))
 }
 
@@ -313,11 +312,12 @@ fn point(
     let runner = runner.with_host(&compiled.host)?.with_memories(memories);
     let (data, path) = request.data;
     let evaluation = runner.evaluate_with(data, path, tick)?;
-    let cycles = if compiled.target.name() == "spleat" {
-        let clocks = Clocks::of(&files, entry).map_err(unreadable)?;
-        Some(clocks.mean(&compiled.network, &runner, data, request.cycle_samples)?)
-    } else {
-        None
+    let cycles = match compiled.target.clocks(&files, entry).map_err(unreadable)? {
+        Some(clocks) => {
+            let (network, samples) = (&compiled.network, request.cycle_samples);
+            Some(mean_clocks(clocks.as_ref(), network, &runner, data, samples)?)
+        }
+        None => None,
     };
     let image_bits = compiled.manifest.image_bits();
     Ok(figures(setting, &compiled.manifest, &evaluation, (refused, image_bits, cycles), model))
@@ -371,6 +371,8 @@ pub fn mark(points: &mut [Point], profile: &str) {
 
 #[cfg(test)]
 mod tests {
+    use snnc_backends::target;
+
     use super::*;
 
     fn point(top1: f64, latency: usize, energy: f64) -> Point {

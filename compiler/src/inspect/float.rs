@@ -4,7 +4,6 @@ use snnc_backends::{TARGETS, Target};
 use snnc_ir::Graph;
 
 use super::{Obstacle, Rating, cannot, obstacles, rating};
-use crate::calibration;
 use crate::trial::Trial;
 
 /// What each target makes of the network, at the bits that it has by default.
@@ -12,7 +11,7 @@ pub(super) fn ratings(canonical: &Graph) -> Vec<Rating> {
     type Tried = Result<Trial, Vec<Obstacle>>;
     let mut trials: Vec<((u8, u8), Tried)> = Vec::new();
     let of_target = |target: &&'static dyn Target| {
-        let bits = calibration::usual_bits(target.name());
+        let bits = target.capabilities().bits();
         let index = match trials.iter().position(|(known, _)| *known == bits) {
             Some(index) => index,
             None => {
