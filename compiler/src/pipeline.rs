@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
-use snnc_backends::{File, LayerMemories, MemoryFiles, Note, Target, TargetOptions, Violation};
+use snnc_backends::{
+    File, LayerMemories, Legalised, MemoryFiles, Note, Target, TargetOptions, Violation,
+};
 use snnc_ir::{Coding, Graph, Leak, NodeId, SpikingOp, TensorOp, Verified};
 
 use crate::artefact::{
@@ -190,6 +192,7 @@ impl Model {
         calibration: Option<&Calibration>,
         context: &mut Context,
     ) -> Result<Model, Error> {
+        context.show(passes::IMPORT.name, &imported.graph, true);
         let tensor = passes::canonicalise(imported.graph.clone(), context)?;
         let (mut coded, mut quantisation) = (tensor.clone(), None);
         if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
@@ -221,6 +224,7 @@ impl Model {
             plan.apply(&mut coded, samples)?;
             context.notes.push(("the network".into(), text));
             quantisation = Some(chosen);
+            context.show(passes::CALIBRATED.name, &coded, true);
         }
         // Where there is a calibration set, nobody is told to give one.
         let given = calibration.is_some_and(|c| c.data.is_some() || c.statistics.is_some());
@@ -231,6 +235,7 @@ impl Model {
         let quantised = passes::quantised(coded, context).map_err(advised)?;
         let quantised = verified(quantised)?.into_inner();
         let conversion = checked(graded::convert(&quantised)?)?;
+        context.show(passes::GRADED.name, &conversion.network, true);
         let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let source = Source { file, sha256: sha256().clone() };
         let notes = imported.notes.iter().chain(&context.notes).cloned();
@@ -383,6 +388,71 @@ pub(crate) fn unsupported(target: &dyn Target, violations: Vec<Violation>) -> Er
     Error::violations(target.name(), violations)
 }
 
+/// The coding that the options name, or the target's own.
+fn carried(target: &dyn Target, options: &CompileOptions) -> Result<Coding, Error> {
+    let coding = options.coding.unwrap_or(target.codings()[0]);
+    if target.codings().contains(&coding) {
+        return Ok(coding);
+    }
+    let known: Vec<&str> = target.codings().iter().map(|c| c.name()).collect();
+    let reason = format!("{} does not carry `{coding}`", target.name());
+    Err(Error::usage("--code", reason, format!("it carries {}", known.join(", "))))
+}
+
+/// A canonical network in the coding that the options name, or that is the target's own.
+///
+/// # Errors
+/// When the target does not carry the coding, or the network has no form in it.
+pub fn coded(
+    conversion: &Conversion,
+    target: &dyn Target,
+    options: &CompileOptions,
+) -> Result<Verified, Error> {
+    let coding = carried(target, options)?;
+    // A target makes its own coding of the canonical form; any other is made before.
+    let own = coding == target.codings()[0] && options.spikes == codings::Options::default();
+    verified(if own {
+        conversion.network.clone()
+    } else {
+        codings::apply(coding, &options.spikes, conversion)?
+    })
+}
+
+/// A network in a target's arithmetic.
+struct Lowered {
+    legalised: Legalised,
+    /// The options with thresholds that were chosen by data, where they were.
+    calibrated: Option<CompileOptions>,
+}
+
+fn lowered(
+    model: &Model,
+    conversion: &Conversion,
+    target: &dyn Target,
+    options: &CompileOptions,
+) -> Result<Lowered, Error> {
+    let canonical = coded(conversion, target, options)?;
+    let calibrated = with_thresholds(model, conversion, target, options, &canonical)?;
+    let chosen = calibrated.as_ref().unwrap_or(options);
+    let legalised = target.legalise(&canonical, &chosen.target);
+    let legalised = legalised.map_err(|v| unsupported(target, v))?;
+    Ok(Lowered { legalised, calibrated })
+}
+
+/// The network in a target's arithmetic, as [`compile`] emits it.
+///
+/// # Errors
+/// When the target cannot hold it; all reasons at once.
+pub fn legalised(
+    model: &Model,
+    target: &dyn Target,
+    options: &CompileOptions,
+) -> Result<Graph, Error> {
+    either_way(model, |conversion, _| {
+        Ok(lowered(model, conversion, target, options)?.legalised.network.into_inner())
+    })
+}
+
 /// Compiles a model for one target.
 ///
 /// # Errors
@@ -392,25 +462,30 @@ pub fn compile(
     target: &'static dyn Target,
     options: &CompileOptions,
 ) -> Result<Compiled, Error> {
-    let coding = options.coding.unwrap_or(target.codings()[0]);
-    if !target.codings().contains(&coding) {
-        let known: Vec<&str> = target.codings().iter().map(|c| c.name()).collect();
-        let reason = format!("{} does not carry `{coding}`", target.name());
-        return Err(Error::usage("--code", reason, format!("it carries {}", known.join(", "))));
-    }
+    carried(target, options)?;
+    either_way(model, |conversion, read_out| {
+        compile_of(model, conversion, read_out, target, options)
+    })
+}
+
+/// What `make` makes of the model's conversion; where that is refused for the codes of an output, of the
+/// conversion that shows the potentials of which these are made, if that is not refused.
+fn either_way<T>(
+    model: &Model,
+    make: impl Fn(&Conversion, ReadOut) -> Result<T, Error>,
+) -> Result<T, Error> {
     let conversion = &model.conversion;
-    let refused = match compile_of(model, conversion, ReadOut::Codes, target, options) {
+    let refused = match make(conversion, ReadOut::Codes) {
         Err(Error::Unsupported(problems)) => problems,
         other => return other,
     };
-    // What cannot send the codes of an output may show the potentials that they are made of.
     let shown = shown_codes(&conversion.network);
     let of_codes = |p: &Problem| shown.iter().any(|node| p.place.starts_with(node));
     if refused.iter().any(of_codes)
         && let Some(conversion) = model.reading_potentials()?
-        && let Ok(compiled) = compile_of(model, &conversion, ReadOut::Potentials, target, options)
+        && let Ok(made) = make(&conversion, ReadOut::Potentials)
     {
-        return Ok(compiled);
+        return Ok(made);
     }
     Err(Error::Unsupported(refused))
 }
@@ -433,19 +508,8 @@ fn compile_of(
     target: &'static dyn Target,
     options: &CompileOptions,
 ) -> Result<Compiled, Error> {
-    let coding = options.coding.unwrap_or(target.codings()[0]);
-    // A target makes its own coding of the canonical form; any other is made before.
-    let own = coding == target.codings()[0] && options.spikes == codings::Options::default();
-    let coded = if own {
-        conversion.network.clone()
-    } else {
-        codings::apply(coding, &options.spikes, conversion)?
-    };
-    let canonical = verified(coded)?;
-    let calibrated = with_thresholds(model, conversion, target, options, &canonical)?;
+    let Lowered { legalised, calibrated } = lowered(model, conversion, target, options)?;
     let options = calibrated.as_ref().unwrap_or(options);
-    let legalised =
-        target.legalise(&canonical, &options.target).map_err(|v| unsupported(target, v))?;
     let emitted =
         target.emit(&legalised, &options.target).map_err(|e| fault(target, &e.to_string()))?;
     let entry = emitted.files.first().map(|f| f.path.clone()).unwrap_or_default();

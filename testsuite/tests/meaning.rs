@@ -1,5 +1,9 @@
 //! Every pass does to a network what its `Meaning` says: the interpreter runs each model before and
-//! after each pass that changes it, from the import to integer codes.
+//! after each pass that changes it, from the import to integer codes. What follows is approximated as far
+//! as its certificate states: where `graded`, `code` or `legalise` is proved, no code differs.
+//!
+//! The steps at both ends are held against other programs: `import` against ONNX Runtime by `reports`,
+//! `recognise` against the spikes that frameworks recorded by `spiking_graphs`, and `calibrate` by `calibration`.
 //!
 //! The models are those of the repository, the graphs of `cases/passes`, and with `SNNC_LONG=1` those
 //! beside the repository.
@@ -10,10 +14,19 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use libtest_mimic::{Arguments, Trial};
+use snnc::certificate::{Verdict, certify_against};
+use snnc::codings;
+use snnc::data::{Dataset, Scaling};
+use snnc::evaluate::{Runner, takes_reals};
 use snnc::import::{self, ImportOptions};
-use snnc::passes::{CANONICAL, Context, Meaning, Means, Pass, QUANTISED, run};
+use snnc::passes::{
+    CANONICAL, Context, Meaning, Means, Pass, QUANTISED, canonicalise, graded, quantised, run,
+};
+use snnc::reference::Semantics;
+use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::npz::Npz;
-use snnc_ir::{Graph, verify};
+use snnc_backends::{TARGETS, TargetOptions};
+use snnc_ir::{Coding, Graph, verify};
 use snnc_runtime::tensor::{Program, Value};
 use snnc_testsuite::repository;
 
@@ -33,6 +46,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let root = repository();
     let mut trials = Vec::new();
+    let mut lowered = Vec::new();
     let mut add = |name: String, path: PathBuf, ignored: bool| {
         let trial = Trial::test(name, move || Ok(holds(&path)?));
         trials.push(trial.with_ignored_flag(ignored));
@@ -44,11 +58,15 @@ fn main() -> ExitCode {
     }
     for (group, folder) in [
         ("passes", root.join("testsuite/cases/passes")),
+        ("each", root.join("testsuite/cases/passes/each")),
         ("digits", root.join("examples/digits")),
         ("spiking", root.join("testsuite/cases/spiking")),
     ] {
         for path in listed(&folder) {
             if path.extension().is_some_and(|e| e == "onnx" || e == "snnir") {
+                let name = format!("lowered::{group}::{}", stem(&path));
+                let own = path.clone();
+                lowered.push(Trial::test(name, move || Ok(lowered_holds(&own)?)));
                 add(format!("{group}::{}", stem(&path)), path, false);
             }
         }
@@ -61,6 +79,7 @@ fn main() -> ExitCode {
         let ignored = !long || !path.is_file();
         add(format!("shared::{model}"), path, ignored);
     }
+    trials.extend(lowered);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -119,7 +138,8 @@ fn opened(path: &Path) -> Result<Option<(Graph, Samples)>, String> {
     let graph = match path.extension().is_some_and(|e| e == "snnir") {
         true => {
             let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-            let graph = Graph::from_text(&text).map_err(|e| e.to_string())?;
+            let text = text.split("// becomes:").next().unwrap_or_default();
+            let graph = Graph::from_text(text).map_err(|e| e.to_string())?;
             verify(graph).map_err(|e| format!("{e:?}"))?.into_inner()
         }
         false => match import::load(path, &ImportOptions::default()) {
@@ -238,7 +258,7 @@ fn holds(path: &Path) -> Result<(), String> {
         let changed = Rc::new(Cell::new(false));
         let seen = Rc::clone(&changed);
         let mut context = Context { means: Means::Single, ..Context::default() };
-        context.after_pass = Some(Box::new(move |_, _| seen.set(true)));
+        context.after_pass = Some(Box::new(move |_, _, changed| seen.set(changed)));
         // What a pass refuses has no meaning to be kept.
         let Ok(next) = run(&[pass], graph, &mut context) else { break };
         graph = next;
@@ -273,4 +293,52 @@ fn judge(
             pass.name, pass.meaning
         ));
     }
+}
+
+/// What is proved of the steps from codes to a target's arithmetic holds on the samples.
+fn lowered_holds(path: &Path) -> Result<(), String> {
+    let Some((graph, samples)) = opened(path)? else { return Ok(()) };
+    let ([_], context) = (graph.inputs().as_slice(), &mut Context::default()) else {
+        return Ok(());
+    };
+    let Ok(tensor) = canonicalise(graph, context) else { return Ok(()) };
+    let takes_reals = takes_reals(&tensor);
+    let Ok(quantised) = quantised(tensor, context) else { return Ok(()) };
+    let Ok(conversion) = graded::convert(&quantised) else { return Ok(()) };
+    let mut networks = vec![("graded".to_owned(), conversion.network.clone())];
+    for coding in Coding::ALL {
+        if let Ok(network) = codings::apply(coding, &codings::Options::default(), &conversion) {
+            networks.push((format!("code {coding}"), network));
+        }
+    }
+    let canonical = verify(conversion.network.clone()).map_err(|e| format!("{e:?}"))?;
+    for target in TARGETS {
+        if let Ok(legalised) = target.legalise(&canonical, &TargetOptions::default()) {
+            networks.push((format!("legalise {}", target.name()), legalised.network.into_inner()));
+        }
+    }
+    let shape = quantised[quantised.inputs()[0]].ty.shape.iter().skip(1).copied();
+    let shape: Vec<usize> = std::iter::once(samples.len()).chain(shape).collect();
+    let values: Vec<f32> = samples.iter().flatten().flat_map(Value::to_f32).collect();
+    let whole: Vec<i64> =
+        samples.iter().flatten().flat_map(|v| v.as_i64().unwrap_or(&[]).to_vec()).collect();
+    let array = match takes_reals {
+        true => NpyArray::from_f32(shape, &values),
+        false => NpyArray::from_i64(shape, &whole),
+    };
+    let data = Dataset::new(&array.map_err(|e| e.to_string())?, None, None);
+    let data = data.map_err(|(reason, _)| reason)?;
+    let mut problems = Vec::new();
+    for (step, network) in networks {
+        let certificate = certify_against(Semantics::Ort, &quantised, &conversion, &network);
+        if certificate.verdict != Verdict::Proved {
+            continue;
+        }
+        let runner = Runner::spiking(&network, Some(&quantised), takes_reals, Scaling::AS_IS);
+        let answers = runner.and_then(|r| r.evaluate(&data, path)).map_err(|e| e.to_string())?;
+        if let Some(n) = answers.mismatches_vs_reference.filter(|n| *n > 0) {
+            problems.push(format!("{step} is proved, and {n} codes differ"));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use snnc_backends::{File, Target, TargetOptions};
-use snnc_ir::{Coding, Graph, Leak, PrintOptions};
+use snnc_ir::{Coding, Graph, Leak};
 
 use super::args::{Common, CompileArgs, Format};
 use super::commands::{resolve_targets, semantics};
 use super::config::{Config, import_options};
 use super::deliver::{self, Delivery, check_output, deliver};
+use super::passes::Printing;
 use super::{calibrate, float, options, reals, render, tables};
 use crate::artefact::Manifest;
 use crate::certificate::Verdict;
@@ -25,6 +26,7 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
     let config = Config::load(args.config.as_deref())?;
     options::check(args, &targets)?;
     check_output(args, &names)?;
+    let printing = Printing::of(args);
     if let Some(network) = reals::open(&args.model)? {
         return reals::compile(args, &targets, &network, common);
     }
@@ -33,14 +35,21 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
         let options =
             |t: &&'static dyn Target| Ok((*t, compile_options(args, &config, *t)?.target));
         let targets = targets.iter().map(options).collect::<Result<Vec<_>, Error>>()?;
+        if let Some(printing) = &printing {
+            printing.trained(&source, &targets);
+            printing.finish();
+        }
         return float::compile(args, &config, &source, &targets, common);
     }
     let options: Vec<CompileOptions> =
         targets.iter().map(|t| compile_options(args, &config, *t)).collect::<Result<_, _>>()?;
-    let mut models = Models::new(args);
+    let mut models = Models::new(args, printing.as_ref());
     let (mut compiled, mut errors) = (Vec::new(), Vec::new());
     for (target, options) in targets.iter().zip(&options) {
         let done = models.of(*target, options);
+        if let (Some(printing), Ok(model)) = (&printing, &done) {
+            printing.lowered(model, *target, options);
+        }
         match done.and_then(|model| pipeline::compile(model, *target, options)) {
             Ok(done) => compiled.push(done),
             // An input that cannot be read is none for any target.
@@ -48,6 +57,7 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
             Err(error) => errors.push((target.name().to_owned(), error)),
         }
     }
+    printing.iter().for_each(Printing::finish);
     let mut folders: Vec<(String, Vec<File>)> = Vec::new();
     for c in &mut compiled {
         let name = c.target.name().to_owned();
@@ -73,17 +83,9 @@ struct Models<'a> {
 }
 
 impl<'a> Models<'a> {
-    fn new(args: &'a CompileArgs) -> Self {
-        let mut context = Context::default();
-        if args.print_after_all || args.print_after.is_some() {
-            let wanted = args.print_after.clone();
-            context.after_pass = Some(Box::new(move |pass, graph| {
-                if wanted.as_deref().is_none_or(|w| w == pass) {
-                    let text = graph.to_text(PrintOptions { elide_above: Some(64) });
-                    eprint_text(&format!("// after {pass}\n{text}"));
-                }
-            }));
-        }
+    fn new(args: &'a CompileArgs, printing: Option<&Printing>) -> Self {
+        let after_pass = printing.map(Printing::after_pass);
+        let context = Context { after_pass, ..Context::default() };
         Models { args, context, canonical: None, loaded: Vec::new() }
     }
 
@@ -135,11 +137,6 @@ impl<'a> Models<'a> {
             _ => Ok(()),
         }
     }
-}
-
-fn eprint_text(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[derive(Serialize)]
@@ -238,7 +235,7 @@ fn compiled_row(c: &Compiled) -> Vec<String> {
     row
 }
 
-fn compile_options(
+pub(super) fn compile_options(
     args: &CompileArgs,
     config: &Config,
     target: &dyn Target,

@@ -5,11 +5,13 @@ mod bare;
 mod calibrate;
 mod certify;
 mod checks;
+mod command;
 mod commands;
 mod compile;
 mod config;
 mod deliver;
 mod diff;
+mod dump;
 mod eval;
 mod explore;
 mod fit;
@@ -18,6 +20,7 @@ mod inspect;
 mod numbers;
 mod options;
 mod output;
+mod passes;
 mod progress;
 mod reals;
 mod render;
@@ -35,7 +38,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use snnc_runtime::kernels::Kernels;
 
-use args::{Cli, Command};
+use command::{Cli, Command};
 
 use crate::{Error, nearest, read_files};
 
@@ -140,8 +143,10 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Inspect(args) => inspect::inspect(args, &cli.common),
         Command::Fit(args) => fit::fit(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),
+        Command::Dump(args) => dump::dump(args),
+        Command::Passes => passes::passes(&cli.common),
         Command::Completions(args) => {
-            args::completions(args.shell);
+            command::completions(args.shell);
             Ok(())
         }
     }

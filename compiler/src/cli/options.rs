@@ -3,7 +3,8 @@
 use snnc_backends::{TARGETS, Target, TargetOption};
 
 use super::args::CompileArgs;
-use crate::{Error, Problem, nearest, passes};
+use super::passes;
+use crate::{Error, Problem, nearest};
 
 /// Whether a target takes an option of that key.
 pub(super) fn takes(target: &dyn Target, key: &str) -> bool {
@@ -35,14 +36,7 @@ pub(super) fn check(args: &CompileArgs, targets: &[&'static dyn Target]) -> Resu
         }
     }
     if let Some(name) = &args.print_after {
-        let known = || passes::CANONICAL.iter().chain(passes::QUANTISED).map(|pass| pass.name);
-        if !known().any(|pass| pass == name) {
-            let mut all: Vec<&str> = known().collect();
-            all.sort_unstable();
-            all.dedup();
-            let reason = format!("there is no pass `{name}`");
-            problems.push(Problem::new("--print-after", reason, nearest::advice(name, all)));
-        }
+        problems.extend(passes::step("--print-after", name).err());
     }
     if args.hw.is_some() && targets.iter().all(|t| t.check_hardware("").is_none()) {
         let reason = "none of the targets takes a hardware description";

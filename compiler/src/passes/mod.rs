@@ -22,6 +22,7 @@ mod remove_identities;
 mod rewrite;
 mod share_quantisers;
 mod sink_dequantise;
+mod steps;
 pub(crate) mod tail;
 mod turn_input;
 
@@ -30,6 +31,7 @@ use snnc_ir::Graph;
 use crate::Error;
 
 pub use pipeline::{CANONICAL, QUANTISED, canonicalise, quantised, run};
+pub use steps::{CALIBRATED, CODE, GRADED, IMPORT, LEGALISE, RECOGNISE, Step, steps};
 
 /// One step of compilation.
 pub struct Pass {
@@ -54,8 +56,19 @@ pub enum Meaning {
     Approximated,
 }
 
-/// Is shown the graph after each pass, with the pass's name.
-pub type AfterPass = Box<dyn FnMut(&str, &Graph)>;
+impl Meaning {
+    /// The word that users read.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Meaning::Kept => "kept",
+            Meaning::Reordered => "reordered",
+            Meaning::Approximated => "approximated",
+        }
+    }
+}
+
+/// Is shown the graph after each step, with the step's name and whether it changed anything.
+pub type AfterPass = Box<dyn FnMut(&str, &Graph, bool)>;
 
 /// What passes know beside the graph, and what they report.
 #[derive(Default)]
@@ -82,6 +95,13 @@ pub enum Means {
 }
 
 impl Context {
+    /// Shows the graph to whoever wants to see it after a step.
+    pub fn show(&mut self, step: &str, graph: &Graph, changed: bool) {
+        if let Some(after) = &mut self.after_pass {
+            after(step, graph, changed);
+        }
+    }
+
     /// Tells the user something about a node.
     pub fn note(&mut self, node: impl Into<String>, text: impl Into<String>) {
         self.notes.push((node.into(), text.into()));

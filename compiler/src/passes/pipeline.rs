@@ -80,6 +80,7 @@ pub fn run(passes: &[&Pass], mut graph: Graph, context: &mut Context) -> Result<
     for pass in passes {
         let changed = (pass.run)(&mut graph, context)?;
         if !changed {
+            context.show(pass.name, &graph, false);
             continue;
         }
         graph.remove_dead();
@@ -87,9 +88,7 @@ pub fn run(passes: &[&Pass], mut graph: Graph, context: &mut Context) -> Result<
         if cfg!(debug_assertions) {
             graph = verified(pass.name, graph)?;
         }
-        if let Some(after) = &mut context.after_pass {
-            after(pass.name, &graph);
-        }
+        context.show(pass.name, &graph, true);
     }
     if cfg!(debug_assertions) { Ok(graph) } else { verified("the last pass", graph) }
 }

@@ -96,7 +96,7 @@ fn what_rates_cannot_hold_is_refused() {
     for (text, options, reason) in [
         (signed.as_str(), with(&[]), "takes numbers -15 to 15"),
         (silent.as_str(), with(&[]), "all its weights are 0"),
-        (RATE, with(&[("peak-rate", "2")]), "is no rate"),
+        (RATE, with(&[("peak-rate", "2")]), "is not a number above 0"),
         (RATE, with(&[("peak", "1")]), "no such option"),
     ] {
         let violations = Loihi.legalise(&canonical(text), &options).unwrap_err();
