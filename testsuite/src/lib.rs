@@ -18,17 +18,20 @@ pub fn digits(name: &str) -> PathBuf {
     repository().join("examples/digits").join(name)
 }
 
-/// Models and data beside the repository, at `SNNC_SHARED` or `../shared`. Where there are none,
-/// says so in one line that tests' output capturing does not hide.
+/// Models and data beside the repository, at `SNNC_SHARED` or `../shared`; none where there are none.
 pub fn shared() -> Option<PathBuf> {
     let named = std::env::var_os("SNNC_SHARED").map(PathBuf::from);
     let found = named.unwrap_or_else(|| repository().join("../shared"));
-    if found.join("models").is_dir() {
-        return Some(found);
-    }
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "skipped: ../shared not found");
-    None
+    found.join("models").is_dir().then_some(found)
+}
+
+/// The same for tests that are ignored where there are none: they carry
+/// `#[cfg_attr(not(shared), ignore = "..")]`, which `build.rs` decides.
+///
+/// # Panics
+/// Where there are none.
+pub fn beside() -> PathBuf {
+    shared().expect("../shared is there")
 }
 
 /// Networks that frameworks exported as spiking ones, with the spikes that they recorded.

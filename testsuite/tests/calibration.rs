@@ -16,7 +16,7 @@ use snnc::import::{self, ImportOptions};
 use snnc::passes::{self, Context};
 use snnc::pipeline::{Budget, Calibration, CompileOptions, Model, compile};
 use snnc_ir::Coding;
-use snnc_testsuite::shared;
+use snnc_testsuite::beside;
 
 /// A float network and its data.
 struct Network {
@@ -246,8 +246,9 @@ fn measured(shared: &Path, network: &Network, way: &Way, images: usize) -> (f64,
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn few_bits_and_few_timesteps_lose_little() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let mut bench = Bench::new(100);
     let fashion = [
         ("graded, 4 bits, T=1", Way::bits(4), 0.5),
@@ -274,8 +275,9 @@ fn few_bits_and_few_timesteps_lose_little() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn the_default_beats_percentiles_from_zero_at_every_latency() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let mut bench = Bench::new(100);
     let latencies: &[usize] = if full() { &[1, 2, 4, 8] } else { &[2, 4] };
     for &t in latencies {
@@ -292,8 +294,9 @@ fn the_default_beats_percentiles_from_zero_at_every_latency() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn allocated_bits_are_worth_more_than_equal_ones() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let mut bench = Bench::new(100);
     let mut within = 0;
     let all = [&DIGITS_CNN, &DIGITS_MLP, &FASHION, &LENET, &RESNET8];
@@ -315,8 +318,9 @@ fn allocated_bits_are_worth_more_than_equal_ones() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn four_parts_give_the_thresholds_of_one_pass() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let network = if full() { &FASHION } else { &RESNET8 };
     let whole = gathered(&shared, network, &[(0, 1)]);
     let merged = gathered(&shared, network, &[(2, 4), (0, 4), (3, 4), (1, 4)]);

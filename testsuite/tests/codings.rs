@@ -59,28 +59,31 @@ fn digits_models_are_exact() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn fashion_models_are_exact() {
     for name in ["w2a2_qcdq", "w3a3_qcdq", "w4a4_qcdq", "w4a4_qdq_int4"] {
         let path = format!("trained/fmnist_lenet_{name}.onnx");
-        let Some(model) = shared(&path, "fashion-mnist-test-10000.npz") else { return };
+        let model = shared(&path, "fashion-mnist-test-10000.npz");
         exact(&model, images(3));
     }
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn mnist_models_are_exact() {
     for name in ["w4a4_qcdq", "w4a4_qdq_int4"] {
         let path = format!("trained/mnist_mlp_{name}.onnx");
-        let Some(model) = shared(&path, "mnist-test-10000.npz") else { return };
+        let model = shared(&path, "mnist-test-10000.npz");
         exact(&model, images(5));
     }
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn qonnx_models_are_exact() {
     for name in ["TFC_1W1A", "TFC_2W2A", "TFC_2W2A_lowered"] {
         let path = format!("qonnx/{name}.onnx");
-        let Some(model) = shared(&path, "mnist-test-10000.npz") else { return };
+        let model = shared(&path, "mnist-test-10000.npz");
         exact(&model, images(5));
     }
 }
@@ -198,12 +201,9 @@ fn the_first_layer_sees_an_even_current_and_deeper_ones_do_not() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn residual_additions_differ_at_most_once_in_a_hundred_thousand() {
-    let Some(model) =
-        shared("trained/fmnist_resnet8_w4a4_qcdq.onnx", "fashion-mnist-test-10000.npz")
-    else {
-        return;
-    };
+    let model = shared("trained/fmnist_resnet8_w4a4_qcdq.onnx", "fashion-mnist-test-10000.npz");
     for coding in [Coding::Graded, Coding::FewSpikes, Coding::RateSync, Coding::SignedRate] {
         let network = model.coded(coding, &Options::default());
         let start = std::time::Instant::now();

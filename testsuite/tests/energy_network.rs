@@ -163,8 +163,9 @@ fn the_hardware_profile_pays_for_the_image_s_own_memories() {
 
 /// Where two projections lead to one population, its neurons count once.
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn residual_blocks_share_their_neurons() {
-    let Some(shared) = snnc_testsuite::shared() else { return };
+    let shared = snnc_testsuite::beside();
     let model = model(&shared.join("models/cifar/cifar10_resnet8_w8a8_ptq_qcdq.onnx"));
     let network = &model.conversion.network;
     let found = layers(network, &HashMap::new(), 1.0);

@@ -1,6 +1,6 @@
 //! Networks of lava-dl, read and run: the traces that were recorded with them, and their accuracy.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::npz::Npz;
@@ -12,21 +12,7 @@ use snnc_ir::{
     Stage, Tensor, verify,
 };
 use snnc_runtime::spiking::{Network, Sample};
-
-/// Where the third-party networks are, or a line that says they are not.
-fn shared() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path =
-        std::env::var_os("SNNC_SHARED").map_or_else(|| root.join("../../shared"), PathBuf::from);
-    if path.join("neuromorphic").is_dir() {
-        return Some(path);
-    }
-    #[allow(clippy::print_stderr)]
-    {
-        eprintln!("skipped: ../shared not found");
-    }
-    None
-}
+use snnc_testsuite::beside;
 
 fn read_net(path: &Path) -> Graph {
     let content = std::fs::read(path).unwrap();
@@ -117,8 +103,9 @@ fn traces(graph: Graph, sample: Sample) -> Vec<(Frames, Frames)> {
 /// that its synapses take: step `i` of layer `k` is timestep `i - 1 + k` of a network whose layers
 /// are reset one timestep after each other.
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn tiny_net_reproduces_its_recorded_traces() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let folder = shared.join("neuromorphic/tinynet");
     let mut graph = read_net(&shared.join("neuromorphic/tiny.net"));
     graph.timing.timesteps = 20;
@@ -187,8 +174,9 @@ fn sigma_delta(role: SigmaDeltaRole, threshold: i64, bias: Vec<i64>, shape: &[us
 
 /// Each layer of this network was recorded by itself, driven by the recording of the layer before.
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn sigma_delta_layers_reproduce_their_recorded_traces() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let folder = shared.join("neuromorphic/tinynet_sdnn");
     let load = |name: &str| Recorded::load(&folder.join(name));
     // (W, H, C, T) to (T, C, H, W)
@@ -238,8 +226,9 @@ fn sigma_delta_layers_reproduce_their_recorded_traces() {
 /// Accuracy of lava-dl's bootstrapped MNIST network on the first 2,000 test images. Its input
 /// encoding (pixel / 127.5 - 1) belongs to it, and is nowhere in the file.
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn the_bootstrapped_network_classifies_mnist() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let graph = read_net(&shared.join("neuromorphic/mnist_bootstrap.net"));
     assert_eq!(graph.timing.timesteps, 16);
     let network = Network::new(&verify(graph).unwrap()).unwrap();

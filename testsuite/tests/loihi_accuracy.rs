@@ -12,7 +12,7 @@ use snnc::import::ImportOptions;
 use snnc::passes::Context;
 use snnc::pipeline::{Calibration, CompileOptions, Model, compile, runnable};
 use snnc_ir::Coding;
-use snnc_testsuite::{digits, shared};
+use snnc_testsuite::{beside, digits};
 
 /// A network, and the images that belong to it.
 struct Case {
@@ -165,8 +165,9 @@ fn saturation_brings_codes_nearer() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn mnist_keeps_its_accuracy() {
-    let Some(root) = shared() else { return };
+    let root = beside();
     for name in ["mnist_mlp_float", "mnist_mlp_w4a4_qcdq"] {
         check(&Case::shared(&root, name, "mnist", 1000, 10_000));
     }
@@ -174,8 +175,9 @@ fn mnist_keeps_its_accuracy() {
 
 /// Its residual additions are carried through the layers that they skip.
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn fashion_mnist_keeps_its_accuracy() {
-    let Some(root) = shared() else { return };
+    let root = beside();
     if !is_full("fmnist_resnet8") {
         return;
     }

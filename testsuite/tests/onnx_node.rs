@@ -24,7 +24,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     let mut all = Cases::new();
-    if let Some(folder) = snnc_testsuite::shared() {
+    let shared = snnc_testsuite::shared();
+    if shared.is_none() {
+        trials.push(Trial::test("node", || Ok(())).with_ignored_flag(true));
+    }
+    if let Some(folder) = shared {
         match from_archive(&folder.join("onnx-node-tests.tar.gz")) {
             Ok(cases) => {
                 all.extend(cases.clone());
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
             }
             Err(e) => trials.push(failed("node-1.22", e.to_string())),
         },
-        None => notice("skipped: SNNC_ONNX_NODE_TESTS does not name the cases of onnx 1.22.0"),
+        None => trials.push(Trial::test("node-1.22", || Ok(())).with_ignored_flag(true)),
     }
     if let Some(file) = std::env::var_os("SNNC_ONNX_NODE_LIST") {
         return match std::fs::write(file, written(&all)) {
@@ -51,11 +55,6 @@ fn main() -> ExitCode {
         };
     }
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-#[allow(clippy::print_stdout)] // A skipped test has to be seen.
-fn notice(line: &str) {
-    println!("{line}");
 }
 
 fn failed(name: &str, reason: String) -> Trial {

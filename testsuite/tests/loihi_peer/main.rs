@@ -2,7 +2,7 @@
 //! every layer at every step must be equal.
 //!
 //! Needs `testsuite/peers/setup.sh lava` to have run, or `SNNC_LAVA_PYTHON` to name a Python that
-//! has lava-nc 0.10.0 and lava-dl 0.6.0; else one line says that this was skipped. A part of the
+//! has lava-nc 0.10.0 and lava-dl 0.6.0; else its tests are ignored. A part of the
 //! networks is run by default, all with `SNNC_FULL` set.
 
 mod netx;
@@ -51,16 +51,24 @@ fn part(what: &str, all: u64, few: u64) -> u64 {
 }
 
 #[test]
+#[cfg_attr(
+    not(lava),
+    ignore = "Lava was not installed (testsuite/peers/setup.sh lava) when this was built"
+)]
 fn current_based_networks_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
+    let python = lava_python();
     let count = part("current-based networks", CURRENT_BASED.0, CURRENT_BASED.1);
     let case = |s| (format!("lif-{s}"), random::current_based(s));
     compare(&python, (0..count).map(case).collect());
 }
 
 #[test]
+#[cfg_attr(
+    not(lava),
+    ignore = "Lava was not installed (testsuite/peers/setup.sh lava) when this was built"
+)]
 fn sigma_delta_networks_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
+    let python = lava_python();
     let count = part("sigma-delta networks", SIGMA_DELTA.0, SIGMA_DELTA.1);
     let case = |s| (format!("sdnn-{s}"), random::sigma_delta(s));
     compare(&python, (0..count).map(case).collect());
@@ -124,8 +132,12 @@ fn trained(name: &str) -> Case {
 }
 
 #[test]
+#[cfg_attr(
+    not(lava),
+    ignore = "Lava was not installed (testsuite/peers/setup.sh lava) when this was built"
+)]
 fn networks_trained_as_spiking_ones_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
+    let python = lava_python();
     let names = [
         "spikingjelly_mlp_lif_hard",
         "spikingjelly_conv_lif_hard",
@@ -137,8 +149,12 @@ fn networks_trained_as_spiking_ones_run_as_in_netx() {
 }
 
 #[test]
+#[cfg_attr(
+    not(lava),
+    ignore = "Lava was not installed (testsuite/peers/setup.sh lava) when this was built"
+)]
 fn digits_as_sigma_delta_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
+    let python = lava_python();
     let count = part("digits networks", DIGITS.len() as u64, DIGITS_BY_DEFAULT as u64) as usize;
     let case = |name: &&str| {
         let case = emitted(name, Coding::SigmaDelta, None);
@@ -151,8 +167,12 @@ fn digits_as_sigma_delta_run_as_in_netx() {
 }
 
 #[test]
+#[cfg_attr(
+    not(lava),
+    ignore = "Lava was not installed (testsuite/peers/setup.sh lava) when this was built"
+)]
 fn digits_as_rates_run_as_in_netx() {
-    let Some(python) = lava_python() else { return };
+    let python = lava_python();
     let count = part("digits networks", DIGITS.len() as u64, DIGITS_BY_DEFAULT as u64) as usize;
     let case = |name: &&str| {
         let mut case = emitted(name, Coding::Rate, Some(16));

@@ -38,15 +38,10 @@ pub fn digits(name: &str) -> Model {
     load(&folder.join(format!("{name}.onnx")), &folder.join("digits-test-360.npz"))
 }
 
-/// A model beside the repository, `None` (and a visible line) where there is none.
-pub fn shared(model: &str, data: &str) -> Option<Model> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let folder = std::env::var_os("SNNC_SHARED").map_or(beside, PathBuf::from);
-    if !folder.join("models").is_dir() {
-        println!("skipped: ../shared not found");
-        return None;
-    }
-    Some(load(&folder.join("models").join(model), &folder.join("data").join(data)))
+/// A model beside the repository, with images to measure it on.
+pub fn shared(model: &str, data: &str) -> Model {
+    let folder = snnc_testsuite::beside();
+    load(&folder.join("models").join(model), &folder.join("data").join(data))
 }
 
 /// Number of images: all that the full run asks for, else few.

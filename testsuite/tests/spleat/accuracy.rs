@@ -10,7 +10,7 @@ use snnc::import::ImportOptions;
 use snnc::passes::Context;
 use snnc::pipeline::{CompileOptions, Model, compile};
 use snnc_ir::{Coding, Graph};
-use snnc_testsuite::{digits, shared};
+use snnc_testsuite::{beside, digits};
 
 /// Codings with their timesteps; few-spikes takes the fewest that hold the payloads.
 const CODINGS: [(Coding, Option<usize>); 3] =
@@ -66,8 +66,9 @@ fn images_of_the_digits_networks_answer_as_the_reference() {
 }
 
 #[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn images_of_the_fashion_networks_answer_as_the_reference() {
-    let Some(shared) = shared() else { return };
+    let shared = beside();
     let data = shared.join("data/fashion-mnist-test-10000.npz");
     let data = Dataset::load(&data, images(10)).expect("the images");
     for name in ["lenet_w4a4_qcdq", "lenet_w3a3_qcdq", "lenet_w2a2_qcdq", "lenet_w4a4_qdq_int4"] {

@@ -95,11 +95,11 @@ fn every_manifest_says_that_it_is_a_stand_in() {
 }
 
 #[test]
+#[cfg_attr(
+    not(srec_cat),
+    ignore = "srec_cat was not installed (testsuite/peers/setup.sh installs it) when this was built"
+)]
 fn srec_cat_reads_the_formats_to_the_same_bytes() {
-    if Command::new("srec_cat").arg("--version").output().is_err() {
-        crate::skip("srec_cat");
-        return;
-    }
     let mut options = hardware(3, 16);
     // srecord takes memories whose words are whole bytes.
     options.hardware = options.hardware.map(|h| h.replace("fitted: true", "fitted: false"));

@@ -73,9 +73,3 @@ fn say(line: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{line}");
 }
-
-/// Says that a program is missing.
-fn skip(program: &str) {
-    let why = "is not installed (testsuite/peers/setup.sh installs it)";
-    say(format_args!("skipped: {program} {why}"));
-}

@@ -1,7 +1,6 @@
 //! Round trips, files of other writers, and refusals. Hostile files are in [`hostile`].
 
 mod hostile;
-mod shared;
 
 use super::*;
 use crate::format::npy::{NpyArray, NpyType};
