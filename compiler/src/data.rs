@@ -11,8 +11,8 @@ use snnc_backends::format::npz::{Npz, NpzError};
 use snnc_backends::format::{ArrayFile, read_array_file};
 
 use crate::Error;
-use crate::import::mmap;
 use crate::inputs::Port;
+use crate::mmap;
 
 /// Files larger than so many bytes are mapped into memory.
 const MAPPED_FROM: u64 = 64 << 20;

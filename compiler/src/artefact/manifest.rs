@@ -9,7 +9,7 @@ use snnc_ir::{
     Schedule, SpikingOp, Stage, TensorOp,
 };
 
-use super::{FORMAT, HOST, sha256_hex};
+use super::{FORMAT, FileRow, HOST, Showing, Source};
 use crate::certificate::{Certificate, Verdict};
 use crate::data::Scaling;
 use crate::passes::graded;
@@ -59,15 +59,6 @@ pub struct Manifest {
     /// What the user should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
-}
-
-/// The compiled model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// File name without folders.
-    pub file: String,
-    /// SHA-256 of its content, hexadecimal.
-    pub sha256: String,
 }
 
 /// How samples become payloads: `value = data * data_scale + data_offset` for integer data (for an input of
@@ -196,25 +187,6 @@ fn operators_behind(host: &Graph, decoder: &str) -> Vec<String> {
     found
 }
 
-/// When a model that spikes already shows an output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Showing {
-    /// Once for all timesteps.
-    #[default]
-    Once,
-    /// Whenever it is run, for one timestep each time.
-    EachRun,
-    /// In a row of its own for each timestep.
-    EveryTimestep,
-}
-
-impl Showing {
-    fn is_once(&self) -> bool {
-        *self == Showing::Once
-    }
-}
-
 /// One population.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PopulationRow {
@@ -239,28 +211,6 @@ pub struct PopulationRow {
     pub parameters: usize,
     /// Real value of one unit of payload, for each channel or one for all.
     pub scale: Vec<f32>,
-}
-
-/// One file of an artefact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRow {
-    /// Path below the artefact's folder.
-    pub path: String,
-    /// Length.
-    pub bytes: u64,
-    /// SHA-256 of the content, hexadecimal.
-    pub sha256: String,
-}
-
-impl FileRow {
-    /// Of a file that is about to be written.
-    pub fn of(file: &File) -> FileRow {
-        FileRow {
-            path: file.path.clone(),
-            bytes: file.content.len() as u64,
-            sha256: sha256_hex(&file.content),
-        }
-    }
 }
 
 /// The certificate in short.

@@ -1,27 +1,21 @@
 //! Artefacts on disk: a folder for each target with a manifest, a certificate, the quantised network
 //! that was compiled, and the target's own files.
 
-use sha2::{Digest, Sha256};
-
 mod files;
 mod manifest;
 mod open;
 mod owned;
 mod store;
 
+pub use crate::listed::{FileRow, Source, sha256_hex};
+pub use crate::showing::Showing;
 pub use files::DirectoryFiles;
 pub use manifest::{
-    CertificateSummary, FileRow, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
-    Showing, Source,
+    CertificateSummary, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
 };
 pub use open::{Opened, entry_of, open, same_network};
 pub(crate) use store::{Unfinished, sync_folder};
 pub use store::{abandon, check_free, write_all};
-
-/// SHA-256 in hexadecimal.
-pub fn sha256_hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// What every manifest says its format is.
 pub const FORMAT: &str = "snnc-artefact";

@@ -9,7 +9,7 @@ use snnc_ir::{Graph, Stage};
 use super::files::listed;
 use super::{CERTIFICATE, DirectoryFiles, MANIFEST, Manifest, SOURCE};
 use crate::certificate::Certificate;
-use crate::import::mmap;
+use crate::mmap;
 use crate::{Error, Problem};
 
 /// An artefact that was read back.

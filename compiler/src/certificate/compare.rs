@@ -9,6 +9,7 @@ use super::frame::{self, Frame};
 use super::inputs::{Inputs, factors, same_geometry};
 use super::joins::Join;
 use super::staircase::{Staircases, concluded};
+use super::unit::other_unit;
 use super::{Certificate, Difference, PopulationCertificate, Verdict, means, obligations};
 use crate::passes::graded::Conversion;
 use crate::reference::{Requantiser, Semantics};
@@ -87,16 +88,6 @@ struct Pair<'a> {
     semantics: Semantics,
     /// What can occur in the canonical network.
     values: &'a Intervals,
-}
-
-/// Whether one unit of payload stands for another real value than in the canonical network; a
-/// population that does not say is taken to be in its unit.
-pub(super) fn other_unit(own: &Population, theirs: &Population) -> bool {
-    let at = |v: &[f32], c: usize| v[if v.len() == 1 { 0 } else { c }];
-    let channels = own.scale.len().max(theirs.scale.len());
-    !own.scale.is_empty()
-        && !theirs.scale.is_empty()
-        && (0..channels).any(|c| at(&own.scale, c) != at(&theirs.scale, c))
 }
 
 fn own_levels(own: &Population) -> (i64, i64) {

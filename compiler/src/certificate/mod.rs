@@ -20,6 +20,7 @@ mod published;
 mod staircase;
 mod ties;
 mod unevenness;
+mod unit;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,7 @@ use snnc_ir::{
 };
 
 use super::Obligation;
-use super::compare::other_unit;
+use super::unit::other_unit;
 
 /// Checks all obligations of `emitted`; `canonical` says which populations there must be.
 pub(super) fn check(canonical: &Graph, emitted: &Graph) -> Vec<Obligation> {

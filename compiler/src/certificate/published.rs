@@ -11,7 +11,7 @@ use snnc_ir::Graph;
 
 use super::Certificate;
 use super::ties::{Tie, ties};
-use crate::artefact::{FileRow, Source};
+use crate::listed::{FileRow, Source};
 use crate::passes::graded::Conversion;
 use crate::reference::Semantics;
 

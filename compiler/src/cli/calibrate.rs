@@ -17,8 +17,8 @@ use crate::calibration::{
 };
 use crate::data::Dataset;
 use crate::feed::Given;
-use crate::import::mmap;
 use crate::inputs;
+use crate::mmap;
 use crate::passes::{self, Context};
 use crate::pipeline::{Budget, Calibration, is_float};
 use crate::{Error, import};

@@ -13,7 +13,7 @@ use super::deliver::deliver;
 use super::run::{reals, write_npz};
 use super::{render, tables};
 use crate::artefact::{self, MANIFEST, Manifest, Source, sha256_hex};
-use crate::import::mmap;
+use crate::mmap;
 use crate::{Error, Problem};
 
 /// The network on reals at `path`; none where it is another kind of file, or holds integers too.

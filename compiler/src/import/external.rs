@@ -7,7 +7,7 @@ use bytes::Bytes;
 use onnx_protobuf::TensorProto;
 
 use super::call::Failure;
-use super::mmap;
+use crate::mmap;
 
 /// The files beside a model, each opened once.
 pub(crate) struct Store {

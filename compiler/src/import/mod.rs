@@ -15,7 +15,6 @@ mod data;
 mod external;
 mod importer;
 pub mod limits;
-pub(crate) mod mmap;
 mod model;
 mod ops;
 mod registry;
@@ -29,6 +28,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use snnc_ir::Graph;
 
+use crate::mmap;
 use crate::{Error, Problem};
 
 /// What the user says about a model beside the file.

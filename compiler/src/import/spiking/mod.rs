@@ -20,7 +20,7 @@ mod polynomial;
 
 use snnc_ir::{Binary, FloatNeuron, Graph, SpikingOp, TensorOp, Verified, verify};
 
-use crate::artefact::Showing;
+use crate::showing::Showing;
 use crate::{Error, Problem};
 
 pub use formula::{Formula, Place};

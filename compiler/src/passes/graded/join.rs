@@ -9,8 +9,10 @@ use snnc_ir::analysis::{Interval, StraightLine};
 use snnc_ir::exact::{Line, gcd, parts, scaled};
 use snnc_ir::{GradedNeuron, Neuron, ThresholdTable};
 
-use super::populations::GAIN_BITS;
 use crate::reference::Requantiser;
+
+/// Bits after the binary point of the gains where accumulators of different scales meet.
+const GAIN_BITS: u32 = 30;
 
 /// Pairs that are looked at one by one.
 const PAIRS: u64 = 1 << 20;

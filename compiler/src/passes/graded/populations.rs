@@ -14,9 +14,6 @@ use super::join::{self, Join};
 use super::{Converter, Form, Payloads, Synapses, unbatched};
 use crate::reference::Requantiser;
 
-/// Bits after the binary point of the gains where accumulators of different scales meet.
-pub(super) const GAIN_BITS: u32 = 30;
-
 impl Converter<'_> {
     /// Adds the synapses as a projection; returns it and the interval of its sums, gain excluded.
     pub(super) fn project(
