@@ -125,3 +125,57 @@ fn biases_at_the_ends_of_their_type_saturate() {
     let real = |i: usize, acc: i64| layer.code((acc as f32 * scale + codes[i] as f32 * scale) / sy);
     layer.check(&layer.model(Some((&codes, scale))), &real);
 }
+
+/// What is read out has its whole bias: `run` and the artefact's host add what the units leave over.
+#[test]
+fn read_outs_keep_their_bias() {
+    for (scales, bias) in [
+        ([0.031, 0.017], [0.123_456_7, -3.3, 0.000_01]),
+        ([1000.0, 0.5], [1.5, -200.25, 3.0]),
+        ([0.031, 0.017], [1e30, -1e30, 0.3]),
+    ] {
+        let [sx, sw] = scales;
+        let mut model = Builder::new();
+        model
+            .input("x", DataType::Float, &[1, 4])
+            .reals("sx", &[], &[sx])
+            .integers("zx", DataType::Uint8, &[], &[0])
+            .reals("sw", &[], &[sw])
+            .integers("w", DataType::Int8, &[3, 4], &WEIGHTS)
+            .reals("b", &[3], &bias)
+            .node("QuantizeLinear", &["x", "sx", "zx"], "q", &[])
+            .node("DequantizeLinear", &["q", "sx", "zx"], "r", &[])
+            .node("DequantizeLinear", &["w", "sw"], "wr", &[])
+            .node("Gemm", &["r", "wr", "b"], "y", &[snnc_testsuite::onnx_model::int("transB", 1)])
+            .output("y", DataType::Float, &[1, 3]);
+        let (graph, conversion) = converted(model.bytes());
+        let layer = Layer { scales: [sx, sw, 1.0], bias };
+        for seed in 0..20i64 {
+            let codes: Vec<i64> = (0..4).map(|i| (i * 97 + seed * 41) % 256).collect();
+            let x: Vec<f32> = codes.iter().map(|&c| c as f32 * sx).collect();
+            let real = |(i, acc): (usize, i64)| acc as f32 * (sx * sw) + bias[i];
+            let expected: Vec<f32> = layer.sums(&codes).into_iter().enumerate().map(real).collect();
+            let largest = expected.iter().fold(0f32, |m, y| m.max(y.abs()));
+            let close = |found: &[f32]| {
+                found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-6 * largest)
+            };
+            let value = Value::from_f32(&[1, 4], x.clone()).unwrap();
+            let found = run(&graph, &[value]);
+            assert!(close(&found[0]), "{found:?} and not {expected:?}");
+            // The host's inputs stand for what the decoders show.
+            let shown = spike(&conversion.network, &[Sample::Real(x)]);
+            let shown: Vec<Value> =
+                shown.into_iter().map(|s| Value::from_f32(&[1, 3], s).unwrap()).collect();
+            let found = run(&conversion.host, &shown);
+            assert!(close(&found[0]), "{found:?} and not {expected:?}");
+            let nearest = |(a, b): (&f32, &f32)| (a - b).abs() <= 0.51 * sx * sw || b.abs() > 1e6;
+            let raw = shown[0].to_f32();
+            assert!(
+                raw.iter().zip(&expected).all(nearest),
+                "{raw:?}: a unit at most is the host's"
+            );
+        }
+        let certificate = certify(&graph, &conversion, &conversion.network);
+        assert_eq!(certificate.verdict, Verdict::Proved);
+    }
+}

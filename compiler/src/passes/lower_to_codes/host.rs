@@ -1,6 +1,6 @@
 //! What is computed on reals behind the last layer, where codes and accumulators become reals.
 
-use snnc_ir::{Binary, DType, NodeId, PoolKind, Quantisation, TensorOp, TensorType};
+use snnc_ir::{Binary, DType, Node, NodeId, PoolKind, Quantisation, Tensor, TensorOp, TensorType};
 
 use super::{Lowering, Value};
 use crate::passes::rewrite::op;
@@ -96,7 +96,10 @@ impl Lowering<'_> {
         let mut sum = None;
         for &term in terms {
             // A bias has one element for each channel, which an addition repeats.
-            let real = self.dequantised(of, term)?;
+            let real = match self.target[term].data.clone() {
+                Some(codes) => self.reals_of_constant(of, term, &codes)?,
+                None => self.dequantised(of, term)?,
+            };
             sum = Some(match sum {
                 None => real,
                 Some(sum) => {
@@ -108,6 +111,17 @@ impl Lowering<'_> {
         }
         self.reals.insert(Source::Old(of), sum?);
         sum
+    }
+
+    /// The reals of a constant of the new graph, which has one code for each channel.
+    fn reals_of_constant(&mut self, of: NodeId, term: NodeId, codes: &Tensor) -> Option<NodeId> {
+        let q = self.quantisation(term)?;
+        let codes_of = codes.to_i64().ok()?;
+        let reals: Vec<f32> =
+            codes_of.iter().enumerate().map(|(c, &code)| q.real(code, c)).collect();
+        let name = self.names.fresh(&format!("{}.bias", self.source[of].name));
+        let node = Node::constant(name, Tensor::from_f32(codes.shape(), &reals));
+        Some(self.target.add(node.with_origins(&self.source[of].origins.clone()), &[]))
     }
 
     /// A constant of the old graph, or what computes it.

@@ -72,14 +72,18 @@ impl Lowering<'_> {
                 CALIBRATE,
             );
         }
-        // A bias between two units of the accumulator is added where reals are requantised.
+        // A bias between two units of the accumulator is added where reals are requantised. Of what is
+        // read out the accumulator has the whole units, and the host adds the rest.
         let reach = weights.reach(&q);
         let (bias, apart) = match bias {
             None => (None, None),
             Some(bias) => match bias.in_units(&scale, &reach) {
                 Some(codes) => (Some(codes), None),
                 None if self.is_requantised(id) => (None, Some(self.real_bias(id, &bias))),
-                None => (Some(self.rounded(id, &bias, &scale)), None),
+                None => {
+                    let (whole, rest) = bias.split(&scale, &reach);
+                    (Some(whole), Some(self.real_bias(id, &rest)))
+                }
             },
         };
         let name = self.source[id].name.clone();
@@ -217,24 +221,6 @@ impl Lowering<'_> {
         !users.is_empty() && users.into_iter().all(one)
     }
 
-    /// The bias in units of the accumulator, rounded; the user is told by how much.
-    fn rounded(&mut self, id: NodeId, bias: &Bias, scale: &[f32]) -> Vec<i64> {
-        let most = f64::from(1u32 << 30);
-        let mut worst = 0f64;
-        let one = |(i, real): (usize, &f64)| {
-            let exact = real / f64::from(scale[if scale.len() == 1 { 0 } else { i }]);
-            let rounded = exact.round_ties_even().clamp(-most, most);
-            worst = worst.max((exact - rounded).abs());
-            rounded as i64
-        };
-        let values = bias.reals.iter().enumerate().map(one).collect();
-        let text = format!(
-            "the bias is rounded to units of the accumulator, by at most {worst:.2} of a unit"
-        );
-        self.context.note(self.source[id].describe(), text);
-        values
-    }
-
     /// Whether what the layer makes is rounded again in any case before it leaves the network.
     fn is_requantised(&self, id: NodeId) -> bool {
         let mut pending = self.source.users(id);
@@ -319,6 +305,19 @@ impl Weights {
 }
 
 impl Bias {
+    /// The nearest whole numbers of units that fit 32 bits beside the sum, and what is left of the bias.
+    fn split(&self, scale: &[f32], reach: &[f64]) -> (Vec<i64>, Bias) {
+        let one = |(i, &real): (usize, &f64)| {
+            let unit = f64::from(scale[if scale.len() == 1 { 0 } else { i }]);
+            let whole = (real / unit).round_ties_even();
+            let fits = whole.abs() + reach.get(i).copied().unwrap_or(0.0) <= f64::from(i32::MAX);
+            let whole = if fits { whole } else { 0.0 };
+            (whole as i64, real - whole * unit)
+        };
+        let (whole, reals) = self.reals.iter().enumerate().map(one).unzip();
+        (whole, Bias { reals, stated: None })
+    }
+
     /// The bias in units of `scale`, one or one for each output, if it is one to the last digits of f32:
     /// a code of the model's whose scale is that of the accumulator, or a real that is a whole number of
     /// units. None if another is, or if it exceeds 32 bits together with the sum that `reach` bounds.
