@@ -45,7 +45,7 @@ pub use neuron::{
     rounding_shift, saturate,
 };
 pub use op::{Binary, Op, Pool, PoolKind, SumOrder, TensorOp, Unary, Window};
-pub use quantisation::{Quantisation, Rounding};
+pub use quantisation::{Folded, Quantisation, Rounding};
 pub use real::{
     RealEdge, RealError, RealFiring, RealLeak, RealNetwork, RealNeurons, RealNode, RealOp,
     RealSynapses,

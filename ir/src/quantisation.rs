@@ -70,6 +70,18 @@ pub struct Quantisation {
     /// One entry, or one for each index along `axis`. Reals of codes are the same in either case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offset: Vec<f32>,
+    /// What making arithmetic before the quantiser part of it has changed, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<Folded>,
+}
+
+/// How a quantiser differs from the model's, of which some f32 arithmetic has become part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Folded {
+    /// At most so many f32 numbers get another code, each beside a threshold; at least 1.
+    pub numbers: u64,
+    /// One of them.
+    pub example: f32,
 }
 
 impl Quantisation {
@@ -84,6 +96,7 @@ impl Quantisation {
             maximum,
             rounding: Rounding::HalfEven,
             offset: Vec::new(),
+            folded: None,
         }
     }
 
@@ -98,6 +111,7 @@ impl Quantisation {
             maximum,
             rounding: Rounding::HalfEven,
             offset: Vec::new(),
+            folded: None,
         }
     }
 

@@ -54,7 +54,16 @@ pub fn certify_against(
                 let same = matches!(found, Some(SpikingOp::Encoder(e))
                     if (e.scale, e.zero_point, e.minimum, e.maximum, e.rounding, e.offset)
                         == (own.scale, own.zero_point, own.minimum, own.maximum, own.rounding, own.offset));
-                Some(if same {
+                let folded = quantised[source].ty.quantisation.as_ref().and_then(|q| q.folded);
+                Some(if let (true, Some(f)) = (same, folded) {
+                    let text = format!(
+                        "arithmetic before its quantiser is part of it: at most {} f32 numbers get another \
+                         code than by the model, such as {:?}",
+                        f.numbers, f.example
+                    );
+                    let differs = statement(Verdict::Differs, text);
+                    PopulationCertificate { differing: f.numbers, ..differs }
+                } else if same {
                     statement(Verdict::Proved, "the same codes are presented".into())
                 } else {
                     statement(Verdict::Failed, "the input is encoded otherwise".into())

@@ -1,6 +1,6 @@
 //! Makes a factor and a shift before the quantiser of an input part of its scale and zero point.
 
-use snnc_ir::{Binary, DType, Graph, NodeId, Quantisation, TensorOp};
+use snnc_ir::{Binary, DType, Folded, Graph, NodeId, Quantisation, TensorOp};
 
 use super::rewrite::{constant, inherit_before, op, set_op, set_sources};
 use super::{Context, Meaning, Pass};
@@ -23,10 +23,10 @@ fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
     Ok(changed)
 }
 
-/// `(a x + b) / s + z = x / (s / a) + (z + b / s)`, if the new zero point is a whole number. A real
-/// half way between two codes may go to the other one, where the zero point changes parity. A shift of
-/// any size joins an offset that is added before rounding in any case. The
-/// codes keep their meaning: whoever reads them does so by a dequantiser of its own.
+/// `(a x + b) / s + z = x / (s / a) + (z + b / s)`, if the new zero point is a whole number, which is added
+/// before rounding or after it, whichever gives more f32 numbers their code. Where some get another one, the
+/// quantiser says how many. A shift of any size joins an offset that is added before rounding in any case.
+/// The codes keep their meaning: whoever reads them does so by a dequantiser of its own.
 fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
     let TensorOp::Quantise(q) = op(graph, id)? else { return None };
     let affine = graph.source(id, 0)?;
@@ -46,13 +46,25 @@ fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
     }
     let scale = q.scale_at(0);
     let mut changed = q.clone();
-    match function {
-        Binary::Mul if value > 0.0 => changed.scale = vec![scale / value],
-        Binary::Div if value > 0.0 && !swapped => changed.scale = vec![scale * value],
-        Binary::Add => shift(&mut changed, value / scale)?,
-        Binary::Sub if !swapped => shift(&mut changed, -value / scale)?,
+    let before: fn(f32, f32) -> f32 = match function {
+        Binary::Mul if value > 0.0 => {
+            changed.scale = vec![scale / value];
+            |x, value| x * value
+        }
+        Binary::Div if value > 0.0 && !swapped => {
+            changed.scale = vec![scale * value];
+            |x, value| x / value
+        }
+        Binary::Add => {
+            shift(&mut changed, value / scale)?;
+            |x, value| x + value
+        }
+        Binary::Sub if !swapped => {
+            shift(&mut changed, -value / scale)?;
+            |x, value| x - value
+        }
         _ => return None,
-    }
+    };
     if !changed.scale.iter().all(|s| *s > 0.0 && s.is_finite()) {
         return None;
     }
@@ -61,6 +73,7 @@ fn absorb(graph: &mut Graph, id: NodeId) -> Option<()> {
     if !read.map(|u| op(graph, u)).all(|u| matches!(u, Some(TensorOp::Dequantise(_)))) {
         return None;
     }
+    let changed = nearest(q, |x| before(x, value), changed)?;
     graph[id].ty.quantisation = Some(changed.clone());
     set_op(graph, id, TensorOp::Quantise(changed));
     set_sources(graph, id, &[x]);
@@ -77,4 +90,111 @@ fn shift(q: &mut Quantisation, by: f32) -> Option<()> {
         None => return None,
     }
     Some(())
+}
+
+/// Levels up to which quantisers are compared on all f32 numbers.
+const MOST_LEVELS: u64 = 1 << 16;
+
+/// `changed`, with its zero point added before or after rounding and its scale moved by a bit or not, so that
+/// the fewest f32 numbers get another code than by `q` behind `before`.
+fn nearest(
+    q: &Quantisation,
+    before: impl Fn(f32) -> f32,
+    changed: Quantisation,
+) -> Option<Quantisation> {
+    if q.minimum.abs_diff(q.maximum) > MOST_LEVELS {
+        return None;
+    }
+    let wanted = breaks(q.minimum, q.maximum, |x| q.code(before(x), 0));
+    let early = (changed.offset.is_empty() && changed.zero_at(0) != 0)
+        .then(|| Quantisation { offset: vec![changed.zero_at(0) as f32], ..changed.clone() });
+    let forms = std::iter::once(changed).chain(early);
+    let moved = forms.flat_map(|form| {
+        let scale = form.scale_at(0);
+        [scale, scale.next_up(), scale.next_down()]
+            .map(|scale| Quantisation { scale: vec![scale], ..form.clone() })
+    });
+    let mut best: Option<(u64, f32, Quantisation)> = None;
+    for form in moved {
+        let found = breaks(q.minimum, q.maximum, |x| form.code(x, 0));
+        let differ = wanted.iter().zip(&found).filter(|(a, b)| a != b);
+        let numbers = differ.clone().map(|(a, b)| a.abs_diff(*b)).sum();
+        let example = differ.map(|(a, b)| number(*a.min(b))).next().unwrap_or(0.0);
+        if best.as_ref().is_none_or(|(fewest, ..)| numbers < *fewest) {
+            best = Some((numbers, example, form));
+        }
+        if numbers == 0 {
+            break;
+        }
+    }
+    let (numbers, example, mut form) = best?;
+    if numbers > 0 {
+        let already = q.folded.map_or(0, |f| f.numbers);
+        form.folded = Some(Folded { numbers: numbers + already, example });
+    }
+    Some(form)
+}
+
+/// The f32 number of a place in their order, in which 0 has place 0.
+fn number(place: i64) -> f32 {
+    let magnitude = f32::from_bits(place.unsigned_abs() as u32);
+    if place < 0 { -magnitude } else { magnitude }
+}
+
+/// For each level above the lowest the place of the first finite f32 number at which an ascending function
+/// reaches it; one place further than there are numbers where none does.
+fn breaks(minimum: i64, maximum: i64, code: impl Fn(f32) -> i64) -> Vec<i64> {
+    let top = i64::from(f32::MAX.to_bits());
+    let first = |level: i64| {
+        let (mut low, mut high) = (-top, top + 1);
+        while low < high {
+            let middle = low + (high - low).div_euclid(2);
+            if code(number(middle)) >= level { high = middle } else { low = middle + 1 }
+        }
+        low
+    };
+    (minimum + 1..=maximum).map(first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(levels: i64) -> Quantisation {
+        Quantisation::per_tensor(1.0, 0, -levels, levels)
+    }
+
+    #[test]
+    fn a_shift_is_added_where_the_model_adds_it() {
+        // 2 x - 1, rounded to -1, 0, 1: 0.25 and the number below it are rounded to -0.5 and to 0.
+        let (one, two) = (codes(1), codes(1));
+        let mut shifted = one.clone();
+        shift(&mut shifted, -1.0).unwrap();
+        let shifted = nearest(&one, |x| x - 1.0, shifted).unwrap();
+        assert_eq!((shifted.folded, &shifted.offset[..]), (None, &[-1.0][..]));
+        let halved = Quantisation { scale: vec![0.5], ..shifted.clone() };
+        let found = nearest(&shifted, |x| x * 2.0, halved).unwrap();
+        assert_eq!(found.folded, None);
+        for x in [0.25f32, 0.25f32.next_down(), 0.24, -0.1, 0.75, 0.75f32.next_up(), 3.0] {
+            assert_eq!(found.code(x, 0), two.code(x * 2.0 - 1.0, 0), "{x}");
+        }
+    }
+
+    #[test]
+    fn what_no_form_gives_is_counted() {
+        let q = Quantisation::per_tensor(0.0123, 0, 0, 255);
+        let before = |x: f32| x * 0.003_921_569;
+        let changed = Quantisation { scale: vec![0.0123 / 0.003_921_569], ..q.clone() };
+        let found = nearest(&q, before, changed).unwrap();
+        let folded = found.folded.expect("some number is rounded twice");
+        assert_ne!(found.code(folded.example, 0), q.code(before(folded.example), 0));
+        // The slow twin looks at all numbers around each threshold.
+        let differs = |place: &i64| {
+            let x = number(*place);
+            found.code(x, 0) != q.code(before(x), 0)
+        };
+        let around = breaks(0, 255, |x| q.code(before(x), 0));
+        let slow = around.iter().flat_map(|b| b - 40..b + 40).filter(differs).count();
+        assert_eq!(folded.numbers, slow as u64);
+    }
 }

@@ -110,6 +110,7 @@ fn quantisation(importer: &Importer, call: &Call) -> Result<Quant, Failure> {
         maximum,
         rounding: rounding(call, "ROUND")?,
         offset: if zero.iter().all(|z| *z == 0.0) { Vec::new() } else { zero.clone() },
+        folded: None,
     };
     Ok(Quant { quantisation, dtype, fractions: zero.iter().map(|z| z - z.floor()).collect() })
 }
@@ -207,7 +208,16 @@ pub(crate) fn bipolar_quant(importer: &mut Importer, call: &Call) -> Outputs {
         let zero_point = vec![0; scale.len()];
         let (minimum, maximum, rounding) = (-1, 1, Rounding::HalfEven);
         let offset = Vec::new();
-        let q = Quantisation { scale, zero_point, axis, minimum, maximum, rounding, offset };
+        let q = Quantisation {
+            scale,
+            zero_point,
+            axis,
+            minimum,
+            maximum,
+            rounding,
+            offset,
+            folded: None,
+        };
         return Ok(vec![dequantise(importer, call, "", signs, q)?]);
     }
     let &[scale] = scale.as_slice() else {

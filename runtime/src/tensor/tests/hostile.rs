@@ -54,6 +54,7 @@ fn quantisation() -> impl Strategy<Value = Quantisation> {
             minimum,
             maximum,
             offset: Vec::new(),
+            folded: None,
             rounding: Default::default(),
         })
 }
