@@ -17,6 +17,7 @@ pub mod explore;
 pub mod feed;
 mod finite;
 mod fold;
+pub mod frontend;
 pub mod import;
 pub mod inputs;
 pub mod inspect;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use snnc_backends::{
     File, LayerMemories, Legalised, MemoryFiles, Note, Target, TargetOptions, Violation,
 };
-use snnc_ir::{Coding, Graph, Leak, NodeId, SpikingOp, TensorOp, Verified};
+use snnc_ir::{Coding, Graph, Leak, NodeId, SpikingOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, HOST, HostRow, InputRow, MANIFEST, Manifest,
@@ -21,10 +20,11 @@ use crate::codings;
 use crate::data::Dataset;
 use crate::evaluate::{Evaluation, Runner, latency};
 use crate::feed::{Feed, Given};
-use crate::import::{self, ImportOptions};
+use crate::frontend::{self, TensorModel, is_float};
+use crate::import::{FileDigest, ImportOptions};
 use crate::inputs;
 use crate::passes::graded::{self, Conversion, ReadOut};
-use crate::passes::{self, Context, Means};
+use crate::passes::{self, Context};
 use crate::reference::Semantics;
 use crate::{Error, Problem};
 
@@ -45,23 +45,28 @@ pub struct Model {
     pub quantisation: Option<QuantiseOptions>,
 }
 
-/// The network that is run for a model file itself: on integer codes where all of it is quantised,
-/// else as ONNX states it, in canonical form. Means are in single precision, as ONNX Runtime's.
+/// The network that is run for a model file itself: see [`TensorModel::runnable`].
 ///
 /// # Errors
-/// What import and canonicalisation refuse.
+/// What import and canonicalisation refuse; a spiking network.
 pub fn runnable(path: &Path, options: &ImportOptions) -> Result<Graph, Error> {
-    runnable_of(import::load(path, options)?)
+    Ok(tensor_model(path, options, &mut Context::default())?.runnable())
 }
 
-/// As [`runnable`], for a model that is imported already.
-///
-/// # Errors
-/// What canonicalisation refuses.
-pub fn runnable_of(imported: import::Imported) -> Result<Graph, Error> {
-    let mut context = Context { means: Means::Single, ..Context::default() };
-    let tensor = passes::canonicalise(imported.graph, &mut context)?;
-    Ok(passes::quantised(tensor.clone(), &mut context).unwrap_or(tensor))
+/// The network in tensor operators in a model file.
+fn tensor_model(
+    path: &Path,
+    options: &ImportOptions,
+    context: &mut Context,
+) -> Result<TensorModel, Error> {
+    match frontend::model_with(path, options, context)? {
+        frontend::Model::Tensor(model) => Ok(*model),
+        frontend::Model::Spiking(_) => Err(Error::usage(
+            format!("`{}`", path.display()),
+            "spikes already",
+            "it has no network on codes",
+        )),
+    }
 }
 
 /// Everything that shapes a compilation besides the model and the targets.
@@ -82,8 +87,6 @@ pub struct CompileOptions {
     /// Data by which thresholds of neurons that lose what exceeds them are chosen; `None` takes
     /// `data`.
     pub thresholds_by: Option<PathBuf>,
-    /// Options for import.
-    pub import: ImportOptions,
 }
 
 /// What was made for one target.
@@ -142,13 +145,6 @@ impl Budget {
     }
 }
 
-/// Whether a canonical network is on reals throughout.
-pub fn is_float(tensor: &Graph) -> bool {
-    !tensor.ids().any(|id| {
-        matches!(tensor[id].as_tensor(), Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_)))
-    })
-}
-
 impl Model {
     /// Imports a quantised model and brings it to the canonical spiking network.
     ///
@@ -173,31 +169,40 @@ impl Model {
         calibration: Option<&Calibration>,
         context: &mut Context,
     ) -> Result<Model, Error> {
-        let imported = import::load(path, options)?;
-        let digest = OnceLock::new();
-        let sha256 = || digest.get_or_init(|| imported.sha256());
-        // A digest takes as long as much of the rest: it is made beside.
-        rayon::in_place_scope(|scope| {
-            scope.spawn(|_| {
-                sha256();
-            });
-            Model::of(path, &imported, &sha256, calibration, context)
-        })
+        let model = tensor_model(path, options, context)?;
+        Model::of(&model, calibration, context)
     }
 
-    fn of<'a>(
-        path: &Path,
-        imported: &import::Imported,
-        sha256: &dyn Fn() -> &'a String,
+    /// Brings a model that was opened to the canonical spiking network, as
+    /// [`Model::load_calibrated`] does.
+    ///
+    /// # Errors
+    /// When the network cannot be converted, or calibration data is missing.
+    pub fn of(
+        model: &TensorModel,
         calibration: Option<&Calibration>,
         context: &mut Context,
     ) -> Result<Model, Error> {
-        context.show(passes::IMPORT.name, &imported.graph, true);
-        let tensor = passes::canonicalise(imported.graph.clone(), context)?;
+        // A digest takes as long as much of the rest: it is made beside.
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| {
+                model.digest.sha256();
+            });
+            Model::converted(model, calibration, context)
+        })
+    }
+
+    fn converted(
+        model: &TensorModel,
+        calibration: Option<&Calibration>,
+        context: &mut Context,
+    ) -> Result<Model, Error> {
+        model.convertible()?;
+        let tensor = model.canonical.clone();
         let (mut coded, mut quantisation) = (tensor.clone(), None);
         if let Some(calibration) = calibration.filter(|_| is_float(&tensor)) {
             let sites = calibration::sites(&tensor);
-            let statistics = statistics(&tensor, &sites, sha256, calibration)?;
+            let statistics = statistics(&tensor, &sites, &model.digest, calibration)?;
             let mut chosen = calibration.options.clone();
             let mut bits = format!("{}-bit payloads", chosen.payload_bits);
             if let Some(budget) = calibration.budget {
@@ -236,9 +241,8 @@ impl Model {
         let quantised = verified(quantised)?.into_inner();
         let conversion = checked(graded::convert(&quantised)?)?;
         context.show(passes::GRADED.name, &conversion.network, true);
-        let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let source = Source { file, sha256: sha256().clone() };
-        let notes = imported.notes.iter().chain(&context.notes).cloned();
+        let source = model.source();
+        let notes = model.notes.iter().chain(&context.notes).cloned();
         let notes = notes.map(|(node, text)| Note { node, text }).collect();
         Ok(Model { source, tensor, quantised, conversion, notes, quantisation })
     }
@@ -348,14 +352,14 @@ fn samples<'a>(
 }
 
 /// The statistics of a file, or of the calibration set.
-fn statistics<'a>(
+fn statistics(
     tensor: &Graph,
     sites: &[Site],
-    sha256: &dyn Fn() -> &'a String,
+    digest: &FileDigest,
     calibration: &Calibration,
 ) -> Result<Statistics, Error> {
     if let Some(path) = &calibration.statistics {
-        return read_statistics(path, sha256());
+        return read_statistics(path, digest.sha256());
     }
     let Some(path) = &calibration.data else {
         return Err(Error::Unsupported(vec![Problem::new(

@@ -2,81 +2,39 @@
 //! such neurons, and a clear word from those that do not.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use snnc_backends::{File, Legalised, MemoryFiles, Note, TARGETS, Target, TargetOptions, Trained};
 use snnc_ir::{Graph, Readout, SpikingOp, Verified};
 
 use crate::artefact::{
     CERTIFICATE, CertificateSummary, FileRow, InputRow, MANIFEST, Manifest, OutputRow,
-    PopulationRow, Showing, Source, same_network,
+    PopulationRow, Showing, same_network,
 };
 use crate::certificate::{Certificate, Measured, PopulationCertificate, Published, Verdict};
 use crate::evaluate::latency;
-use crate::import::spiking::Recognised;
-use crate::import::{self, ImportOptions, spiking};
+use crate::frontend::SpikingModel;
 use crate::spiking_integers::{self, Run};
 use crate::{Error, Problem, spiking_check};
 
-/// A spiking network and the file it came from.
-pub struct SpikingSource {
-    /// The file.
-    pub source: Source,
-    /// The network, verified.
-    pub network: Verified,
-    /// Notes of import.
-    pub notes: Vec<Note>,
-    /// The tensor graph and what was read out of it, where there is one.
-    pub model: Option<(Graph, Recognised)>,
-}
-
-impl SpikingSource {
-    /// When the model shows each output.
-    fn showing(&self) -> Vec<Showing> {
-        self.model.as_ref().map(|(_, recognised)| recognised.showing()).unwrap_or_default()
-    }
-
-    /// Holds the network against the model's own operators.
-    fn check(&self, run: &Run) -> Result<Option<Note>, Error> {
-        let Some((model, recognised)) = &self.model else { return Ok(None) };
-        let checked = spiking_check::check(model, recognised, &run.checked(&self.network))?;
-        let text = match checked {
-            None => {
-                "the model's operators could not be run beside the neurons that were recognised"
-                    .to_owned()
-            }
-            Some(c) => {
-                let ties = match c.ties.as_slice() {
-                    [] => String::new(),
-                    ties => format!(", but where a sum's rounding decides: {}", ties.join("; ")),
-                };
-                format!(
-                    "{} spikes or silences of {} samples are those of the model's own operators{ties}",
-                    c.compared, c.samples
-                )
-            }
-        };
-        Ok(Some(Note { node: "network".into(), text }))
-    }
-}
-
-/// The network of an ONNX model whose neurons are written out; `None` for every other model.
-///
-/// # Errors
-/// When the file cannot be imported, or holds neurons that are none.
-pub fn source(path: &Path, options: &ImportOptions) -> Result<Option<SpikingSource>, Error> {
-    let imported = import::load(path, options)?;
-    if !spiking::seems_spiking(&imported.graph) {
-        return Ok(None);
-    }
-    let recognised = spiking::recognise(&imported.graph)?;
-    let network = spiking::verified(recognised.network.clone())?;
-    let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let source = Source { file, sha256: imported.sha256() };
-    let note = |(node, text): &(String, String)| Note { node: node.clone(), text: text.clone() };
-    let notes = imported.notes.iter().chain(&recognised.notes).map(note).collect();
-    let model = Some((imported.graph, recognised));
-    Ok(Some(SpikingSource { source, network, notes, model }))
+/// Holds the network against the model's own operators.
+fn check(source: &SpikingModel, run: &Run) -> Result<Option<Note>, Error> {
+    let Some((model, recognised)) = &source.model else { return Ok(None) };
+    let checked = spiking_check::check(model, recognised, &run.checked(&source.network))?;
+    let text = match checked {
+        None => "the model's operators could not be run beside the neurons that were recognised"
+            .to_owned(),
+        Some(c) => {
+            let ties = match c.ties.as_slice() {
+                [] => String::new(),
+                ties => format!(", but where a sum's rounding decides: {}", ties.join("; ")),
+            };
+            format!(
+                "{} spikes or silences of {} samples are those of the model's own operators{ties}",
+                c.compared, c.samples
+            )
+        }
+    };
+    Ok(Some(Note { node: "network".into(), text }))
 }
 
 /// What the manifest calls the coding of networks that spike already.
@@ -100,12 +58,12 @@ pub struct Written {
 /// # Errors
 /// When the data does not fit the network.
 pub fn compile(
-    source: &SpikingSource,
+    source: &SpikingModel,
     targets: &[(&'static dyn Target, TargetOptions)],
     run: &Run,
 ) -> Result<Vec<Made>, Error> {
     let (bounded, mut notes) = spiking_integers::bounded(&source.network, run)?;
-    let checked: Vec<Note> = source.check(run)?.into_iter().collect();
+    let checked: Vec<Note> = check(source, run)?.into_iter().collect();
     notes.extend(checked.iter().cloned());
     let mut made = Vec::new();
     for (target, options) in targets {
@@ -151,7 +109,7 @@ fn fault(target: &dyn Target, reason: &str) -> Error {
 }
 
 fn files(
-    source: &SpikingSource,
+    source: &SpikingModel,
     (network, notes): (&Verified, &[Note]),
     (target, options): (&'static dyn Target, &TargetOptions),
     run: &Run,
@@ -203,7 +161,7 @@ fn files(
 }
 
 /// The outputs as the model shows them.
-fn output_rows(source: &SpikingSource, back: &Graph) -> Vec<OutputRow> {
+fn output_rows(source: &SpikingModel, back: &Graph) -> Vec<OutputRow> {
     let mut rows = OutputRow::all(back, None);
     let decoder = |graph: &Graph, position: usize| {
         let id = graph.outputs().get(position).copied()?;

@@ -213,7 +213,7 @@ fn gathered(shared: &Path, network: &Network, parts: &[(usize, usize)]) -> Stati
     let imported =
         import::load(&shared.join("models").join(network.model), &ImportOptions::default());
     let imported = imported.expect("the model is read");
-    let sha256 = imported.sha256();
+    let sha256 = imported.digest.sha256().to_owned();
     let tensor = passes::canonicalise(imported.graph, &mut Context::default()).unwrap();
     let path = shared.join("data").join(network.calibration);
     let data = Dataset::load(&path, (!full()).then_some(200)).unwrap();

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use onnx_protobuf::{Message, ModelProto};
+use snnc::frontend;
 use snnc::import::{ImportOptions, from_bytes, load, spiking};
 use snnc::spiking_float;
 use snnc::spiking_integers::Run;
@@ -138,7 +139,7 @@ fn timesteps_that_are_no_copies_are_told() {
 #[test]
 fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
     let path = spiking_cases().join("spikingjelly_mlp_lif_hard.onnx");
-    let source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
+    let source = frontend::model(&path, &ImportOptions::default()).unwrap().into_spiking().unwrap();
     let [one, two, reference] = ["akida1", "akida2", "reference"]
         .map(|t| (snnc_backends::target(t).unwrap(), TargetOptions::default()));
     let run = Run::default();
@@ -171,9 +172,9 @@ fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
 #[test]
 fn inspection_rates_every_target_and_names_what_is_missing() {
     let rated = |name: &str| {
-        let imported =
-            load(&spiking_cases().join(format!("{name}.onnx")), &ImportOptions::default()).unwrap();
-        snnc::inspect::inspect(&imported).unwrap()
+        let path = spiking_cases().join(format!("{name}.onnx"));
+        let model = frontend::model(&path, &ImportOptions::default()).unwrap();
+        snnc::inspect::inspect(&model).unwrap()
     };
     let grades = |report: &snnc::inspect::Inspection| -> Vec<(String, String)> {
         report.targets.iter().map(|t| (t.target.clone(), t.rating.to_string())).collect()

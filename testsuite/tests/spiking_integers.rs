@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use snnc::data::Dataset;
+use snnc::frontend::{self, SpikingModel};
 use snnc::import::ImportOptions;
-use snnc::spiking_float::{self, SpikingSource, Written};
+use snnc::spiking_float::{self, Written};
 use snnc::spiking_integers::Run;
 use snnc::{Error, artefact};
 use snnc_backends::TargetOptions;
@@ -15,9 +16,9 @@ use snnc_backends::format::npz::Npz;
 use snnc_ir::{Connectivity, FloatReset, Graph, Neuron, Op, SpikingOp, Tensor, verify};
 use snnc_testsuite::{recorded_spiking_cases, spiking_cases};
 
-fn source(name: &str) -> SpikingSource {
+fn source(name: &str) -> SpikingModel {
     let path = spiking_cases().join(format!("{name}.onnx"));
-    spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap()
+    frontend::model(&path, &ImportOptions::default()).unwrap().into_spiking().unwrap()
 }
 
 fn dataset(shape: &[usize], values: &[f32]) -> Dataset {
@@ -48,7 +49,7 @@ fn spikes(network: &Graph, timesteps: usize) -> Run {
     Run { data: Some((dataset(&all, &values), "spikes".into())), ..Run::default() }
 }
 
-fn compile(source: &SpikingSource, target: &str, run: &Run) -> Result<Written, Error> {
+fn compile(source: &SpikingModel, target: &str, run: &Run) -> Result<Written, Error> {
     let target = (snnc_backends::target(target).unwrap(), TargetOptions::default());
     spiking_float::compile(source, &[target], run)?.remove(0).1
 }
@@ -143,7 +144,7 @@ fn numbers_are_no_spikes_for_loihi() {
 }
 
 /// The network with whole weights, thresholds and biases, neither leak nor current.
-fn whole(name: &str, reset: FloatReset) -> SpikingSource {
+fn whole(name: &str, reset: FloatReset) -> SpikingModel {
     let mut source = source(name);
     let mut graph: Graph = (*source.network).clone();
     let ids: Vec<_> = graph.ids().collect();
@@ -212,7 +213,8 @@ fn formulas_around_layers_keep_most_spikes_on_integers() {
             continue;
         }
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
+        let source =
+            frontend::model(&path, &ImportOptions::default()).unwrap().into_spiking().unwrap();
         let npz = Npz::open(std::fs::read(path.with_extension("npz")).unwrap()).unwrap();
         let x = npz.get("x").unwrap().unwrap();
         let still = x.shape[0] == 1;

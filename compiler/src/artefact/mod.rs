@@ -13,7 +13,8 @@ pub use files::DirectoryFiles;
 pub use manifest::{
     CertificateSummary, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
 };
-pub use open::{Opened, entry_of, open, same_network};
+pub(crate) use open::{Folder, bare, content, folder_of_manifest};
+pub use open::{Opened, open, same_network};
 pub(crate) use store::{Unfinished, sync_folder};
 pub use store::{abandon, check_free, write_all};
 

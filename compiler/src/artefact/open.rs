@@ -36,25 +36,50 @@ pub struct Opened {
 /// # Errors
 /// When it is an artefact that is damaged, or cannot be read at all.
 pub fn open(path: &Path) -> Result<Option<Opened>, Error> {
-    let shown = path.display();
     if path.is_dir() {
-        return open_directory(path).map(Some);
+        return Folder::open(path)?.opened().map(Some);
     }
-    if !path.is_file() {
-        let help = "name a file or an artefact's folder";
-        return Err(Error::input(format!("`{shown}`"), "is a device or a pipe", help));
+    if let Some(folder) = folder_of_manifest(path) {
+        return Folder::open(folder)?.opened().map(Some);
     }
     // Mapped: of a large model of another kind only the beginning is looked at.
-    let content = mmap::read(path, true).map_err(|e| {
-        Error::input(format!("`{shown}`"), format!("cannot be read: {e}"), "check the path")
-    })?;
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    if name == MANIFEST {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        return open_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-            .map(Some);
+    bare(path, &content(path, true)?)
+}
+
+/// The folder that a manifest's path names.
+pub(crate) fn folder_of_manifest(path: &Path) -> Option<&Path> {
+    (path.file_name()? == MANIFEST && path.is_file()).then(|| beside(path))
+}
+
+/// The folder in which a file lies.
+fn beside(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
-    let Some(target) = TARGETS.iter().copied().find(|t| t.recognises(&name, &content)) else {
+}
+
+/// The bytes of a file that a user names.
+///
+/// # Errors
+/// When it is a device, or cannot be read.
+pub(crate) fn content(path: &Path, mapped: bool) -> Result<Bytes, Error> {
+    let place = || format!("`{}`", path.display());
+    if !path.is_file() {
+        let help = "name a file or an artefact's folder";
+        return Err(Error::input(place(), "is a device or a pipe", help));
+    }
+    mmap::read(path, mapped)
+        .map_err(|e| Error::input(place(), format!("cannot be read: {e}"), "check the path"))
+}
+
+/// The network of a file that stands alone, if it is of a target's format.
+///
+/// # Errors
+/// When it is damaged.
+pub(crate) fn bare(path: &Path, content: &[u8]) -> Result<Option<Opened>, Error> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let Some(target) = TARGETS.iter().copied().find(|t| t.recognises(&name, content)) else {
         return Ok(None);
     };
     let files = DirectoryFiles::new(path.parent().unwrap_or(Path::new(".")));
@@ -79,88 +104,108 @@ fn verified(graph: Graph, file: &str) -> Result<Graph, Error> {
     }
 }
 
-/// Name and content of the entry file in an artefact's folder, if it is one of that target; all of its
-/// files are checked.
-///
-/// # Errors
-/// When it is an artefact that is damaged.
-pub fn entry_of(folder: &Path, target: &str) -> Result<Option<(String, Bytes)>, Error> {
-    // Of artefacts of other targets only the manifest is read; what is wrong with it is said when they are
-    // opened.
-    let Ok(text) = DirectoryFiles::new(folder).read(MANIFEST) else { return Ok(None) };
-    let manifest = Manifest::parse(&String::from_utf8_lossy(&text), MANIFEST);
-    if manifest.is_ok_and(|m| m.target != target) {
-        return Ok(None);
-    }
-    let (manifest, files) = open_folder(folder)?;
-    Ok(files.0.get(&manifest.entry).map(|content| (manifest.entry.clone(), content.clone())))
+/// An artefact's folder: its manifest, and all files that it lists, checked.
+pub(crate) struct Folder<'a> {
+    path: &'a Path,
+    manifest: Manifest,
+    files: MemoryFiles,
 }
 
-/// The manifest in a folder, and all files that it lists, checked.
-fn open_folder(path: &Path) -> Result<(Manifest, MemoryFiles), Error> {
-    let files = DirectoryFiles::new(path);
-    let place = format!("`{}`", path.join(MANIFEST).display());
-    let text = files.read(MANIFEST).map_err(|e| {
-        Error::input(
-            format!("`{}`", path.display()),
-            e.to_string(),
-            "name a folder that `snnc compile` wrote",
-        )
-    })?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let manifest = Manifest::parse(&text, MANIFEST)?;
-    // What is not listed has no sum, and is not read.
-    let files = listed(path, &manifest.files).map_err(Error::Input)?;
-    if !files.0.contains_key(&manifest.entry) {
-        let reason = format!("does not list its entry file `{}`", manifest.entry);
-        return Err(Error::input(place, reason, "compile the model again"));
+impl<'a> Folder<'a> {
+    /// Reads the manifest in a folder and the files that it lists.
+    ///
+    /// # Errors
+    /// When it is no artefact, or one that is damaged.
+    pub(crate) fn open(path: &'a Path) -> Result<Folder<'a>, Error> {
+        let text = DirectoryFiles::new(path).read(MANIFEST).map_err(|e| {
+            Error::input(
+                format!("`{}`", path.display()),
+                e.to_string(),
+                "name a folder that `snnc compile` wrote",
+            )
+        })?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let manifest = Manifest::parse(&text, MANIFEST)?;
+        // What is not listed has no sum, and is not read.
+        let files = listed(path, &manifest.files).map_err(Error::Input)?;
+        let folder = Folder { path, manifest, files };
+        if !folder.files.0.contains_key(&folder.manifest.entry) {
+            let reason = format!("does not list its entry file `{}`", folder.manifest.entry);
+            return Err(Error::input(folder.place(), reason, "compile the model again"));
+        }
+        Ok(folder)
     }
-    Ok((manifest, files))
-}
 
-fn open_directory(path: &Path) -> Result<Opened, Error> {
-    let (manifest, files) = open_folder(path)?;
-    let place = format!("`{}`", path.join(MANIFEST).display());
-    let Some(target) = target(&manifest.target) else {
-        let reason = format!("names the unknown target `{}`", manifest.target);
-        return Err(Error::input(place, reason, "compile the model with this version of snnc"));
-    };
-    let mut network = target.read(&files, &manifest.entry).map_err(|e| read_error(&e))?;
-    manifest.apply(&mut network, MANIFEST)?;
-    let network = verified(network, &manifest.entry)?;
-    let memories = target.memories(&files, &manifest.entry).map_err(|e| read_error(&e))?;
-    let listed = |name: &str| manifest.files.iter().any(|f| f.path == name);
-    let graph = |name: &str| -> Result<Option<Graph>, Error> {
-        let bytes = files.read(name).map_err(|e| read_error(&e))?;
+    fn place(&self) -> String {
+        format!("`{}`", self.path.join(MANIFEST).display())
+    }
+
+    /// Name of the target, and name and content of the entry file.
+    pub(crate) fn entry(&self) -> (&str, &str, Bytes) {
+        let entry = &self.manifest.entry;
+        let content = self.files.0.get(entry).cloned().unwrap_or_default();
+        (&self.manifest.target, entry, content)
+    }
+
+    /// The graph in one of the files; none where it is of another stage.
+    fn graph(&self, name: &str) -> Result<Option<Graph>, Error> {
+        let bytes = self.files.read(name).map_err(|e| read_error(&e))?;
         let graph = Graph::from_wire(bytes)
             .map_err(|e| Error::input(format!("`{name}`"), e.to_string(), ""))?;
         let graph = verified(graph, name)?;
         Ok((graph.stage == Stage::Quantised).then_some(graph))
-    };
-    let source = if listed(SOURCE) { graph(SOURCE)? } else { None };
-    let host = match &manifest.host {
-        None => None,
-        Some(row) if listed(&row.file) => match graph(&row.file)? {
-            Some(host) => Some(host),
-            None => {
-                let reason = "is no graph in tensor operators";
-                let file = format!("`{}`", path.join(&row.file).display());
-                return Err(Error::input(file, reason, "compile the model again"));
+    }
+
+    fn lists(&self, name: &str) -> bool {
+        self.manifest.files.iter().any(|f| f.path == name)
+    }
+
+    /// What the host does behind the network.
+    fn host(&self) -> Result<Option<Graph>, Error> {
+        match &self.manifest.host {
+            None => Ok(None),
+            Some(row) if self.lists(&row.file) => match self.graph(&row.file)? {
+                Some(host) => Ok(Some(host)),
+                None => {
+                    let reason = "is no graph in tensor operators";
+                    let file = format!("`{}`", self.path.join(&row.file).display());
+                    Err(Error::input(file, reason, "compile the model again"))
+                }
+            },
+            Some(row) => {
+                let reason = format!("names `{}`, which is not among its files", row.file);
+                Err(Error::input(self.place(), reason, "compile the model again"))
             }
-        },
-        Some(row) => {
-            let reason = format!("names `{}`, which is not among its files", row.file);
-            return Err(Error::input(place, reason, "compile the model again"));
         }
-    };
-    let certificate = if listed(CERTIFICATE) {
-        let bytes = files.read(CERTIFICATE).map_err(|e| read_error(&e))?;
-        let parsed = serde_json::from_slice(&bytes);
-        Some(parsed.map_err(|e| Error::input(format!("`{CERTIFICATE}`"), e.to_string(), ""))?)
-    } else {
-        None
-    };
-    Ok(Opened { target, network, memories, manifest: Some(manifest), source, host, certificate })
+    }
+
+    /// The artefact.
+    ///
+    /// # Errors
+    /// When it is damaged, or of a target that there is not.
+    pub(crate) fn opened(self) -> Result<Opened, Error> {
+        let manifest = &self.manifest;
+        let Some(target) = target(&manifest.target) else {
+            let reason = format!("names the unknown target `{}`", manifest.target);
+            let help = "compile the model with this version of snnc";
+            return Err(Error::input(self.place(), reason, help));
+        };
+        let mut network = target.read(&self.files, &manifest.entry).map_err(|e| read_error(&e))?;
+        manifest.apply(&mut network, MANIFEST)?;
+        let network = verified(network, &manifest.entry)?;
+        let memories = target.memories(&self.files, &manifest.entry).map_err(|e| read_error(&e))?;
+        let source = if self.lists(SOURCE) { self.graph(SOURCE)? } else { None };
+        let host = self.host()?;
+        let certificate = if self.lists(CERTIFICATE) {
+            let bytes = self.files.read(CERTIFICATE).map_err(|e| read_error(&e))?;
+            let parsed = serde_json::from_slice(&bytes);
+            Some(parsed.map_err(|e| Error::input(format!("`{CERTIFICATE}`"), e.to_string(), ""))?)
+        } else {
+            None
+        };
+        let manifest = Some(self.manifest);
+        Ok(Opened { target, network, memories, manifest, source, host, certificate })
+    }
 }
 
 /// Whether two networks are the same, names of projections and element types of weights aside.

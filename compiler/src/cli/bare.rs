@@ -4,7 +4,7 @@ use snnc_backends::loihi::reset_periodically;
 use snnc_ir::{CurrentBasedNeuron, Graph, NodeId, Op, Presentation, SpikingOp};
 
 use super::args::{DataArgs, TimeArgs};
-use super::commands::Loaded;
+use super::open::Loaded;
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::Runner;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use snnc_backends::Target;
 
 use super::args::{CalibrateArgs, Common, Format, Granularity, QuantiseArgs};
-use super::config::{given, import_options};
+use super::config::given;
 use super::eval::profile;
 use super::output::{self, write_file};
-use super::{progress, render, tables};
+use super::{open, progress, render, tables};
+use crate::Error;
 use crate::artefact::sha256_hex;
 use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
@@ -19,9 +20,7 @@ use crate::data::Dataset;
 use crate::feed::Given;
 use crate::inputs;
 use crate::mmap;
-use crate::passes::{self, Context};
-use crate::pipeline::{Budget, Calibration, is_float};
-use crate::{Error, import};
+use crate::pipeline::{Budget, Calibration};
 
 /// The calibration that the arguments ask for; bits default to what suits the target, levels to the
 /// timesteps of `binary` spikes.
@@ -218,26 +217,25 @@ fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<Site
     let (Some(model), Some(path)) = (&args.model, &args.samples) else {
         return Err(Error::usage("calibrate", "a model and --data, or --merge is needed", ""));
     };
-    let imported = import::load(model, &import_options(&args.import)?)?;
-    let sha256 = imported.sha256();
-    let tensor = passes::canonicalise(imported.graph, &mut Context::default())?;
-    if !is_float(&tensor) {
+    let opened = open::tensor(model, &args.import)?;
+    let tensor = &opened.canonical;
+    if !opened.is_float() {
         let place = format!("`{}`", model.display());
         return Err(Error::usage(place, "is quantised already", "compile it without calibration"));
     }
-    let data = Dataset::load_for(&inputs::ports(&tensor), path, args.data.limit)?;
+    let data = Dataset::load_for(&inputs::ports(tensor), path, args.data.limit)?;
     let range = match &args.shard {
         None => 0..data.len(),
         Some(text) => shard(text, data.len())?,
     };
     let input = given(&args.data)?;
-    let sites = sites(&tensor);
+    let sites = sites(tensor);
     let (first, last) = (range.start as u64, range.end as u64);
     let bar = progress::bar(common, "running samples", range.len());
-    let found = Statistics::gather(&tensor, &sites, (&data, path), range, input, &|| bar.inc(1));
+    let found = Statistics::gather(tensor, &sites, (&data, path), range, input, &|| bar.inc(1));
     bar.finish_and_clear();
     let mut statistics = found?;
-    statistics.model = sha256;
+    statistics.model = opened.digest.sha256().to_owned();
     let bytes = mmap::read(path, true).map_err(|e| {
         Error::input(format!("`{}`", path.display()), format!("cannot be read: {e}"), "")
     })?;
@@ -245,7 +243,7 @@ fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<Site
     let rows = if args.sensitivity {
         let options = QuantiseOptions { input, ..QuantiseOptions::default() };
         let spread = (SENSITIVITY_SAMPLES, SHOWN_BITS.as_slice(), Cost::AverageBits);
-        allocate::measure(&tensor, &sites, &statistics, &options, (&data, path), spread)?
+        allocate::measure(tensor, &sites, &statistics, &options, (&data, path), spread)?
     } else {
         Vec::new()
     };

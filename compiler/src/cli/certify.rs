@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::args::{CertifyArgs, Common, Format};
 use super::output::write_file;
-use super::render;
+use super::{open, render};
+use crate::Error;
 use crate::smt::{Obligation, Obligations, Skipped, Wanted, obligations};
-use crate::{Error, artefact};
 
 /// `certify`
 pub(super) fn certify(args: &CertifyArgs, common: &Common) -> Result<(), Error> {
@@ -14,10 +14,7 @@ pub(super) fn certify(args: &CertifyArgs, common: &Common) -> Result<(), Error> 
     let missing = |reason: &str| {
         Error::usage(&place, reason.to_owned(), "name a folder that `snnc compile` wrote")
     };
-    if !args.artefact.exists() {
-        return Err(Error::input(place, "does not exist", "check the path"));
-    }
-    let opened = artefact::open(&args.artefact)?.ok_or_else(|| missing("is no artefact"))?;
+    let opened = open::artefact(&args.artefact)?;
     let source = opened.source.as_ref();
     let source = source.ok_or_else(|| missing("holds no quantised network"))?;
     let wanted = Wanted { populations: &args.population, channels: args.channels };

@@ -1,7 +1,7 @@
 //! What `verify` and `run` look at besides the certificate: peers, and what saturates.
 
 use super::args::{Common, VerifyArgs};
-use super::commands::{Loaded, runner};
+use super::open::{Loaded, runner};
 use super::render;
 use crate::data::Dataset;
 use crate::evaluate::{Runner, clipping_text};

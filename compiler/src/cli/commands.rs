@@ -1,20 +1,11 @@
-//! What commands share: targets by name, networks that are opened, and what runs them.
-
-use std::path::Path;
+//! What commands share: targets and references by name.
 
 use snnc_backends::{TARGETS, Target, TargetOption, target};
 
-use super::args::{Common, DataArgs, Format, ImportArgs, TargetsArgs};
-use super::config::{given, import_options};
+use super::args::{Common, Format, TargetsArgs};
 use super::{render, tables};
-use crate::artefact;
-use crate::data::Scaling;
-use crate::evaluate::Runner;
-use crate::feed::{Feed, Given};
-use crate::inputs::{self, Port};
-use crate::pipeline;
 use crate::reference::Semantics;
-use crate::{Error, Problem, import};
+use crate::{Error, Problem};
 
 /// Resolves names of targets; all unknown ones at once.
 pub(super) fn resolve_targets(names: &[String]) -> Result<Vec<&'static dyn Target>, Error> {
@@ -42,132 +33,6 @@ pub(super) fn semantics(name: &str) -> Result<Semantics, Error> {
         let reason = format!("there is no reference `{name}`");
         Error::usage("--reference", reason, "there are ort, real, fixed")
     })
-}
-
-/// A network that a command runs.
-pub(super) enum Loaded {
-    /// An artefact.
-    Artefact(Box<artefact::Opened>),
-    /// A model: its runner, and whether it could be brought to integer codes.
-    Model(Box<snnc_ir::Graph>),
-}
-
-/// Opens an artefact or a model of integers; the content decides which it is.
-pub(super) fn load(path: &Path, import: &ImportArgs) -> Result<Loaded, Error> {
-    match load_any(path, import)? {
-        Any::Integer(loaded) => Ok(loaded),
-        Any::Float(..) => Err(Error::usage(
-            format!("`{}`", path.display()),
-            "spikes in single precision, which this command does not measure",
-            "run it with `snnc run`",
-        )),
-    }
-}
-
-/// A network that spikes in single precision.
-pub(super) struct Floating {
-    /// The network.
-    pub(super) graph: snnc_ir::Graph,
-    /// When the model shows its outputs.
-    pub(super) showing: Vec<artefact::Showing>,
-    /// How integer data becomes its input, where the command line does not say.
-    pub(super) scaling: Scaling,
-}
-
-/// A network that `run` runs.
-pub(super) enum Any {
-    /// An artefact, or a model.
-    Integer(Loaded),
-    /// Either of them that spikes in single precision.
-    Float(Box<Floating>),
-}
-
-/// Opens an artefact or a model; the content decides which it is.
-pub(super) fn load_any(path: &Path, import: &ImportArgs) -> Result<Any, Error> {
-    if !path.exists() {
-        return Err(Error::input(
-            format!("`{}`", path.display()),
-            "does not exist",
-            "check the path",
-        ));
-    }
-    if super::reals::open(path)?.is_some() {
-        let place = format!("`{}`", path.display());
-        let remedy = "`snnc run` runs it, `snnc compile --target nir` writes it anew";
-        return Err(Error::usage(place, "is a network on reals", remedy));
-    }
-    if let Some(opened) = artefact::open(path)? {
-        return Ok(match opened.network.is_float() {
-            true => {
-                let rows = opened.manifest.iter().flat_map(|m| &m.outputs);
-                let showing = rows.map(|o| o.showing).collect();
-                let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
-                let scaling = Feed::of_artefact(input, Given::default()).scaling;
-                Any::Float(Box::new(Floating { graph: opened.network, showing, scaling }))
-            }
-            false => Any::Integer(Loaded::Artefact(Box::new(opened))),
-        });
-    }
-    let imported = import::load(path, &import_options(import)?)?;
-    if import::spiking::seems_spiking(&imported.graph) {
-        match import::spiking::recognise(&imported.graph) {
-            Ok(found) => {
-                for (node, text) in &found.notes {
-                    render::note(node, text);
-                }
-                let (showing, scaling) = (found.showing(), Scaling::AS_IS);
-                let graph = found.network;
-                return Ok(Any::Float(Box::new(Floating { graph, showing, scaling })));
-            }
-            Err(error @ Error::Input(_)) => return Err(error),
-            // It may compare for other reasons, and runs as ONNX states it.
-            Err(error) => {
-                for p in error.problems() {
-                    let text = format!("is run without spiking neurons: {}", p.reason);
-                    render::note(&p.place, &text);
-                }
-            }
-        }
-    }
-    let graph = pipeline::runnable_of(imported)?;
-    Ok(Any::Integer(Loaded::Model(Box::new(graph))))
-}
-
-impl Loaded {
-    /// The inputs of the network as data files name them.
-    pub(super) fn ports(&self) -> Vec<Port> {
-        match self {
-            Loaded::Model(graph) => inputs::ports(graph),
-            Loaded::Artefact(opened) => {
-                let rows = opened.manifest.as_ref().map(|m| &m.inputs);
-                let mut ports = inputs::ports(&opened.network);
-                for port in &mut ports {
-                    let row = rows.and_then(|rows| rows.iter().find(|r| r.name == port.name));
-                    port.real = row.map(|r| r.dtype.starts_with('f') || r.dtype.starts_with("bf"));
-                }
-                ports
-            }
-        }
-    }
-}
-
-/// What runs a network, as the options of data say.
-pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, Error> {
-    match loaded {
-        Loaded::Model(graph) => Runner::tensor(graph, Feed::of_model(graph, given(data)?).scaling),
-        Loaded::Artefact(opened) => {
-            let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
-            let Feed { takes_reals, scaling, .. } = Feed::of_artefact(input, given(data)?);
-            let source = opened.source.as_ref().filter(|_| reference);
-            let runner = Runner::spiking(&opened.network, source, takes_reals, scaling)?;
-            let runner = runner.with_ports(loaded.ports());
-            let runner = match &opened.host {
-                Some(host) => runner.with_host(host)?,
-                None => runner,
-            };
-            Ok(runner.with_memories(opened.memories.clone()))
-        }
-    }
 }
 
 /// `targets`

@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use snnc_backends::{File, Target, TargetOptions};
-use snnc_ir::{Coding, Graph, Leak};
+use snnc_ir::{Coding, Leak};
 
 use super::args::{Common, CompileArgs, Format};
 use super::commands::{resolve_targets, semantics};
-use super::config::{Config, import_options};
+use super::config::Config;
 use super::deliver::{self, Delivery, check_output, deliver};
+use super::open::{self, Compilable};
 use super::passes::Printing;
 use super::{calibrate, float, options, reals, render, tables};
 use crate::artefact::Manifest;
 use crate::certificate::Verdict;
 use crate::evaluate::Evaluation;
-use crate::passes::{self, Context};
+use crate::frontend::TensorModel;
+use crate::passes::Context;
 use crate::pipeline::{self, Calibration, CompileOptions, Compiled, Model};
-use crate::{Error, codings, import, spiking_float, trial};
+use crate::{Error, codings, trial};
 
 /// `compile`
 pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> {
@@ -27,23 +29,24 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
     options::check(args, &targets)?;
     check_output(args, &names)?;
     let printing = Printing::of(args);
-    if let Some(network) = reals::open(&args.model)? {
-        return reals::compile(args, &targets, &network, common);
-    }
-    let import = import_options(&args.import)?;
-    if let Some(source) = spiking_float::source(&args.model, &import)? {
-        let options =
-            |t: &&'static dyn Target| Ok((*t, compile_options(args, &config, *t)?.target));
-        let targets = targets.iter().map(options).collect::<Result<Vec<_>, Error>>()?;
-        if let Some(printing) = &printing {
-            printing.trained(&source, &targets);
-            printing.finish();
-        }
-        return float::compile(args, &config, &source, &targets, common);
-    }
     let options: Vec<CompileOptions> =
         targets.iter().map(|t| compile_options(args, &config, *t)).collect::<Result<_, _>>()?;
-    let mut models = Models::new(args, printing.as_ref());
+    let after_pass = printing.as_ref().map(Printing::after_pass);
+    let mut context = Context { after_pass, ..Context::default() };
+    let model = match open::compilable(&args.model, &args.import, &mut context)? {
+        Compilable::Real(file) => return reals::compile(args, &targets, &file, common),
+        Compilable::Spiking(model) => {
+            let options = options.into_iter().map(|o| o.target);
+            let targets: Vec<_> = targets.iter().copied().zip(options).collect();
+            if let Some(printing) = &printing {
+                printing.trained(&model, &targets);
+                printing.finish();
+            }
+            return float::compile(args, &config, &model, &targets, common);
+        }
+        Compilable::Tensor(model) => model,
+    };
+    let mut models = Models { args, context, opened: &model, loaded: Vec::new() };
     let (mut compiled, mut errors) = (Vec::new(), Vec::new());
     for (target, options) in targets.iter().zip(&options) {
         let done = models.of(*target, options);
@@ -77,37 +80,25 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
 struct Models<'a> {
     args: &'a CompileArgs,
     context: Context,
-    /// The canonical network, once it was asked for.
-    canonical: Option<Graph>,
+    opened: &'a TensorModel,
     loaded: Vec<((u8, u8), Result<Model, Error>)>,
 }
 
-impl<'a> Models<'a> {
-    fn new(args: &'a CompileArgs, printing: Option<&Printing>) -> Self {
-        let after_pass = printing.map(Printing::after_pass);
-        let context = Context { after_pass, ..Context::default() };
-        Models { args, context, canonical: None, loaded: Vec::new() }
-    }
-
+impl Models<'_> {
     fn of(&mut self, target: &dyn Target, options: &CompileOptions) -> Result<&Model, Error> {
         let binary = options.spikes.timesteps.filter(|_| options.coding == Some(Coding::Rate));
         let data = self.args.data.clone();
         let quantise = &self.args.quantise;
         let calibration = calibrate::calibration(quantise, data, options.input, target, binary)?;
         let bits = (calibration.options.payload_bits, calibration.options.weight_bits);
-        let quantised = |model: &Result<Model, Error>| {
-            model.as_ref().is_ok_and(|m| !pipeline::is_float(&m.tensor))
-        };
-        let known = self.loaded.iter().position(|(b, m)| *b == bits || quantised(m));
+        let float = self.opened.is_float();
+        let known = self.loaded.iter().position(|(b, m)| *b == bits || (!float && m.is_ok()));
         let index = match known {
             Some(index) => index,
             None => {
-                let import = import_options(&self.args.import)?;
                 self.refuse_early(target, options, &calibration)?;
                 self.context.notes.clear();
-                let context = &mut self.context;
-                let path = &self.args.model;
-                let model = Model::load_calibrated(path, &import, Some(&calibration), context);
+                let model = Model::of(self.opened, Some(&calibration), &mut self.context);
                 self.loaded.push((bits, model));
                 self.loaded.len() - 1
             }
@@ -117,25 +108,16 @@ impl<'a> Models<'a> {
 
     /// What the target refuses of a model on reals is said before a calibration set is run.
     fn refuse_early(
-        &mut self,
+        &self,
         target: &dyn Target,
         options: &CompileOptions,
         calibration: &Calibration,
     ) -> Result<(), Error> {
-        if calibration.data.is_none() || calibration.statistics.is_some() {
+        let sampled = calibration.data.is_some() && calibration.statistics.is_none();
+        if !sampled || !self.opened.is_float() {
             return Ok(());
         }
-        if self.canonical.is_none() {
-            let imported = import::load(&self.args.model, &import_options(&self.args.import)?)?;
-            let graph = passes::canonicalise(imported.graph, &mut Context::default())?;
-            self.canonical = Some(graph);
-        }
-        match &self.canonical {
-            Some(graph) if pipeline::is_float(graph) => {
-                trial::check(graph, &calibration.options, target, options)
-            }
-            _ => Ok(()),
-        }
+        trial::check(&self.opened.canonical, &calibration.options, target, options)
     }
 }
 
@@ -285,7 +267,6 @@ pub(super) fn compile_options(
         input: config.given(),
         data: args.data.clone(),
         thresholds_by: args.quantise.calibration.clone(),
-        import: import_options(&args.import)?,
     })
 }
 

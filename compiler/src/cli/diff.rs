@@ -6,7 +6,7 @@ use snnc_backends::format::npz::Npz;
 use snnc_ir::Graph;
 
 use super::args::{Common, DiffArgs, Format};
-use super::commands::{Loaded, load, runner};
+use super::open::{Loaded, load_convertible, runner};
 use super::{config, render};
 use crate::data::Dataset;
 use crate::difference::{Difference, Execution};
@@ -73,7 +73,7 @@ fn side(path: &Path, args: &DiffArgs) -> Result<Side, Error> {
     if path.extension().is_some_and(|e| e == "npz") {
         return trace(path);
     }
-    let loaded = load(path, &args.import)?;
+    let loaded = load_convertible(path, &args.import)?;
     match &loaded {
         Loaded::Artefact(opened) => {
             let network = Box::new(opened.network.clone());

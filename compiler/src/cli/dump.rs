@@ -12,12 +12,13 @@ use snnc_ir::{Coding, Graph, NodeId, PrintOptions};
 use super::args::CompileArgs;
 use super::commands::resolve_targets;
 use super::compile::compile_options;
-use super::config::{Config, import_options};
+use super::config::Config;
+use super::open::{self, Compilable};
 use super::{calibrate, options, output, passes, render};
-use crate::passes::{CODE, Context, GRADED, IMPORT, LEGALISE, RECOGNISE, Step};
+use crate::Error;
+use crate::frontend::{SpikingModel, TensorModel};
+use crate::passes::{CODE, Context, LEGALISE, RECOGNISE, Step};
 use crate::pipeline::{self, CompileOptions, Model};
-use crate::spiking_float::SpikingSource;
-use crate::{Error, import, spiking_float};
 
 /// Arguments of `dump`.
 #[derive(Debug, Args)]
@@ -84,42 +85,8 @@ fn after(args: &CompileArgs, step: Step) -> Result<Graph, Error> {
         return Err(Error::usage("--target", "one network is shown", "name one target"));
     };
     options::check(args, &targets)?;
-    let import = import_options(&args.import)?;
-    if step == IMPORT {
-        return Ok(import::load(&args.model, &import)?.graph);
-    }
     let config = Config::load(args.config.as_deref())?;
     let options = compile_options(args, &config, *target)?;
-    match spiking_float::source(&args.model, &import)? {
-        Some(source) => of_trained(&source, step, *target, &options),
-        None => of_model(args, step, *target, &options),
-    }
-}
-
-/// Of a network that was trained to spike.
-fn of_trained(
-    source: &SpikingSource,
-    step: Step,
-    target: &dyn Target,
-    options: &CompileOptions,
-) -> Result<Graph, Error> {
-    match step {
-        RECOGNISE => Ok(source.network.clone().into_inner()),
-        LEGALISE => target
-            .legalise(&source.network, &options.target)
-            .map(|legalised| legalised.network.into_inner())
-            .map_err(|violations| Error::violations(target.name(), violations)),
-        other => Err(none(other, "the model is a spiking network")),
-    }
-}
-
-/// Of a network of tensors.
-fn of_model(
-    args: &CompileArgs,
-    step: Step,
-    target: &'static dyn Target,
-    options: &CompileOptions,
-) -> Result<Graph, Error> {
     let shown: Rc<RefCell<Option<Graph>>> = Rc::default();
     let kept = Rc::clone(&shown);
     let keep = move |pass: &str, graph: &Graph, _: bool| {
@@ -128,18 +95,48 @@ fn of_model(
         }
     };
     let mut context = Context { after_pass: Some(Box::new(keep)), ..Context::default() };
+    let found = match open::compilable(&args.model, &args.import, &mut context) {
+        // What comes behind the step may well be refused.
+        _ if shown.borrow().is_some() => Err(none(step, "nothing was shown")),
+        Ok(Compilable::Real(_)) => Err(none(step, "the model is in continuous time")),
+        Ok(Compilable::Spiking(model)) => of_trained(&model, step, *target, &options),
+        Ok(Compilable::Tensor(model)) => {
+            of_tensors(args, &model, step, (*target, &options), &mut context)
+        }
+        Err(error) => Err(error),
+    };
+    shown.take().map_or(found, Ok)
+}
+
+/// Of a network that was trained to spike.
+fn of_trained(
+    model: &SpikingModel,
+    step: Step,
+    target: &dyn Target,
+    options: &CompileOptions,
+) -> Result<Graph, Error> {
+    match step {
+        LEGALISE => target
+            .legalise(&model.network, &options.target)
+            .map(|legalised| legalised.network.into_inner())
+            .map_err(|violations| Error::violations(target.name(), violations)),
+        other => Err(none(other, "the model is a spiking network")),
+    }
+}
+
+/// Of a network of tensors, behind its canonical form.
+fn of_tensors(
+    args: &CompileArgs,
+    model: &TensorModel,
+    step: Step,
+    (target, options): (&'static dyn Target, &CompileOptions),
+    context: &mut Context,
+) -> Result<Graph, Error> {
     let (quantise, data) = (&args.quantise, args.data.clone());
     let binary = options.spikes.timesteps.filter(|_| options.coding == Some(Coding::Rate));
     let calibration = calibrate::calibration(quantise, data, options.input, target, binary)?;
-    let import = import_options(&args.import)?;
-    let model = Model::load_calibrated(&args.model, &import, Some(&calibration), &mut context);
-    // What comes behind the step may well be refused.
-    if let Some(graph) = shown.take() {
-        return Ok(graph);
-    }
-    let model = model?;
+    let model = Model::of(model, Some(&calibration), context)?;
     match step {
-        GRADED => Ok(model.conversion.network),
         CODE => Ok(pipeline::coded(&model.conversion, target, options)?.into_inner()),
         LEGALISE => pipeline::legalised(&model, target, options),
         RECOGNISE => Err(none(step, "the model writes no neurons out")),

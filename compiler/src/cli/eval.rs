@@ -1,7 +1,7 @@
 //! `eval`: what a network answers, does and costs on data.
 
 use super::args::{Common, EvalArgs, Format};
-use super::commands::{load, runner};
+use super::open::{load, runner};
 use super::{bare, progress, render, tables};
 use crate::Error;
 use crate::data::Dataset;

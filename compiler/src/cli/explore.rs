@@ -4,16 +4,16 @@ use std::path::Path;
 
 use super::args::{Common, ExploreArgs, Format};
 use super::commands::resolve_targets;
-use super::config::{Config, given, import_options};
+use super::config::{Config, given};
 use super::output::{self, write_file};
-use super::{eval, progress, render, tables};
+use super::{eval, open, progress, render, tables};
+use crate::Error;
 use crate::calibration::QuantiseOptions;
 use crate::data::Dataset;
 use crate::explore::{self, Exploration, Request};
 use crate::inputs;
 use crate::pipeline::{Calibration, CompileOptions};
 use crate::report::Cell;
-use crate::{Error, import};
 
 /// `explore`
 pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> {
@@ -32,12 +32,10 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
             output::check(&outputs.collect::<Vec<_>>(), &inputs)?;
         }
     }
-    let imported = import::load(&args.model, &import_options(&args.import)?)?;
-    let data = Dataset::load_for(&inputs::ports(&imported.graph), &args.samples, args.data.limit)?;
-    drop(imported);
+    let model = open::tensor(&args.model, &args.import)?;
+    let data = Dataset::load_for(&inputs::ports(&model.canonical), &args.samples, args.data.limit)?;
     let input = given(&args.data)?;
-    let import = import_options(&args.import)?;
-    let mut options = CompileOptions { input, import: import.clone(), ..Default::default() };
+    let mut options = CompileOptions { input, ..Default::default() };
     options.target.extra = Config::load(args.data.config.as_deref())?.target(target.name());
     let calibration = Calibration {
         data: Some(args.calibration.clone().unwrap_or_else(|| args.samples.clone())),
@@ -52,8 +50,7 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
     };
     options.thresholds_by.clone_from(&calibration.data);
     let request = Request {
-        model: &args.model,
-        import,
+        model: &model,
         target,
         options,
         calibration,

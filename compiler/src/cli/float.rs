@@ -9,17 +9,18 @@ use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
 use snnc_runtime::spiking::{FloatNetwork, FloatObserver, Network, RunError, Sample, decode};
 
 use super::args::{Common, CompileArgs, Format, RunArgs};
-use super::commands::Floating;
+use super::arrays::{Arrays, integers, reals, write_npz};
 use super::config::Config;
 use super::deliver::deliver;
-use super::run::{Arrays, integers, reals, write_npz};
+use super::open::Floating;
 use super::{config, render, stream, tables};
 use crate::Error;
 use crate::artefact::{Opened, Showing};
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{prediction, share};
 use crate::feed::Feed;
-use crate::spiking_float::{self, SpikingSource, Written};
+use crate::frontend::SpikingModel;
+use crate::spiking_float::{self, Written};
 use crate::spiking_integers;
 
 /// Runs the samples or recordings of `--input`.
@@ -244,7 +245,7 @@ fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Vec<Answers>, Ar
 pub(super) fn compile(
     args: &CompileArgs,
     config: &Config,
-    source: &SpikingSource,
+    source: &SpikingModel,
     targets: &[(&'static dyn Target, TargetOptions)],
     common: &Common,
 ) -> Result<(), Error> {

@@ -2,30 +2,21 @@
 
 use super::args::{Common, Format, InspectArgs};
 use super::{config, reals, render, tables};
-use crate::artefact::{self, Opened, PopulationRow};
+use crate::Error;
+use crate::artefact::{Opened, PopulationRow};
+use crate::frontend::{self, Content};
 use crate::inspect::{Grid, Inspection, Obstacle, Port, Row, inspect as inspection};
-use crate::{Error, import};
 
 /// Characters of a name in a table; some exporters join the names of all that was fused.
 const NAME: usize = 40;
 
 /// `inspect`
 pub(super) fn inspect(args: &InspectArgs, common: &Common) -> Result<(), Error> {
-    if !args.network.exists() {
-        return Err(Error::input(
-            format!("`{}`", args.network.display()),
-            "does not exist",
-            "check the path",
-        ));
-    }
-    if let Some(network) = reals::open(&args.network)? {
-        return reals::inspect(&network, common);
-    }
-    if let Some(opened) = artefact::open(&args.network)? {
-        return inspect_artefact(&opened, common);
-    }
-    let imported = import::load(&args.network, &config::import_options(&args.import)?)?;
-    let report = inspection(&imported)?;
+    let report = match frontend::open(&args.network, &config::import_options(&args.import)?)? {
+        Content::Real(file) => return reals::inspect(&file.network, common),
+        Content::Artefact(opened) => return inspect_artefact(&opened, common),
+        Content::Model(model) => inspection(&model)?,
+    };
     if common.format == Format::Json {
         return render::json(&report);
     }

@@ -1,6 +1,7 @@
 //! The command line: what users type, and how they are answered.
 
 mod args;
+mod arrays;
 mod bare;
 mod calibrate;
 mod certify;
@@ -18,6 +19,7 @@ mod fit;
 mod float;
 mod inspect;
 mod numbers;
+mod open;
 mod options;
 mod output;
 mod passes;

@@ -8,9 +8,9 @@ use snnc_ir::{Graph, PrintOptions};
 
 use super::args::{Common, CompileArgs, Format};
 use super::{render, tables};
-use crate::passes::{AfterPass, CODE, LEGALISE, RECOGNISE, Step, steps};
+use crate::frontend::SpikingModel;
+use crate::passes::{AfterPass, CODE, LEGALISE, Step, steps};
 use crate::pipeline::{self, CompileOptions, Model};
-use crate::spiking_float::SpikingSource;
 use crate::{Error, Problem, nearest};
 
 /// Elements of a constant or of weights that are shown.
@@ -84,14 +84,13 @@ impl Printing {
         }
     }
 
-    /// Shows a network that was trained to spike, and what targets make of it.
+    /// Shows what targets make of a network that was trained to spike.
     pub(super) fn trained(
         &self,
-        source: &SpikingSource,
+        source: &SpikingModel,
         targets: &[(&'static dyn Target, TargetOptions)],
     ) {
         let mut after = self.after_pass();
-        after(RECOGNISE.name, &source.network, true);
         for (target, options) in targets {
             if let Ok(legalised) = target.legalise(&source.network, options) {
                 after(LEGALISE.name, &legalised.network, true);

@@ -1,7 +1,5 @@
 //! `run` and `compile` on networks on reals (`.nir` files that others wrote).
 
-use std::path::Path;
-
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::{ArrayFile, read_array_file};
 use snnc_backends::{File, Note, TARGETS, Target, nir};
@@ -9,37 +7,12 @@ use snnc_ir::{RealError, RealNetwork, RealOp};
 use snnc_runtime::real::{Integration, Method, RealRun};
 
 use super::args::{Common, CompileArgs, Format, RealArgs, RunArgs};
+use super::arrays::{reals, write_npz};
 use super::deliver::deliver;
-use super::run::{reals, write_npz};
 use super::{render, tables};
-use crate::artefact::{self, MANIFEST, Manifest, Source, sha256_hex};
-use crate::mmap;
+use crate::artefact::{MANIFEST, Manifest};
+use crate::frontend::RealFile;
 use crate::{Error, Problem};
-
-/// The network on reals at `path`; none where it is another kind of file, or holds integers too.
-///
-/// # Errors
-/// When it is a NIR file that cannot be read.
-pub(super) fn open(path: &Path) -> Result<Option<RealNetwork>, Error> {
-    let (name, content) = if path.is_dir() {
-        match artefact::entry_of(path, nir::Nir.name())? {
-            Some(found) => found,
-            None => return Ok(None),
-        }
-    } else if path.is_file() {
-        // Mapped: of a large model of another kind only the beginning is looked at.
-        let Ok(content) = mmap::read(path, true) else { return Ok(None) };
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
-        (name.unwrap_or_default(), content)
-    } else {
-        return Ok(None);
-    };
-    if !nir::is_nir(&content) || nir::Nir.recognises(&name, &content) {
-        return Ok(None);
-    }
-    let network = nir::real_network(content, &name);
-    network.map(Some).map_err(|e| Error::input("network", e.to_string(), "export it again"))
-}
 
 /// `inspect`
 pub(super) fn inspect(network: &RealNetwork, common: &Common) -> Result<(), Error> {
@@ -220,7 +193,7 @@ fn samples(args: &RunArgs, network: &RealNetwork) -> Result<(Vec<Sample>, usize)
 pub(super) fn compile(
     args: &CompileArgs,
     targets: &[&'static dyn Target],
-    network: &RealNetwork,
+    file: &RealFile,
     common: &Common,
 ) -> Result<(), Error> {
     let mut errors: Vec<(String, Error)> = Vec::new();
@@ -228,7 +201,7 @@ pub(super) fn compile(
     for target in targets {
         let name = target.name().to_owned();
         if target.capabilities().continuous {
-            let (files, said) = written(args, network)?;
+            let (files, said) = written(file)?;
             notes = said;
             folders.push((name, files));
         } else {
@@ -267,18 +240,12 @@ pub(super) fn compile(
 const ENTRY: &str = "network.nir";
 
 /// The files of the target NIR, and what was changed.
-fn written(args: &CompileArgs, network: &RealNetwork) -> Result<(Vec<File>, Vec<Note>), Error> {
-    let (content, notes) = nir::write_real(network).map_err(|e| {
+fn written(file: &RealFile) -> Result<(Vec<File>, Vec<Note>), Error> {
+    let (content, notes) = nir::write_real(&file.network).map_err(|e| {
         Error::Unsupported(vec![Problem::new(nir::Nir.name(), e.to_string(), "change that node")])
     })?;
-    let source = std::fs::read(&args.model).map_err(|e| {
-        let place = format!("`{}`", args.model.display());
-        Error::input(place, format!("cannot be read: {e}"), "check the path")
-    })?;
-    let file = args.model.file_name().map(|n| n.to_string_lossy().into_owned());
-    let source = Source { file: file.unwrap_or_default(), sha256: sha256_hex(&source) };
     let mut files = vec![File::new(ENTRY, content)];
-    let manifest = Manifest::of_reals(nir::Nir.name(), source, &files, notes.clone());
+    let manifest = Manifest::of_reals(nir::Nir.name(), file.source.clone(), &files, notes.clone());
     let yaml = serde_yaml::to_string(&manifest).map_err(|e| Error::internal("manifest", e))?;
     files.insert(0, File::new(MANIFEST, yaml));
     Ok((files, notes))

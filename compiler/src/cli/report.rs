@@ -1,7 +1,7 @@
 //! `report` and `compare`: what networks are and do, on a page and in a table.
 
 use super::args::{Common, CompareArgs, DataArgs, Format, ImportArgs, ReportArgs, TimeArgs};
-use super::commands::{Loaded, load, runner};
+use super::open::{Loaded, load, runner};
 use super::output::{self, write_file};
 use super::{bare, progress, render, tables};
 use crate::Error;

@@ -1,16 +1,13 @@
 //! `run`: answers for samples, and the spikes behind them.
 
-use std::path::Path;
-
 use snnc_backends::format::npy::{NpyArray, NpyType};
-use snnc_backends::format::npz::{Compression, NpzWriter};
 use snnc_ir::{DType, Graph, NodeId, Schedule, SpikingOp};
 use snnc_runtime::tensor::Value;
 
 use super::args::{Common, Format, RunArgs};
-use super::commands::{Any, Loaded, load_any, runner};
-use super::output::{self, write_file};
-use super::{bare, checks, float, render, stream, tables};
+use super::arrays::{Arrays, array_fault, integers, reals, write_npz};
+use super::open::{Any, Loaded, load_any, runner};
+use super::{bare, checks, float, output, render, stream, tables};
 use crate::Error;
 use crate::artefact::Opened;
 use crate::data::Dataset;
@@ -21,10 +18,8 @@ use crate::spiking_float::AS_TRAINED;
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     let written = [("-o", args.output.as_deref()), ("--trace", args.trace.as_deref())];
     output::check(&written, &[&args.network, &args.input])?;
-    if let Some(network) = super::reals::open(&args.network)? {
-        return super::reals::run(args, common, &network);
-    }
     let mut loaded = match load_any(&args.network, &args.import)? {
+        Any::Real(file) => return super::reals::run(args, common, &file.network),
         Any::Float(network) => return float::run(args, &network, common),
         Any::Integer(Loaded::Artefact(opened)) if trained(&opened) && args.bin_us.is_none() => {
             return float::run_on_integers(args, *opened, common);
@@ -95,8 +90,6 @@ pub(super) fn trained(opened: &Opened) -> bool {
     let coding = opened.manifest.as_ref().and_then(|m| m.options.get("code"));
     coding.is_some_and(|coding| coding == AS_TRAINED)
 }
-
-pub(super) type Arrays = Vec<(String, NpyArray)>;
 
 /// Whether the first output has one score for each class, or is the class.
 fn is_vector(outputs: &[Value]) -> bool {
@@ -273,26 +266,4 @@ fn traced(
         arrays.push(Traced { population, sent: integers(&shape, &values)?, spikes });
     }
     Ok((answers, arrays))
-}
-
-fn array_fault(e: impl std::fmt::Display) -> Error {
-    Error::internal("answer", e)
-}
-
-/// An array of reals.
-pub(super) fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
-    NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
-}
-
-pub(super) fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
-    NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
-}
-
-/// Writes arrays under their names.
-pub(super) fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {
-    let mut npz = NpzWriter::new(Compression::Stored);
-    for (name, array) in arrays {
-        npz.add(name, array).map_err(array_fault)?;
-    }
-    write_file(path, &npz.finish().map_err(array_fault)?)
 }

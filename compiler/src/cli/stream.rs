@@ -9,8 +9,8 @@ use snnc_ir::{NodeId, SpikingOp};
 use snnc_runtime::spiking::Outcome;
 
 use super::args::{Common, EventForm, Format, RunArgs};
-use super::commands::Loaded;
-use super::run::{Arrays, integers, reals, write_npz};
+use super::arrays::{Arrays, integers, reals, write_npz};
+use super::open::Loaded;
 use super::{config, render, tables};
 use crate::Error;
 use crate::data::Scaling;

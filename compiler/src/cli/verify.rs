@@ -5,8 +5,8 @@ use std::path::Path;
 use snnc_ir::Graph;
 
 use super::args::{Common, Format, VerifyArgs};
-use super::commands::{Loaded, load, runner, semantics};
-use super::config::import_options;
+use super::commands::semantics;
+use super::open::{self, Loaded, runner};
 use super::{checks, render, tables};
 use crate::artefact::Opened;
 use crate::calibration::QuantiseOptions;
@@ -14,10 +14,10 @@ use crate::certificate::{Certificate, Verdict, certify_against};
 use crate::data::Dataset;
 use crate::evaluate::{Judge, Runner};
 use crate::feed::Given;
+use crate::passes::Context;
 use crate::passes::graded::{self, Conversion};
-use crate::passes::{self, Context};
-use crate::pipeline::{Calibration, Model, is_float};
-use crate::{Error, Problem, artefact, import, inputs};
+use crate::pipeline::{Calibration, Model};
+use crate::{Error, Problem, artefact, inputs};
 
 /// What an artefact is held against.
 struct Against {
@@ -29,11 +29,7 @@ struct Against {
 
 /// `verify`
 pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
-    let Loaded::Artefact(opened) = load(&args.artefact, &args.import)? else {
-        let place = format!("`{}`", args.artefact.display());
-        let help = "compile it, then verify the folder";
-        return Err(Error::usage(place, "is a model, not an artefact", help));
-    };
+    let opened = open::artefact(&args.artefact)?;
     let against = against(args, &opened, common)?;
     let semantics = semantics(&args.reference)?;
     let mut certificate =
@@ -55,17 +51,14 @@ pub(super) fn verify(args: &VerifyArgs, common: &Common) -> Result<(), Error> {
 /// The quantised network of the model: its own, or that of a model on reals, as it was recorded when the
 /// artefact was compiled or as `--calibration` gives it.
 fn against(args: &VerifyArgs, opened: &Opened, common: &Common) -> Result<Against, Error> {
-    let import = import_options(&args.import)?;
-    let imported = import::load(&args.against, &import)?;
-    let sha256 = imported.sha256();
+    let original = open::tensor(&args.against, &args.import)?;
     let mut context = Context::default();
-    let tensor = passes::canonicalise(imported.graph, &mut context)?;
-    if !is_float(&tensor) {
+    if !original.is_float() {
         if args.calibration.is_some() {
             let help = "leave it out";
             return Err(Error::usage("--calibration", "the model is quantised already", help));
         }
-        let model = Model::load(&args.against, &import, &mut Context::default())?;
+        let model = Model::of(&original, None, &mut context)?;
         let conversion = graded::convert_for(&model.quantised, &opened.network)?;
         return Ok(Against { quantised: model.quantised, conversion, float: None });
     }
@@ -74,7 +67,7 @@ fn against(args: &VerifyArgs, opened: &Opened, common: &Common) -> Result<Agains
         let reason = "does not hold the quantised network that the model on reals became";
         return Err(Error::usage(place, reason, "name the folder that `snnc compile` wrote"));
     };
-    if manifest.source.sha256 != sha256 {
+    if manifest.source.sha256 != original.digest.sha256() {
         let reason = format!("was compiled from another file than `{}`", args.against.display());
         let help = "name the model that it was compiled from";
         return Err(Error::Check(vec![Problem::new(place, reason, help)]));
@@ -86,7 +79,11 @@ fn against(args: &VerifyArgs, opened: &Opened, common: &Common) -> Result<Agains
             render::note(&format!("`{}`", args.against.display()), text);
         }
         let conversion = graded::convert_for(source, &opened.network)?;
-        return Ok(Against { quantised: source.clone(), conversion, float: Some(tensor) });
+        return Ok(Against {
+            quantised: source.clone(),
+            conversion,
+            float: Some(original.canonical),
+        });
     };
     let recorded = manifest.inputs.first();
     let input = Given {
@@ -104,14 +101,14 @@ fn against(args: &VerifyArgs, opened: &Opened, common: &Common) -> Result<Agains
         budget: None,
         candidates: Vec::new(),
     };
-    let model = Model::load_calibrated(&args.against, &import, Some(&calibration), &mut context)?;
+    let model = Model::of(&original, Some(&calibration), &mut context)?;
     if model.quantised.to_wire() != source.to_wire() {
         let reason = "gives another quantised network than the one that the artefact recorded";
         let help = "name the calibration set of `snnc compile`";
         return Err(Error::Check(vec![Problem::new("--calibration", reason, help)]));
     }
     let conversion = graded::convert_for(&model.quantised, &opened.network)?;
-    Ok(Against { quantised: model.quantised, conversion, float: Some(tensor) })
+    Ok(Against { quantised: model.quantised, conversion, float: Some(original.canonical) })
 }
 
 /// Runs both on samples, and enters into the certificate what was seen; what there is to say besides.

@@ -17,10 +17,10 @@ use crate::codings;
 use crate::data::Dataset;
 use crate::evaluate::{Evaluation, Runner};
 use crate::feed::Feed;
-use crate::import::{self, ImportOptions};
+use crate::frontend::TensorModel;
 use crate::inputs;
-use crate::passes::{self, Context};
-use crate::pipeline::{self, Budget, Calibration, CompileOptions, Compiled, Model, is_float};
+use crate::passes::Context;
+use crate::pipeline::{self, Budget, Calibration, CompileOptions, Compiled, Model};
 use crate::{Error, Problem};
 
 pub use cycles::mean_clocks;
@@ -160,10 +160,8 @@ pub struct Exploration {
 
 /// What is explored, and how.
 pub struct Request<'a> {
-    /// The ONNX file.
-    pub model: &'a Path,
-    /// Options for import.
-    pub import: ImportOptions,
+    /// The model.
+    pub model: &'a TensorModel,
     /// Where the target's limits come from.
     pub target: &'static dyn Target,
     /// Options of every compilation, but coding and data.
@@ -184,10 +182,9 @@ pub struct Request<'a> {
 /// When the model cannot be read or run, or no setting can say it. What a target refuses is measured as the
 /// reference target has it, with the reason; what that refuses too is left out, with the reason.
 pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Exploration, Error> {
-    let imported = import::load(request.model, &request.import)?;
-    let sha256 = imported.sha256();
-    let tensor = passes::canonicalise(imported.graph, &mut Context::default())?;
-    let float = is_float(&tensor);
+    request.model.convertible()?;
+    let tensor = &request.model.canonical;
+    let float = request.model.is_float();
     let mut calibration = request.calibration.clone();
     // Gathered once for all settings.
     let made = Unfinished::make(tempfile::NamedTempFile::new, tempfile::NamedTempFile::path);
@@ -199,12 +196,12 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
             let reason = "is on reals, and there is nothing to choose thresholds by";
             return Err(Error::usage("--calibration", reason, "name a calibration set"));
         };
-        let set = Dataset::load_for(&inputs::ports(&tensor), &path, None)?;
+        let set = Dataset::load_for(&inputs::ports(tensor), &path, None)?;
         let given = calibration.options.input;
-        let sites = sites(&tensor);
+        let sites = sites(tensor);
         let mut statistics =
-            Statistics::gather(&tensor, &sites, (&set, &path), 0..set.len(), given, &|| ())?;
-        statistics.model = sha256;
+            Statistics::gather(tensor, &sites, (&set, &path), 0..set.len(), given, &|| ())?;
+        statistics.model = request.model.digest.sha256().to_owned();
         std::fs::write(kept.path(), statistics.to_bytes()).map_err(|e| {
             Error::input(
                 "statistics",
@@ -221,12 +218,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
         if !models.contains_key(&key) {
             let calibration = at_bits(&calibration, setting.bits);
             let mut context = Context::default();
-            let model = Model::load_calibrated(
-                request.model,
-                &request.import,
-                Some(&calibration),
-                &mut context,
-            )?;
+            let model = Model::of(request.model, Some(&calibration), &mut context)?;
             models.insert(key.clone(), model);
         }
         let Some(model) = models.get(&key) else { continue };
@@ -249,9 +241,8 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
         return Err(gravest);
     }
     mark(&mut points, &request.profile);
-    let file = request.model.file_name().map(|n| n.to_string_lossy().into_owned());
     Ok(Exploration {
-        model: file.unwrap_or_default(),
+        model: request.model.file.clone(),
         target: request.target.name().to_owned(),
         samples: request.data.0.len(),
         cycle_samples: request.cycle_samples.min(request.data.0.len()),

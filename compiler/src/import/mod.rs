@@ -23,6 +23,7 @@ pub mod spiking;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -61,14 +62,23 @@ pub struct Imported {
     pub opsets: Vec<(String, i64)>,
     /// Name and version of the tool that wrote the file; may be empty.
     pub producer: String,
-    file: Bytes,
+    /// The digest of the file.
+    pub digest: FileDigest,
 }
 
-impl Imported {
-    /// SHA-256 of the file in hexadecimal, without external data. Reads the whole file, which an
-    /// import does not.
-    pub fn sha256(&self) -> String {
-        Sha256::digest(&self.file).iter().map(|b| format!("{b:02x}")).collect()
+/// The digest of a model file, made when it is asked for: that reads the whole file, which an import does
+/// not.
+#[derive(Clone, Debug)]
+pub struct FileDigest {
+    file: Bytes,
+    sha256: OnceLock<String>,
+}
+
+impl FileDigest {
+    /// SHA-256 of the file in hexadecimal, without external data.
+    pub fn sha256(&self) -> &str {
+        let digest = || Sha256::digest(&self.file).iter().map(|b| format!("{b:02x}")).collect();
+        self.sha256.get_or_init(digest)
     }
 }
 
@@ -80,10 +90,23 @@ impl Imported {
 /// [`Error::Input`] if the file (or one that holds its external data) cannot be read, is malformed
 /// or contradicts itself; [`Error::Unsupported`] with every node that cannot be imported.
 pub fn load(path: &Path, options: &ImportOptions) -> Result<Imported, Error> {
-    let place = path.display().to_string();
     let bytes = mmap::read(path, options.mmap).map_err(|e| {
-        Error::input(&place, format!("cannot be read: {e}"), "give the path of an .onnx file")
+        let place = path.display().to_string();
+        Error::input(place, format!("cannot be read: {e}"), "give the path of an .onnx file")
     })?;
+    load_read(bytes, path, options)
+}
+
+/// As [`load`], for a file that was read already.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_read(
+    bytes: Bytes,
+    path: &Path,
+    options: &ImportOptions,
+) -> Result<Imported, Error> {
+    let place = path.display().to_string();
     let base = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     let name = path.file_stem().map_or_else(|| place.clone(), |s| s.to_string_lossy().into_owned());
     import(bytes, &place, &name, base, options)
@@ -110,6 +133,7 @@ fn import(
     base: Option<&Path>,
     options: &ImportOptions,
 ) -> Result<Imported, Error> {
+    tracing::debug!(file = place, "imports");
     let model = model::decode(bytes.clone(), place)?;
     let opsets = model.opset_import.iter().map(|o| (o.domain.clone(), o.version)).collect();
     let producer = [model.producer_name.as_str(), model.producer_version.as_str()]
@@ -128,5 +152,6 @@ fn import(
         Error::Input(all) if all.iter().all(is_option) => Error::Usage(all),
         other => other,
     })?;
-    Ok(Imported { graph, notes, opsets, producer, file: bytes })
+    let digest = FileDigest { file: bytes, sha256: OnceLock::new() };
+    Ok(Imported { graph, notes, opsets, producer, digest })
 }

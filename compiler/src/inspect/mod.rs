@@ -8,10 +8,9 @@ use snnc_backends::{TARGETS, Target, TargetOptions, Violation};
 use snnc_ir::{Connectivity, Graph, NodeId, Op, Quantisation, SpikingOp, TensorOp, TensorType};
 
 use crate::certificate::{Verdict, certify};
-use crate::import::Imported;
+use crate::frontend::{Kind, Model, TensorModel};
 use crate::passes::graded::{self, Conversion};
 use crate::passes::{self, Context};
-use crate::pipeline::is_float;
 use crate::{Error, Problem};
 
 /// What a model is made of.
@@ -165,26 +164,31 @@ impl From<&Problem> for Obstacle {
     }
 }
 
-/// Inspects an imported model. A model that could not be imported has its obstacles in the error of
-/// the import, all of them.
+/// Inspects a model. A model that could not be imported has its obstacles in the error of the import, all
+/// of them.
 ///
 /// # Errors
-/// What canonicalisation refuses.
-pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
-    if crate::import::spiking::seems_spiking(&imported.graph) {
-        return spiking::inspect(imported);
+/// When the network has no order.
+pub fn inspect(model: &Model) -> Result<Inspection, Error> {
+    match model {
+        Model::Spiking(model) => spiking::inspect(model),
+        Model::Tensor(model) => inspect_tensor(model),
     }
-    let mut context = Context { notes: imported.notes.clone(), ..Context::default() };
-    let canonical = passes::canonicalise(imported.graph.clone(), &mut context)?;
+}
+
+fn inspect_tensor(model: &TensorModel) -> Result<Inspection, Error> {
+    let mut context = Context { notes: model.notes.clone(), ..Context::default() };
+    let canonical = &model.canonical;
     let lowered = passes::quantised(canonical.clone(), &mut context);
-    let converted = match &lowered {
-        Ok(codes) => graded::convert(codes).map_err(|error| obstacles(&error)),
-        Err(error) => Err(obstacles(error)),
+    let converted = match (model.convertible(), &lowered) {
+        (Err(error), _) => Err(obstacles(&error)),
+        (Ok(()), Ok(codes)) => graded::convert(codes).map_err(|error| obstacles(&error)),
+        (Ok(()), Err(error)) => Err(obstacles(error)),
     };
-    let graph = lowered.as_ref().unwrap_or(&canonical);
-    let calibrated = is_float(&canonical);
+    let graph = lowered.as_ref().unwrap_or(canonical);
+    let calibrated = model.kind == Kind::Float;
     let targets: Vec<Rating> = match (&converted, calibrated) {
-        (_, true) => float::ratings(&canonical),
+        (_, true) => float::ratings(canonical),
         (Ok(conversion), _) => TARGETS.iter().map(|t| rating(*t, graph, conversion)).collect(),
         (Err(reasons), _) => TARGETS.iter().map(|t| cannot(*t, reasons.clone())).collect(),
     };
@@ -195,8 +199,8 @@ pub fn inspect(imported: &Imported) -> Result<Inspection, Error> {
     let nodes = rows(graph)?;
     Ok(Inspection {
         name: graph.name.clone(),
-        producer: imported.producer.clone(),
-        opsets: imported.opsets.clone(),
+        producer: model.producer.clone(),
+        opsets: model.opsets.clone(),
         inputs: graph.inputs().into_iter().map(|id| port(graph, id)).collect(),
         outputs: graph.outputs().into_iter().map(|id| port(graph, id)).collect(),
         parameters: nodes.iter().map(|r| r.parameters).sum(),

@@ -5,33 +5,21 @@ use snnc_ir::{Graph, Verified};
 
 use super::{Grade, Inspection, Obstacle, Rating, obstacles, port, rows};
 use crate::Error;
-use crate::artefact::Source;
-use crate::import::{Imported, spiking};
-use crate::spiking_float::{self, SpikingSource, Written};
+use crate::frontend::SpikingModel;
+use crate::spiking_float::{self, Written};
 use crate::spiking_integers::Run;
 
-/// Inspects a model whose neurons are written out, as populations and projections where all of it is
-/// recognised.
+/// Inspects a model whose neurons are written out, as populations and projections.
 ///
 /// # Errors
 /// When the graph has no order.
-pub(super) fn inspect(imported: &Imported) -> Result<Inspection, Error> {
-    let recognised =
-        spiking::recognise(&imported.graph).and_then(|found| spiking::verified(found.network));
-    let graph: &Graph = match &recognised {
-        Ok(network) => network,
-        Err(_) => &imported.graph,
-    };
+pub(super) fn inspect(model: &SpikingModel) -> Result<Inspection, Error> {
+    let graph: &Graph = &model.network;
     let nodes = rows(graph)?;
-    let stopped = recognised.as_ref().err().map(obstacles).unwrap_or_default();
-    let rate = |target: &&'static dyn Target| match &recognised {
-        Ok(network) => rating(*target, network),
-        Err(_) => of(*target, Grade::Cannot, stopped.clone()),
-    };
     Ok(Inspection {
         name: graph.name.clone(),
-        producer: imported.producer.clone(),
-        opsets: imported.opsets.clone(),
+        producer: model.producer.clone(),
+        opsets: model.opsets.clone(),
         inputs: graph.inputs().into_iter().map(|id| port(graph, id)).collect(),
         outputs: graph.outputs().into_iter().map(|id| port(graph, id)).collect(),
         parameters: nodes.iter().map(|r| r.parameters).sum(),
@@ -39,9 +27,9 @@ pub(super) fn inspect(imported: &Imported) -> Result<Inspection, Error> {
         quantised: false,
         calibrated: false,
         nodes,
-        targets: TARGETS.iter().map(rate).collect(),
-        obstacles: stopped,
-        notes: imported.notes.clone(),
+        targets: TARGETS.iter().map(|target| rating(*target, &model.network)).collect(),
+        obstacles: Vec::new(),
+        notes: model.notes.iter().map(|n| (n.node.clone(), n.text.clone())).collect(),
     })
 }
 
@@ -51,12 +39,7 @@ fn of(target: &dyn Target, rating: Grade, reasons: Vec<Obstacle>) -> Rating {
 
 /// Compiles the network for a target, its input taken as spikes.
 fn rating(target: &'static dyn Target, network: &Verified) -> Rating {
-    let source = SpikingSource {
-        source: Source { file: String::new(), sha256: String::new() },
-        network: network.clone(),
-        notes: Vec::new(),
-        model: None,
-    };
+    let source = SpikingModel::alone(network.clone());
     let targets = [(target, TargetOptions::default())];
     let made = spiking_float::compile(&source, &targets, &Run::default());
     let written = made.and_then(|all| all.into_iter().map(|(_, written)| written).collect());

@@ -15,6 +15,7 @@ mod make_dense;
 mod make_depthwise;
 mod merge_clip;
 mod pipeline;
+mod raise_activations;
 mod raise_quantisers;
 mod recover_weights;
 mod reduce_to_pool;

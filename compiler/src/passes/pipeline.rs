@@ -5,8 +5,8 @@ use snnc_ir::{Graph, verify};
 use super::{
     Context, Pass, absorb_affine, absorb_quantise, cancel_quantise, fold_batch_normalisation,
     fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes, make_dense, make_depthwise,
-    merge_clip, raise_quantisers, recover_weights, reduce_to_pool, remove_identities,
-    share_quantisers, sink_dequantise, turn_input,
+    merge_clip, raise_activations, raise_quantisers, recover_weights, reduce_to_pool,
+    remove_identities, share_quantisers, sink_dequantise, turn_input,
 };
 use crate::{Error, finite};
 
@@ -18,6 +18,8 @@ pub const CANONICAL: &[&Pass] = &[
     &sink_dequantise::PASS,
     &fold_constants::PASS,
     &remove_identities::PASS,
+    // Before a factor of one side is taken for a layer.
+    &raise_activations::PASS,
     &turn_input::PASS,
     // Products become layers before anything looks for layers to fold into.
     &make_dense::PASS,

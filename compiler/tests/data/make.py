@@ -81,6 +81,59 @@ def product_float():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
+def two_layers(name, between, behind=()):
+    """Two values, three neurons and two scores, with nodes from `a` to `b` between and from `y` behind."""
+    draw = np.random.default_rng(3)
+    constants = [
+        constant("w1", draw.normal(size=(3, 2)), "f4"), constant("b1", draw.normal(size=3), "f4"),
+        constant("w2", draw.normal(size=(2, 3)), "f4"), constant("zero", 0, "f4"),
+        constant("tenth", 0.1, "f4"),
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["a"], transB=1), *between,
+        helper.make_node("Gemm", ["b", "w2"], ["y"], transB=1), *behind,
+    ]
+    output = behind[-1].output[0] if behind else "y"
+    graph = helper.make_graph(
+        nodes, name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, 2])], constants,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def chosen_leaky():
+    """A leaky rectifier written as a choice."""
+    return two_layers("chosen-leaky", [
+        helper.make_node("Greater", ["a", "zero"], ["c"]),
+        helper.make_node("Mul", ["a", "tenth"], ["d"]),
+        helper.make_node("Where", ["c", "a", "d"], ["b"]),
+    ])
+
+
+def leaky_float():
+    """The leaky rectifier of `chosen_leaky` as ONNX names it."""
+    return two_layers(
+        "leaky-float", [helper.make_node("LeakyRelu", ["a"], ["b"], alpha=0.1)],
+    )
+
+
+def compared_scores():
+    """Scores that are compared with 0 behind the last layer."""
+    return two_layers("compared-scores", [helper.make_node("Relu", ["a"], ["b"])], [
+        helper.make_node("Greater", ["y", "zero"], ["p"]),
+        helper.make_node("Cast", ["p"], ["z"], to=TensorProto.FLOAT),
+    ])
+
+
+def compared_between():
+    """A layer of thresholds without a state."""
+    return two_layers("compared-between", [
+        helper.make_node("Greater", ["a", "zero"], ["c"]),
+        helper.make_node("Cast", ["c"], ["b"], to=TensorProto.FLOAT),
+    ])
+
+
 def leaky():
     """Three leaky neurons in continuous time, as NIR has them."""
     import nir
@@ -100,3 +153,7 @@ save(open_dimensions(), HERE / "open-dimensions.onnx")
 save(product_float(), HERE / "product-float.onnx")
 save(nan_of_zero(), HERE / "nan-of-zero.onnx")
 save(integer_input(), HERE / "integer-input.onnx")
+save(chosen_leaky(), HERE / "chosen-leaky.onnx")
+save(leaky_float(), HERE / "leaky-float.onnx")
+save(compared_scores(), HERE / "compared-scores.onnx")
+save(compared_between(), HERE / "compared-between.onnx")

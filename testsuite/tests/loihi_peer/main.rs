@@ -9,6 +9,7 @@ mod netx;
 mod random;
 
 use snnc::data::{Dataset, Scaling};
+use snnc::frontend;
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
 use snnc::pipeline::{CompileOptions, Model, compile};
@@ -104,7 +105,8 @@ fn emitted(name: &str, coding: Coding, timesteps: Option<usize>) -> Case {
 /// A network that was trained as a spiking one, as the target writes it; resets become those of NetX.
 fn trained(name: &str) -> Case {
     let path = snnc_testsuite::repository().join(format!("testsuite/cases/spiking/{name}.onnx"));
-    let mut source = spiking_float::source(&path, &ImportOptions::default()).unwrap().unwrap();
+    let mut source =
+        frontend::model(&path, &ImportOptions::default()).unwrap().into_spiking().unwrap();
     let mut graph: Graph = (*source.network).clone();
     for id in graph.ids().collect::<Vec<_>>() {
         if let Op::Spiking(SpikingOp::Population(p)) = &mut graph[id].op

@@ -18,7 +18,7 @@ mod network;
 mod neurons;
 mod polynomial;
 
-use snnc_ir::{Binary, FloatNeuron, Graph, SpikingOp, TensorOp, Verified, verify};
+use snnc_ir::{Binary, FloatNeuron, Graph, NodeId, SpikingOp, TensorOp, Verified, verify};
 
 use crate::showing::Showing;
 use crate::{Error, Problem};
@@ -65,15 +65,19 @@ pub struct Shown {
 
 /// Whether a tensor graph seems to hold spiking neurons: it compares reals, and has no quantiser.
 pub fn seems_spiking(graph: &Graph) -> bool {
-    let ops = || graph.ids().filter_map(|id| Some((id, graph[id].as_tensor()?)));
-    let quantised =
-        ops().any(|(_, op)| matches!(op, TensorOp::Quantise(_) | TensorOp::Dequantise(_)));
-    !quantised
-        && ops().any(|(id, op)| {
-            use Binary::{Greater, GreaterOrEqual, Less, LessOrEqual};
-            matches!(op, TensorOp::Binary(Greater | GreaterOrEqual | Less | LessOrEqual))
-                && graph.sources(id).iter().any(|&s| graph[s].ty.dtype.is_float())
-        })
+    let quantised = graph.ids().any(|id| {
+        matches!(graph[id].as_tensor(), Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_)))
+    });
+    !quantised && graph.ids().any(|id| compares_reals(graph, id))
+}
+
+/// Whether a node compares reals, as neurons do with their threshold.
+pub(crate) fn compares_reals(graph: &Graph, id: NodeId) -> bool {
+    use Binary::{Greater, GreaterOrEqual, Less, LessOrEqual};
+    matches!(
+        graph[id].as_tensor(),
+        Some(TensorOp::Binary(Greater | GreaterOrEqual | Less | LessOrEqual))
+    ) && graph.sources(id).iter().any(|&s| graph[s].ty.dtype.is_float())
 }
 
 /// The spiking network, in single precision, that a tensor graph writes out.
