@@ -204,55 +204,52 @@ impl Population {
     }
 }
 
-/// How a value becomes spikes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Coding {
-    /// One spike with a payload, one timestep.
-    Graded,
-    /// Binary spikes, most significant first (few-spikes neurons).
-    FewSpikes,
-    /// Spike count of a soft-reset neuron, streaming.
-    Rate,
-    /// Spike count, each layer integrating all timesteps before it fires.
-    RateSync,
-    /// Spike count with negative spikes.
-    SignedRate,
-    /// Changes of the value as graded signed spikes.
-    SigmaDelta,
-    /// Up to N a timestep, for T timesteps.
-    MultiLevel,
-    /// Thresholds for each timestep, as trained.
-    Atif,
+/// Makes [`Coding`] of one line for each: its variant, the name that users write, and what it is.
+macro_rules! codings {
+    ($($variant:ident = $name:literal, $what:literal;)*) => {
+        /// How a value becomes spikes.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Coding {
+            $(#[doc = $what] $variant,)*
+        }
+
+        impl Coding {
+            /// Every coding, in the order of the documentation.
+            pub const ALL: [Coding; [$($name),*].len()] = [$(Coding::$variant),*];
+
+            /// The name users write, as `few-spikes`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Coding::$variant => $name,)*
+                }
+            }
+
+            /// What it is, in a sentence.
+            pub const fn what(self) -> &'static str {
+                match self {
+                    $(Coding::$variant => $what,)*
+                }
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+codings! {
+    Graded = "graded", "One spike with a payload, one timestep.";
+    FewSpikes = "few-spikes", "Binary spikes, most significant first (few-spikes neurons).";
+    Rate = "rate", "Spike count of a soft-reset neuron, streaming.";
+    RateSync = "rate-sync", "Spike count, each layer integrating all timesteps before it fires.";
+    SignedRate = "signed-rate", "Spike count with negative spikes.";
+    SigmaDelta = "sigma-delta", "Changes of the value as graded signed spikes.";
+    MultiLevel = "multi-level", "Up to N a timestep, for T timesteps.";
+    Atif = "atif", "Thresholds for each timestep, as trained.";
 }
 
 impl Coding {
-    /// Every coding, in the order of the documentation.
-    pub const ALL: [Coding; 8] = [
-        Coding::Graded,
-        Coding::FewSpikes,
-        Coding::Rate,
-        Coding::RateSync,
-        Coding::SignedRate,
-        Coding::SigmaDelta,
-        Coding::MultiLevel,
-        Coding::Atif,
-    ];
-
-    /// The name users write, as `few-spikes`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Coding::Graded => "graded",
-            Coding::FewSpikes => "few-spikes",
-            Coding::Rate => "rate",
-            Coding::RateSync => "rate-sync",
-            Coding::SignedRate => "signed-rate",
-            Coding::SigmaDelta => "sigma-delta",
-            Coding::MultiLevel => "multi-level",
-            Coding::Atif => "atif",
-        }
-    }
-
     /// The coding of that name.
     pub fn from_name(name: &str) -> Option<Coding> {
         Coding::ALL.into_iter().find(|c| c.name() == name)

@@ -2,56 +2,51 @@
 
 use snnc_ir::{Graph, verify};
 
-use super::{
-    Context, Pass, absorb_affine, absorb_quantise, cancel_quantise, fold_batch_normalisation,
-    fold_bias, fold_constants, fold_offset, fold_pad, lower_to_codes, make_dense, make_depthwise,
-    merge_clip, raise_activations, raise_quantisers, recover_weights, reduce_to_pool,
-    remove_identities, share_quantisers, sink_dequantise, turn_input,
-};
+use super::{Context, Pass};
 use crate::{Error, finite};
 
 /// From what was imported to the canonical tensor form.
 pub const CANONICAL: &[&Pass] = &[
     // Before weights are folded to reals that have forgotten their codes.
-    &raise_quantisers::PASS,
+    &super::raise_quantisers::PASS,
     // Codes of weights behind shape operators come next to their constants, which then fold.
-    &sink_dequantise::PASS,
-    &fold_constants::PASS,
-    &remove_identities::PASS,
+    &super::sink_dequantise::PASS,
+    &super::fold_constants::PASS,
+    &super::remove_identities::PASS,
     // Before a factor of one side is taken for a layer.
-    &raise_activations::PASS,
-    &turn_input::PASS,
+    &super::raise_activations::PASS,
+    &super::turn_input::PASS,
     // Products become layers before anything looks for layers to fold into.
-    &make_dense::PASS,
-    &recover_weights::PASS,
-    &reduce_to_pool::PASS,
+    &super::make_dense::PASS,
+    &super::recover_weights::PASS,
+    &super::reduce_to_pool::PASS,
     // An offset of a layer's operand becomes a bias, and a bias must be in place before a
     // normalisation scales it; a normalisation whose shift was left over becomes a bias after.
-    &fold_offset::PASS,
-    &fold_bias::PASS,
-    &fold_batch_normalisation::PASS,
-    &fold_bias::PASS,
+    &super::fold_offset::PASS,
+    &super::fold_bias::PASS,
+    &super::fold_batch_normalisation::PASS,
+    &super::fold_bias::PASS,
     // What no layer has taken.
-    &make_depthwise::PASS,
-    &fold_pad::PASS,
-    &fold_constants::PASS,
+    &super::make_depthwise::PASS,
+    &super::fold_pad::PASS,
+    &super::fold_constants::PASS,
     // Quantisers last: what stands between them is as short as it gets.
-    &merge_clip::PASS,
-    &cancel_quantise::PASS,
+    &super::merge_clip::PASS,
+    &super::cancel_quantise::PASS,
 ];
 
 /// From the canonical tensor form to integer codes.
 pub const QUANTISED: &[&Pass] = &[
     // Dequantisers down and quantisers up until they meet or stand at real arithmetic.
-    &sink_dequantise::PASS,
-    &absorb_quantise::PASS,
+    &super::sink_dequantise::PASS,
+    &super::absorb_quantise::PASS,
     // A factor may stand before a layout operator that the quantiser has just passed.
-    &absorb_affine::PASS,
-    &absorb_quantise::PASS,
-    &cancel_quantise::PASS,
-    &lower_to_codes::PASS,
+    &super::absorb_affine::PASS,
+    &super::absorb_quantise::PASS,
+    &super::cancel_quantise::PASS,
+    &super::lower_to_codes::PASS,
     // Quantisers of inputs are as few as they get once those in between are gone.
-    &share_quantisers::PASS,
+    &super::share_quantisers::PASS,
 ];
 
 /// Brings an imported network into canonical form: constants evaluated, products as layers with
