@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::numbers::{finite, offset, positive, timesteps, trials};
+use super::numbers::{finite, offset, positive, timesteps};
 use super::when::Progress;
 
 /// What every command takes.
@@ -349,26 +349,6 @@ pub(super) struct VerifyArgs {
     pub(super) import: ImportArgs,
 }
 
-/// Arguments of `certify`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  snnc certify out/spleat --smt obligations; z3 obligations/*.smt2"
-)]
-pub(super) struct CertifyArgs {
-    /// An artefact's folder
-    #[arg(value_name = "ARTEFACT")]
-    pub(super) artefact: PathBuf,
-    /// Folder for the obligations as SMT-LIB 2, each of which must be unsat
-    #[arg(long, value_name = "DIR")]
-    pub(super) smt: PathBuf,
-    /// A population; may be given several times [default: all]
-    #[arg(long, value_name = "NAME")]
-    pub(super) population: Vec<String>,
-    /// The first N channels of each population
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = positive)]
-    pub(super) channels: usize,
-}
-
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  snnc diff out/reference out/spleat --input images.npz")]
@@ -479,27 +459,6 @@ pub(super) struct InspectArgs {
     pub(super) network: PathBuf,
     #[command(flatten)]
     pub(super) import: ImportArgs,
-}
-
-/// Arguments of `fit`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  snnc fit swish --timesteps 8 --range=-8,12")]
-pub(super) struct FitArgs {
-    /// The function: swish, sigmoid, tanh, hard-swish or relu
-    #[arg(value_name = "FUNCTION")]
-    pub(super) function: String,
-    /// Timesteps of the neuron (K) [default: show the published neuron]
-    #[arg(long, value_name = "K")]
-    pub(super) timesteps: Option<usize>,
-    /// Interval of inputs, as LOW,HIGH
-    #[arg(long, value_name = "LOW,HIGH", default_value = "-8,12", allow_hyphen_values = true)]
-    pub(super) range: String,
-    /// Candidates tried
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = trials)]
-    pub(super) trials: usize,
-    /// Seed of the search; equal seeds find equal neurons
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
 }
 
 /// Arguments of `targets`.

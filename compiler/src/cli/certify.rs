@@ -1,12 +1,36 @@
 //! `certify`: the certificate's statements for solvers.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde::Serialize;
 
-use super::args::{CertifyArgs, Common, Format};
+use super::args::{Common, Format};
+use super::numbers::positive;
 use super::output::write_file;
 use super::{open, render};
 use crate::Error;
 use crate::smt::{Obligation, Obligations, Skipped, Wanted, obligations};
+
+/// Arguments of `certify`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  snnc certify out/spleat --smt obligations; z3 obligations/*.smt2"
+)]
+pub(super) struct CertifyArgs {
+    /// An artefact's folder
+    #[arg(value_name = "ARTEFACT")]
+    pub(super) artefact: PathBuf,
+    /// Folder for the obligations as SMT-LIB 2, each of which must be unsat
+    #[arg(long, value_name = "DIR")]
+    pub(super) smt: PathBuf,
+    /// A population; may be given several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(super) population: Vec<String>,
+    /// The first N channels of each population
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = positive)]
+    pub(super) channels: usize,
+}
 
 /// `certify`
 pub(super) fn certify(args: &CertifyArgs, common: &Common) -> Result<(), Error> {

@@ -4,10 +4,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::args::{
-    CalibrateArgs, CertifyArgs, Common, CompareArgs, CompileArgs, DiffArgs, EvalArgs, ExploreArgs,
-    FitArgs, InspectArgs, ReportArgs, RunArgs, TargetsArgs, VerifyArgs,
+    CalibrateArgs, Common, CompareArgs, CompileArgs, DiffArgs, EvalArgs, ExploreArgs, InspectArgs,
+    ReportArgs, RunArgs, TargetsArgs, VerifyArgs,
 };
+use super::certify::CertifyArgs;
 use super::dump::DumpArgs;
+use super::fit::FitArgs;
 
 /// Compiles ONNX networks for neuromorphic hardware, and proves what it emits.
 #[derive(Debug, Parser)]

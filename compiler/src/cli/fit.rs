@@ -1,8 +1,10 @@
 //! `fit`: few-spikes neurons for activation functions.
 
+use clap::Args;
 use serde::Serialize;
 
-use super::args::{Common, FitArgs, Format};
+use super::args::{Common, Format};
+use super::numbers::trials;
 use super::render;
 use crate::Error;
 use crate::codings::functions::{self, FewSpikesNeuron, FitError, FitOptions, Function, published};
@@ -22,6 +24,27 @@ struct Answer {
     error: FitError,
     #[serde(flatten)]
     neuron: FewSpikesNeuron,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  snnc fit swish --timesteps 8 --range=-8,12")]
+pub(super) struct FitArgs {
+    /// The function: swish, sigmoid, tanh, hard-swish or relu
+    #[arg(value_name = "FUNCTION")]
+    pub(super) function: String,
+    /// Timesteps of the neuron (K) [default: show the published neuron]
+    #[arg(long, value_name = "K")]
+    pub(super) timesteps: Option<usize>,
+    /// Interval of inputs, as LOW,HIGH
+    #[arg(long, value_name = "LOW,HIGH", default_value = "-8,12", allow_hyphen_values = true)]
+    pub(super) range: String,
+    /// Candidates tried
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = trials)]
+    pub(super) trials: usize,
+    /// Seed of the search; equal seeds find equal neurons
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
 }
 
 /// `fit`
