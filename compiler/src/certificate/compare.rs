@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, Intervals, intervals};
 use snnc_ir::{Graph, IntegrateAndFire, NodeId, Op, Population, SpikingOp, TensorOp};
 
+use super::borders::in_canonical_layout;
 use super::copies::without_copies;
 use super::frame::{self, Frame};
 use super::inputs::{Inputs, factors, same_geometry};
@@ -27,7 +28,7 @@ pub fn certify_against(
     canonical: &Conversion,
     emitted: &Graph,
 ) -> Certificate {
-    let emitted = &*without_copies(canonical, emitted);
+    let emitted = &*in_canonical_layout(canonical, without_copies(canonical, emitted));
     let Ok(reachable) = intervals(&canonical.network) else {
         return Certificate::concluded(semantics, Vec::new(), Vec::new());
     };

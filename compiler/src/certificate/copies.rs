@@ -33,7 +33,7 @@ pub fn without_copies<'a>(canonical: &Conversion, emitted: &'a Graph) -> Cow<'a,
 }
 
 /// Merges the copies of `id`'s first `channels` channels; `None`, and nothing done, where they are none.
-fn merge(graph: &mut Graph, id: NodeId, channels: usize) -> Option<()> {
+pub(super) fn merge(graph: &mut Graph, id: NodeId, channels: usize) -> Option<()> {
     let all = *graph[id].ty.shape.first()?;
     let copies = all / channels;
     let Some(SpikingOp::Population(population)) = graph[id].as_spiking() else { return None };

@@ -7,6 +7,7 @@
 //! parameters. A statement about one population assumes equal payloads from the populations before it;
 //! where all are proved, so is the network.
 
+mod borders;
 mod compare;
 mod copies;
 mod frame;
