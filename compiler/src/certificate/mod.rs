@@ -10,9 +10,11 @@
 mod borders;
 mod compare;
 mod copies;
+mod deviation;
 mod frame;
 mod inputs;
 mod joins;
+mod labels;
 mod lattice;
 mod means;
 mod measure;
@@ -26,6 +28,7 @@ mod unit;
 use serde::{Deserialize, Serialize};
 
 pub use compare::{certify, certify_against};
+pub use labels::{Label, Labels};
 pub use measure::{Comparison, Measured, compare_sample};
 pub use published::Published;
 pub use unevenness::unevenness;

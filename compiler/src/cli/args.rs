@@ -276,6 +276,9 @@ pub(super) struct EvalArgs {
     /// Do not run the quantised network beside the artefact
     #[arg(long)]
     pub(super) no_reference: bool,
+    /// Also say, from the reference's run and the certificate alone, of how many samples the class cannot change
+    #[arg(long)]
+    pub(super) certify_labels: bool,
     /// Profile whose energy is shown layer by layer
     #[arg(long, value_name = "NAME", default_value = "qualia-iconip")]
     pub(super) profile: String,

@@ -2,7 +2,7 @@
 
 use super::args::{Common, EvalArgs, Format};
 use super::open::{load, runner};
-use super::{bare, progress, render, tables};
+use super::{bare, labels, progress, render, tables};
 use crate::Error;
 use crate::data::Dataset;
 use crate::energy::{NetworkEnergy, Profile, Term};
@@ -20,10 +20,18 @@ pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
     let evaluation = runner.evaluate_with(&data, &args.samples, &|| bar.inc(1));
     bar.finish_and_clear();
     let evaluation = evaluation?;
+    let labels =
+        args.certify_labels.then(|| labels::certified(args, &loaded, &data)).transpose()?;
     if common.format == Format::Json {
-        return render::json(&evaluation);
+        return match &labels {
+            None => render::json(&evaluation),
+            Some(labels) => render::json(&labels::Beside { evaluation: &evaluation, labels }),
+        };
     }
     in_short(&evaluation);
+    if let Some(labels) = &labels {
+        labels.show();
+    }
     if !evaluation.per_layer.is_empty() {
         render::line(activity(&evaluation));
     }

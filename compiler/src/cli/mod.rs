@@ -18,6 +18,7 @@ mod explore;
 mod fit;
 mod float;
 mod inspect;
+mod labels;
 mod numbers;
 mod open;
 mod options;
