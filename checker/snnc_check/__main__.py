@@ -7,8 +7,8 @@ import argparse
 import json
 import sys
 
-from .check import WRONG, check
-from .common import Refused
+from .check import check
+from .common import WRONG, Refused
 
 
 def main(argv=None):

@@ -16,6 +16,9 @@ class Refused(Exception):
 MALFORMED = (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError, MemoryError, OSError, RecursionError)
 
 
+CHECKED, WRONG, OPEN = "confirmed", "refuted", "not checkable"
+
+
 class NotCheckable(Exception):
     """Nothing wrong was found, but this checker has no argument for it."""
 
@@ -26,6 +29,24 @@ class Wrong(Exception):
     def __init__(self, why, **witness):
         super().__init__(why)
         self.witness = witness
+
+
+class State:
+    """What a node of the emitted network sends: whose payloads, and how they come in time."""
+
+    def __init__(self, ids=None, times=1, constant=False, runs=True, why=None, encoder=None):
+        self.ids, self.times, self.constant, self.runs, self.why, self.encoder = ids, times, constant, runs, why, encoder
+        self.units = self.codes = None  # in another unit than the model's: the real value of a payload, and of a code
+
+
+def bisect(reached, low, high):
+    """The smallest number from `low` to `high` at which `reached` is true, `high + 1` where none is; arrays, one search for each."""
+    a, b = low - 1, high + 1
+    while (b - a > 1).any():
+        middle = (a + b) >> 1
+        up = reached(middle)
+        a, b = np.where((b - a > 1) & ~up, middle, a), np.where((b - a > 1) & up, middle, b)
+    return b
 
 
 class Space:

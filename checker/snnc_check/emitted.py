@@ -78,7 +78,7 @@ class Spiking:
 
     def at(self, name, t):
         table = self.tables[name]
-        return column(table[:, min(t, table.shape[1] - 1)], self.c)
+        return table[:, min(t, table.shape[1] - 1), None]
 
     def step(self, t, v, sent):
         """The level sent at potential v when `sent` is what was sent before, and the potential left."""

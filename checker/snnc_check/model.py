@@ -47,14 +47,15 @@ class Codes:
 
 
 class Sum:
-    """A sum of reals: operands (Linear, f32 scales, integer bias by channel), then constants."""
+    """A sum of reals: operands (Linear, f32 scales, integer bias by channel), then constants; `codes`: what a code of
+    each operand's sources is worth."""
 
-    def __init__(self, at, operands, constants=(), affine=None, low=-np.inf, high=np.inf, nodes=()):
+    def __init__(self, at, operands, constants=(), affine=None, low=-np.inf, high=np.inf, nodes=(), codes=()):
         self.at, self.operands, self.constants, self.affine = at, operands, list(constants), affine
-        self.low, self.high, self.nodes = low, high, list(nodes)
+        self.low, self.high, self.nodes, self.codes = low, high, list(nodes), list(codes)
 
     def moved(self, at):
-        return Sum(at, self.operands, self.constants, self.affine, self.low, self.high, self.nodes)
+        return Sum(at, self.operands, self.constants, self.affine, self.low, self.high, self.nodes, self.codes)
 
     @property
     def filters(self):
@@ -75,15 +76,17 @@ class Sum:
         if np.isfinite(self.low) or np.isfinite(self.high):
             raise NotCheckable("a sum that is scaled after it was clipped")
         f, s = self.affine or (np.ones(self.filters), np.zeros(self.filters))
-        return Sum(self.at, self.operands, self.constants, (f * factor, s * factor + shift), nodes=self.nodes)
+        return Sum(self.at, self.operands, self.constants, (f * factor, s * factor + shift), nodes=self.nodes, codes=self.codes)
 
 
 class Population:
     """Neurons of the reference: who they are, what reaches them, and the rule."""
 
-    def __init__(self, name, nodes, ids, operands, bias, rule, kind="neurons", steps=None):
+    def __init__(self, name, nodes, ids, operands, bias, rule, kind="neurons", steps=None, codes=(), shape=None):
         self.name, self.nodes, self.ids, self.operands, self.bias = name, nodes, ids, operands, bias
         self.rule, self.kind, self.steps = rule, kind, steps
+        self.shape = shape  # (channels, ..) if the ids are in that order
+        self.codes = codes  # for each operand the real value of one code of its sources
 
     @property
     def filters(self):
@@ -134,7 +137,7 @@ class Model:
             linears, bias = [l for l, _, _ in value.operands], [b for _, _, b in value.operands]
             clipped = np.isfinite(value.low) or np.isfinite(value.high)
             kind = "clipped scores" if clipped else "scores"
-            self.populations.append(Population(name, value.nodes, ids, linears, bias, rule, kind))
+            self.populations.append(Population(name, value.nodes, ids, linears, bias, rule, kind, codes=value.codes))
             self.outputs[name] = (ids[value.at].ravel(), None)
         elif isinstance(value, Codes):
             self.outputs[name] = (value.at.ravel(), value.scale if value.real else F32(1))
@@ -159,7 +162,7 @@ class Model:
             one = Linear.one_to_one(ids.reshape(len(ids), -1), np.ones(len(ids)))
             one.codes = True
             at = np.arange(ids.size).reshape(value.at.shape)
-            value = Sum(at, [(one, np.full(one.filters, value.scale, F32), 0)])
+            value = Sum(at, [(one, np.full(one.filters, value.scale, F32), 0)], codes=[value.scale])
         if not isinstance(value, Sum):
             raise value if isinstance(value, NotCheckable) else NotCheckable("what it quantises is unknown")
         low, high = q.low, q.high
@@ -176,7 +179,8 @@ class Model:
         low, high = self.levels(linears, bias, rule)
         ids = self.space.add(len(low) * linears[0].places, np.repeat(low, linears[0].places),
                              np.repeat(high, linears[0].places))
-        self.populations.append(Population(node.output[0], value.nodes + nodes, ids, linears, bias, rule))
+        shape = value.at.shape[1:] if np.array_equal(value.at.ravel(), np.arange(value.at.size)) else None
+        self.populations.append(Population(node.output[0], value.nodes + nodes, ids, linears, bias, rule, codes=value.codes, shape=shape))
         return Codes(ids[value.at], q)
 
     def levels(self, linears, bias, rule):
@@ -289,7 +293,7 @@ class Model:
             raise NotCheckable(f"layer `{node.name}`: its weights' scales are not those of its outputs")
         units = np.broadcast_to((x.scale * scale).astype(F32), linear.filters)
         at = np.arange(linear.filters * linear.places).reshape(shape(linear))
-        value = Sum(at, [(linear, units, np.zeros(linear.filters, np.int64))], nodes=[node.name])
+        value = Sum(at, [(linear, units, np.zeros(linear.filters, np.int64))], nodes=[node.name], codes=[x.scale])
         return self.biased(value, bias) if bias is not None else value
 
     def biased(self, value, bias):
@@ -307,8 +311,8 @@ class Model:
         whole = real / units.astype(np.float64)
         if (np.abs(whole - np.rint(whole))[~same] <= WHOLE).all():
             integers = np.where(same, codes, np.rint(whole).astype(np.int64))
-            return Sum(value.at, [(linear, units, have + integers)], value.constants, nodes=value.nodes)
-        return Sum(value.at, [(linear, units, have)], [*value.constants, (1, constant)], nodes=value.nodes)
+            return Sum(value.at, [(linear, units, have + integers)], value.constants, nodes=value.nodes, codes=value.codes)
+        return Sum(value.at, [(linear, units, have)], [*value.constants, (1, constant)], nodes=value.nodes, codes=value.codes)
 
     def geometry(self, attributes, kernel, spatial):
         """Strides, dilations, padding before, and the number of windows."""
@@ -387,7 +391,7 @@ class Model:
         linear = Linear.convolution(x.at[0], np.ones((c, 1, *kernel), np.int64), window, c, counts)
         scale = np.full(c, x.scale / F32(cells), F32)
         at = np.arange(c * linear.places).reshape(1, c, *counts)
-        return Sum(at, [(linear, scale, np.zeros(c, np.int64))], nodes=[node.name])
+        return Sum(at, [(linear, scale, np.zeros(c, np.int64))], nodes=[node.name], codes=[x.scale])
 
     def op_globalaveragepool(self, node, attributes, operands):
         return self.op_averagepool(node, {}, operands, list(operands[0].at.shape[2:]))
@@ -425,7 +429,7 @@ class Model:
         if not isinstance(x, Sum):
             raise NotCheckable(f"`{node.name}` ({node.op_type}) on codes")
         low, high = max(x.low, low), min(x.high, high)
-        return Sum(x.at, x.operands, x.constants, x.affine, low, high, [*x.nodes, node.name])
+        return Sum(x.at, x.operands, x.constants, x.affine, low, high, [*x.nodes, node.name], x.codes)
 
     def op_batchnormalization(self, node, attributes, operands):
         scale, bias, mean, variance = (np.asarray(v.value, np.float64) for v in operands[1:5])
@@ -483,7 +487,8 @@ class Model:
             raise NotCheckable(f"Add `{node.name}` of maps in different orders")
         first, second = sums
         constants = first.constants + [(len(first.operands) + len(first.constants) + i, c) for i, c in second.constants]
-        return Sum(first.at, first.operands + second.operands, constants, nodes=first.nodes + second.nodes + [node.name])
+        return Sum(first.at, first.operands + second.operands, constants, nodes=first.nodes + second.nodes + [node.name],
+                   codes=first.codes + second.codes)
 
     def as_sum(self, value):
         if isinstance(value, Sum):
@@ -494,7 +499,7 @@ class Model:
         one = Linear.one_to_one(ids, np.ones(len(ids)))
         one.codes = True
         at = np.arange(ids.size).reshape(value.at.shape)
-        return Sum(at, [(one, np.full(one.filters, value.scale, F32), np.zeros(one.filters, np.int64))])
+        return Sum(at, [(one, np.full(one.filters, value.scale, F32), np.zeros(one.filters, np.int64))], codes=[value.scale])
 
     # Shapes
 
@@ -549,12 +554,16 @@ class Model:
     def run(self, inputs):
         """Payloads (N, ids + 1) for payloads of the input neurons, by name of their population."""
         n = len(next(iter(inputs.values())))
-        values = np.zeros((n, self.space.size + 1), np.int64)
+        values, self.known = np.zeros((n, self.space.size + 1), np.int64), np.zeros(self.space.size + 1, bool)
+
+        def pool(at, members):
+            values[:, at], self.known[at] = values[:, members].max(1), self.known[members].all()
+
         pooled = sorted(self.space.members.items())
         for p in self.populations:
             while pooled and pooled[0][0] < p.ids[0]:
-                at, members = pooled.pop(0)
-                values[:, at] = values[:, members].max(1)
+                pool(*pooled.pop(0))
+            self.known[p.ids] = True
             if p.kind in ("input", "codes"):
                 values[:, p.ids] = inputs[p.name].reshape(n, -1)
                 continue
@@ -566,5 +575,5 @@ class Model:
             out = p.rule.payload(*flat).reshape(p.filters, n, -1).transpose(1, 0, 2)
             values[:, p.ids] = out.reshape(n, -1)
         for at, members in pooled:
-            values[:, at] = values[:, members].max(1)
+            pool(at, members)
         return values

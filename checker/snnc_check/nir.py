@@ -19,9 +19,9 @@ def same(name, what, found, wanted):
 
 
 def dense_kernel(weights, groups, size):
-    """Weights without groups, the kernel made square by zeros behind."""
+    """Weights without groups, the kernel of that size by zeros behind."""
     f, per, *kernel = weights.shape
-    out = np.zeros((f, per * groups, *([size] * len(kernel))), np.int64)
+    out = np.zeros((f, per * groups, *size), np.int64)
     for i in range(f):
         g = i // (f // groups)
         out[(i, slice(g * per, (g + 1) * per), *(slice(0, k) for k in kernel))] = weights[i]
@@ -109,13 +109,15 @@ def synapses(own, kind, group, n, nodes, found, timesteps):
         return entry
     else:
         window = how["convolution"]["window"]
-        size = max(window["kernel"])
-        if len(set(window["kernel"])) == 1:
-            same(own, "the padding", np.ravel(group["padding"][()]), window["before"])
-        w = dense_kernel(w, how["convolution"]["groups"], size)
-        if len(set(window["kernel"])) > 1:  # where the kernel lies in its square, padding tells
-            shift = [int(a) - b for a, b in zip(np.ravel(group["padding"][()]), window["before"])]
-            w = np.roll(w, shift, axis=tuple(range(2, w.ndim)))
+        # The same taps within a kernel widened by zeros, which padding tells the place of; dilated ones are not.
+        size, padding = group["weight"].shape[2:], np.ravel(group["padding"][()]).astype(int)
+        wide, w = w, dense_kernel(w, how["convolution"]["groups"], size)
+        shift = [int(p) - b for p, b in zip(padding, window["before"])]
+        if any(s < 0 or s + k > n or s and d > 1 for s, k, n, d in zip(shift, wide.shape[2:], size, window["dilations"])):
+            raise Refused(f"network.nir: the padding of node `{own}` is not that of the integer network in the metadata")
+        w = np.roll(w, shift, axis=tuple(range(2, w.ndim)))
+        span = [m + 2 * p - (k - 1) * d - 1 for m, p, k, d in zip(nodes[n["operands"][0][0]]["shape"][1:], padding, size, window["dilations"])]
+        same(own, "the number of windows", [a // t + 1 for a, t in zip(span, window["strides"])], n["shape"][1:])
         same(own, "the weight", group["weight"][()], w)
         same(own, "the stride", np.ravel(group["stride"][()]), window["strides"])
         same(own, "the dilation", np.ravel(group["dilation"][()]), window["dilations"])

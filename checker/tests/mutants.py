@@ -213,7 +213,7 @@ def hdf5(folder, rng, kind, file, wire_at=None):
             del f[wire_at]
             f[wire_at] = np.frombuffer(content, np.uint8)
             return f"metadata, {what}"
-        names = {"weight": ("weight",), "bias": ("bias",), "threshold": ("v_threshold", "r", "v_reset"),
+        names = {"weight": ("weight",), "bias": ("bias",), "threshold": ("v_threshold", "r", "v_reset", "vThMant"), "schedule": ("tSample", "timesteps"),
                  "window": ("padding", "stride", "dilation", "groups"), "width": ("payload_maximum", "payload_minimum"),
                  "encoder": ("shape",), "permutation": ("weight",)}.get(kind)
         found = []
@@ -269,14 +269,26 @@ def certificate(folder, rng, kind):
 KINDS = ["weight", "bias", "threshold", "gain", "window", "width", "schedule", "permutation", "encoder", "file", "hint", "statement"]
 
 
-def mutate(target, folder, rng, kind):
-    """Changes the artefact in one place; what was done, or None where there is nothing of that kind."""
+def foreign(folder, rng, other):
+    """A file of another network's artefact in the place of its own."""
+    same = [p.name for p in folder.iterdir() if p.name.split(".")[0] in ("network", "model") and (other / p.name).exists()]
+    same += [p.name for p in folder.glob("*.mem") if (other / p.name).exists()]
+    name = same[int(rng.integers(len(same)))]
+    if (folder / name).read_bytes() == (other / name).read_bytes():
+        return None
+    (folder / name).write_bytes((other / name).read_bytes())
+    return f"{name} of another network"
+
+
+def mutate(target, folder, rng, kind, other):
+    """Changes the artefact in one place; what was done, or None where there is nothing of that kind. `other` is the
+    artefact of another network."""
     if kind in ("hint", "statement"):
         return certificate(folder, rng, kind)
+    if kind == "file" and (target != "spleat" or rng.random() < 0.5):
+        return foreign(folder, rng, other)
     if target == "spleat":
         return spleat(folder, rng, kind)
-    if kind == "file":
-        return None
     if target == "reference":
         return reference(folder, rng, kind)
     if target in ("akida1", "akida2"):

@@ -2,36 +2,38 @@
 
 import json
 
+import matrix
 import numpy as np
 import onnx
 import onnx.version_converter
 import pytest
-from conftest import ROOT, model
+from conftest import ROOT, binary, model
 from onnx.reference import ReferenceEvaluator
 
 from snnc_check.check import check
 from snnc_check.model import Model
 
-CODES = [("reference", c) for c in ("graded", "few-spikes", "multi-level", "signed-rate", "sigma-delta", "rate-sync")]
-CODES += [("spleat", c) for c in ("multi-level", "few-spikes", "rate-sync")]
-CODES += [("nir", "graded"), ("akida1", "graded"), ("akida2", "graded"), ("loihi", "sigma-delta")]
 NAMES = ["digits_cnn_w4a4_qcdq", "digits_cnn_w2a2_qcdq", "digits_cnn_w8a8_qdq", "digits_mlp_w4a4_qcdq"]
 
 
-@pytest.mark.parametrize("target,code", CODES)
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_proved_is_confirmed(artefacts, name, target, code):
-    folder = artefacts(name, target, code)
-    if folder is None:
+@pytest.mark.parametrize("target,code", matrix.CODES)
+@pytest.mark.parametrize("name", matrix.NETWORKS)
+def test_what_is_proved_is_confirmed(tmp_path, name, target, code):
+    """Nothing is refuted, and checking takes at most twice the time of compiling and five seconds. Where a target differs but for
+    rounding (`loihi`), what it states is confirmed too."""
+    model = matrix.found(name)
+    if model is None:
+        pytest.skip("../shared not found")
+    row = matrix.row(binary(), model, target, code, tmp_path)
+    if row is None:
         return  # the target cannot hold it, which is no statement
-    answers = check(folder, model(name))
-    stated = json.loads((folder / "certificate.json").read_text())["populations"]
-    assert sorted(a["population"] for a in answers) == sorted(p["population"] for p in stated)
-    for a in answers:
-        assert a["answer"] != "refuted", a
-        assert a["answer"] == "confirmed" or a["claim"] in ("approximate", "failed"), a
-    if target in ("reference", "spleat", "nir"):
-        assert all(a["claim"] == "proved" for a in answers)
+    stated = json.loads((tmp_path / target / "certificate.json").read_text())["populations"]
+    assert sorted(a["population"] for a in row["answers"]) == sorted(p["population"] for p in stated)
+    assert not matrix.faults(row)
+    if name.startswith("digits") and target in ("reference", "spleat", "nir"):
+        assert all(a["claim"] == "proved" for a in row["answers"])
+    if target == "loihi":
+        assert all(a["answer"] == "confirmed" for a in row["answers"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,6 +63,6 @@ def test_another_model_is_refused(artefacts):
 def test_the_certificate_has_its_schema(artefacts):
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((ROOT / "docs/certificate.schema.json").read_text())
-    for target, code in CODES:
+    for target, code in matrix.CODES:
         folder = artefacts("digits_cnn_w4a4_qcdq", target, code)
         jsonschema.validate(json.loads((folder / "certificate.json").read_text()), schema)

@@ -1,8 +1,6 @@
 """Every mutant is refuted or refused, unless it computes the same, which other evidence must then show.
 
-`SNNC_MUTANTS=1000` makes as many; a few are made otherwise. All checksums are made right again, so what is
-left to find is what the numbers say. Where a target's arithmetic is not the model's (`loihi`) the certificate
-claims no equality, and only what the sums of the files show is refused: there the sums are left.
+A few are made, with `SNNC_LONG=1` 1,000. All checksums are made right again, so what is left to find is what the numbers say.
 """
 
 import os
@@ -16,11 +14,14 @@ from mutants import KINDS, mutate
 from snnc_check.check import check
 from snnc_check.common import Refused
 
-COUNT = int(os.environ.get("SNNC_MUTANTS", "78"))
+LONG = bool(os.environ.get("SNNC_LONG"))
+COUNT = 1000 if LONG else 72
 SUBJECTS = [("reference", "graded"), ("spleat", "multi-level"), ("akida1", "graded"), ("nir", "graded"), ("akida2", "graded"),
-            ("reference", "few-spikes"), ("spleat", "few-spikes"), ("reference", "rate-sync"), ("loihi", "sigma-delta"),
-            ("spleat", "rate-sync"), ("reference", "signed-rate"), ("reference", "multi-level"), ("reference", "sigma-delta")]
-NAMES = ["digits_cnn_w2a2_qcdq", "digits_cnn_w4a4_qcdq", "digits_mlp_w4a4_qcdq"]
+            ("loihi", "sigma-delta"), ("reference", "few-spikes"), ("spleat", "few-spikes"), ("akida1", "graded"), ("nir", "multi-level"),
+            ("akida2", "graded"), ("loihi", "sigma-delta"), ("reference", "rate-sync"), ("spleat", "rate-sync"),
+            ("reference", "signed-rate"), ("reference", "multi-level"), ("reference", "sigma-delta")]
+# Pairs, of which one gives its files to the other.
+NAMES = {"digits_cnn_w2a2_qcdq": "digits_cnn_w4a4_qcdq", "digits_cnn_w4a4_qcdq": "digits_cnn_w2a2_qcdq", "digits_mlp_w4a4_qcdq": "digits_cnn_w4a4_qcdq"}
 
 
 def same_function(folder, original, name, tmp_path):
@@ -52,7 +53,7 @@ def verdict(folder, name):
     if wrong:
         assert all(w.get("witness") or w["why"] for w in wrong)
         return "refuted", wrong[0]["why"]
-    if any(a["answer"] != "confirmed" and a["claim"] in ("proved", "differs") for a in answers):
+    if any(a["answer"] != "confirmed" for a in answers):
         return "open", str([a for a in answers if a["answer"] != "confirmed"])
     return "confirmed", ""
 
@@ -63,18 +64,17 @@ def test_mutants_are_found(artefacts, copy, tmp_path):
         if done == COUNT:
             break
         target, code = SUBJECTS[done % len(SUBJECTS)]
-        name = NAMES[int(rng.integers(len(NAMES)))]
+        name = list(NAMES)[int(rng.integers(len(NAMES)))]
         kind = KINDS[int(rng.integers(len(KINDS)))]
-        original = artefacts(name, target, code)
-        if original is None or target == "loihi" and kind in ("hint", "statement"):
+        original, other = artefacts(name, target, code), artefacts(NAMES[name], target, code)
+        if original is None:
             continue
         folder = copy(original)
-        what = mutate(target, folder, rng, kind)
+        what = mutate(target, folder, rng, kind, other)
         if what is None:
             continue
         done += 1
-        if target != "loihi":
-            sign(folder)
+        sign(folder)
         answer, why = verdict(folder, name)
         if answer == "confirmed":
             fault = same_function(folder, original, name, tmp_path)
@@ -82,11 +82,12 @@ def test_mutants_are_found(artefacts, copy, tmp_path):
             why = fault
         if answer in ("open", "escaped"):
             escaped.append((name, target, code, kind, what, answer, why))
-        tally[target, answer] = tally.get((target, answer), 0) + 1
-    print({f"{t} {a}": n for (t, a), n in sorted(tally.items())})
+        for key in (target, kind):
+            tally[key, answer] = tally.get((key, answer), 0) + 1
+    print(f"{done} mutants:", {f"{t} {a}": n for (t, a), n in sorted(tally.items())})
     assert done == COUNT
     assert not escaped, "\n".join(map(str, escaped))
-    assert sum(n for (_, a), n in tally.items() if a == "refuted") > COUNT // 3
+    assert sum(tally.get((t, "refuted"), 0) for t, _ in set(SUBJECTS)) > COUNT // 3
 
 
 @pytest.mark.parametrize("target", ["reference", "spleat", "nir", "akida1", "loihi"])
