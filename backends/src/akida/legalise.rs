@@ -19,7 +19,7 @@ use snnc_ir::{
 };
 
 use super::layer::{Layer, LayerType, Version};
-use super::lift::payloads;
+use super::lift::{payloads, weight_bits_two, widen_behind_potentials};
 use super::lower::lower;
 use super::rules;
 use super::spec::{Decoding, Encoding, Spec};
@@ -72,6 +72,8 @@ struct Legaliser<'a> {
     /// Real value of one unit of what a layer sends.
     scales: HashMap<String, Vec<f32>>,
     absorbed: HashSet<NodeId>,
+    /// Input convolutions whose larger half of padding comes first, which send 8 bits only.
+    upper: HashSet<NodeId>,
     violations: Vec<Violation>,
     notes: Vec<Note>,
     device: Option<&'static rules::Device>,
@@ -112,6 +114,7 @@ impl<'a> Legaliser<'a> {
             owners: HashMap::new(),
             scales: HashMap::new(),
             absorbed: HashSet::new(),
+            upper: HashSet::new(),
             violations: Vec::new(),
             notes: Vec::new(),
             device,
@@ -282,7 +285,7 @@ impl<'a> Legaliser<'a> {
                 pool.map_or(format!("{}.copy", signal.layer), |p| self.graph[p].name.clone());
             let identity = match self.version {
                 Version::V1 => self.identity_one(wanted.clone(), &signal),
-                Version::V2 => self.identity_two(wanted.clone(), &signal),
+                Version::V2 => self.identity_two(wanted.clone(), &signal, sender),
             };
             self.spec.layers.push(identity);
             self.owners.insert(wanted.clone(), (sender, projection));
@@ -303,6 +306,15 @@ impl<'a> Legaliser<'a> {
                 self.owners.get(layer).map(|&(id, _)| id).or_else(|| self.graph.find(layer));
             owner.map_or_else(|| format!("`{layer}`"), |id| self.graph[id].describe())
         };
+        if self.version == Version::V2 {
+            // All of a layer's widths are known now, as they are when it is read back.
+            for layer in &mut self.spec.layers {
+                if layer.variables.contains_key("weights") {
+                    *layer = weight_bits_two(layer.clone());
+                }
+            }
+            widen_behind_potentials(&mut self.spec);
+        }
         let broken = self.device.map(|d| rules::check(&self.spec, d)).unwrap_or_default();
         for broken in broken {
             let node = named(&broken.layer);

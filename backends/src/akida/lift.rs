@@ -11,7 +11,7 @@ use snnc_ir::{
 };
 
 pub use one::weight_bits;
-pub use two::{ceiling_parts, mantissa, weight_bits_two};
+pub use two::{ceiling_parts, mantissa, weight_bits_two, widen_behind_potentials};
 
 use super::layer::{Layer, LayerType, Version};
 use super::layout::Padding;
@@ -40,6 +40,7 @@ pub fn lift(graph: &Graph, version: Version) -> Result<Spec, EmitError> {
     for id in order {
         lifting.node(id)?;
     }
+    two::widen_behind_potentials(&mut lifting.spec);
     Ok(lifting.spec)
 }
 
@@ -266,8 +267,8 @@ pub fn payloads(encoder: &Encoder) -> (i64, i64) {
     (encoder.minimum.saturating_sub(zero), encoder.maximum.saturating_sub(zero))
 }
 
-/// The input layer for payloads in a range: unsigned of 1, 2 or 4 bits on Akida 1.0, signed of 5 or
-/// more on Akida 2.0 (fewer bits would make it a model of the first generation).
+/// The input layer for payloads in a range: unsigned of 1, 2 or 4 bits on Akida 1.0, signed of 8 or
+/// more on Akida 2.0, where layers take 4 or 8 (4 would make it a model of the first generation).
 pub fn input_data(
     version: Version,
     name: &str,
@@ -277,7 +278,7 @@ pub fn input_data(
     let holds = |b: &i64| low >= -(1i64 << (b - 1)) && high < 1i64 << (b - 1);
     let (bits, signed) = match version {
         Version::V1 => ([1, 2].into_iter().find(|b| high < 1 << b).unwrap_or(4), 0),
-        Version::V2 => ((5..=16).find(holds).unwrap_or(16), 1),
+        Version::V2 => ((8..=16).find(holds).unwrap_or(16), 1),
     };
     Layer::new(name, LayerType::InputData).with(&[
         ("input_width", x as i64),

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::layer::{Layer, LayerType, Version};
 use super::spec::Spec;
 pub use estimate::fit;
+pub use measure::sends_narrow_potentials;
 use measure::{Surroundings, measure};
 
 /// A device, as `rules/devices.yaml` has it.

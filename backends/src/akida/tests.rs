@@ -3,6 +3,7 @@
 use snnc_ir::{Graph, PrintOptions, SpikingOp, Verified, verify};
 
 mod builder;
+mod widths;
 
 use builder::{Builder, square};
 

@@ -2,7 +2,7 @@
 
 mod addition;
 
-use snnc_ir::{LookupNeuron, NodeId, Population, SpikingOp};
+use snnc_ir::{Connectivity, LookupNeuron, NodeId, Population, SpikingOp};
 
 use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
 use super::{Legaliser, Signal, is_graded, is_read_out};
@@ -75,6 +75,11 @@ impl Legaliser<'_> {
     fn single_two(&mut self, id: NodeId, p: &Population) -> Option<()> {
         let mut s = self.synapses(id, 0)?;
         let (layer, geometry, limit) = self.plan_two(id, self.graph[id].name.clone(), &mut s)?;
+        if let (LayerType::InputConv2D, Some(g)) = (layer.kind, &geometry)
+            && g.padding == Padding::SameUpper
+        {
+            self.upper.insert(id);
+        }
         let (mut map, mut offset) = match &geometry {
             Some(g) => ([s.rows.len(), g.map[0], g.map[1]], g.offset),
             None => (s.sums, [0, 0]),
@@ -176,16 +181,34 @@ impl Legaliser<'_> {
         Some((layer, Some(g), limit))
     }
 
-    /// Bits and unit of what a population sends.
-    fn output(&mut self, id: NodeId, p: &Population) -> Output {
-        // Convolutions need payloads at least as wide as their weights.
+    /// Whether some layer that reads the node has weights of 8 bits, which take payloads of 8 bits only: a
+    /// convolution whose weights need them, or a dense layer, whose weights get a factor, but for a read-out,
+    /// whose weights are the model's.
+    pub(super) fn is_read_by_bytes(&self, id: NodeId) -> bool {
         let wide = |u: NodeId| {
             let weights = self.graph[u].data.as_ref().and_then(|d| d.to_i64().ok());
             weights.is_some_and(|w| w.iter().any(|w| !(-8..=7).contains(w)))
         };
+        let answers = |u: NodeId| {
+            let own = |user: NodeId| match self.graph[user].as_spiking() {
+                Some(SpikingOp::Population(p)) => !is_read_out(p),
+                _ => false,
+            };
+            self.graph.users(u).into_iter().any(own)
+        };
+        self.graph.users(id).into_iter().any(|u| match self.graph[u].as_spiking() {
+            Some(SpikingOp::Concatenate { .. }) => self.is_read_by_bytes(u),
+            Some(SpikingOp::Projection(p)) if p.connectivity == Connectivity::Dense => {
+                wide(u) || answers(u)
+            }
+            _ => self.convolution_groups(u).is_some() && wide(u),
+        })
+    }
+
+    /// Bits and unit of what a population sends.
+    fn output(&mut self, id: NodeId, p: &Population) -> Output {
         let behind = self.pool_behind(id).unwrap_or(id);
-        let users = self.graph.users(behind);
-        let needs_eight = users.iter().any(|&u| self.convolution_groups(u).is_some() && wide(u));
+        let needs_eight = self.upper.contains(&id) || self.is_read_by_bytes(behind);
         if p.minimum >= 0 && p.maximum <= 15 && !needs_eight {
             return Output { bits: 4, ratio: 1.0, range: (0, p.maximum) };
         }
@@ -342,11 +365,12 @@ impl Legaliser<'_> {
         Some((layer, output.ratio, output.range))
     }
 
-    /// A 1x1 convolution that hands payloads on as they are.
-    pub(super) fn identity_two(&self, name: String, signal: &Signal) -> Layer {
+    /// A 1x1 convolution that hands payloads on to the readers of `sender` as they are.
+    pub(super) fn identity_two(&self, name: String, signal: &Signal, sender: NodeId) -> Layer {
         let c = signal.map[0];
         let rows = diagonal(vec![1; c].into_iter()).concat();
-        let narrow = signal.range.0 >= 0 && signal.range.1 <= 15;
+        let small = signal.range.0 >= 0 && signal.range.1 <= 15;
+        let narrow = small && !self.is_read_by_bytes(sender);
         let rectified = signal.range.0 >= 0;
         let layer = Layer::new(name, LayerType::Conv2D)
             .after(signal.layer.clone())

@@ -1,5 +1,7 @@
 //! Layers of Akida 2.0.
 
+use std::collections::HashSet;
+
 use snnc_ir::{
     AkidaTwoNeuron, Connectivity, LookupNeuron, Neuron, NodeId, Population, SpikingOp, Tensor,
 };
@@ -9,6 +11,8 @@ use crate::EmitError;
 use crate::akida::layer::{Layer, LayerType};
 use crate::akida::layout::{dense_to_v2, depthwise_to_akida, kernel_to_akida, sources_to_v2};
 use crate::akida::lower::{TABLE, UNBOUNDED};
+use crate::akida::rules::sends_narrow_potentials;
+use crate::akida::spec::Spec;
 
 impl Lifting<'_> {
     pub(super) fn population_two(&mut self, id: NodeId, p: &Population) -> Result<(), EmitError> {
@@ -246,6 +250,21 @@ pub fn mantissa(x: i64, low: i64, high: i64) -> Option<(i64, i64)> {
         let value = x >> shift;
         (value << shift == x && (low..=high).contains(&value)).then_some((value, shift))
     })
+}
+
+/// Gives weights 8 bits where a layer before them sends its potentials in 8 bits: devices take no narrower ones.
+pub fn widen_behind_potentials(spec: &mut Spec) {
+    let mut potentials: HashSet<String> = HashSet::new();
+    for layer in &mut spec.layers {
+        let behind = layer.inbounds.iter().any(|name| potentials.contains(name));
+        let handed_on = layer.kind == LayerType::Concatenate && behind;
+        if handed_on || sends_narrow_potentials(layer) {
+            potentials.insert(layer.name.clone());
+        }
+        if behind && layer.parameter("weights_bits") == Ok(4) {
+            layer.parameters.insert("weights_bits".into(), 8);
+        }
+    }
 }
 
 /// 4 bits where the weights and the layer's other widths allow it, else 8.

@@ -60,6 +60,18 @@ impl Surroundings {
         layer.inbounds.iter().filter_map(|name| self.places.get(name).copied())
     }
 
+    /// The layers whose payloads a layer reads: a concatenation hands on those of all its branches, each of
+    /// which must suit the reader.
+    fn senders<'a>(&'a self, layer: &'a Layer, spec: &'a Spec) -> Vec<&'a Layer> {
+        let each = |place: usize| match &spec.layers[place] {
+            joined if joined.kind == LayerType::Concatenate => self.senders(joined, spec),
+            sender => vec![sender],
+        };
+        // Only layers before their readers, so that damaged models end.
+        let own = self.places.get(&layer.name).copied().unwrap_or(usize::MAX);
+        self.sources(layer).filter(|&s| s < own).flat_map(each).collect()
+    }
+
     /// (X, Y, C) that goes into a layer.
     pub fn input(&self, index: usize) -> Option<[usize; 3]> {
         self.inputs.get(index).copied().flatten()
@@ -157,6 +169,11 @@ pub fn sent_bits(layer: &Layer) -> Option<i64> {
     of("act_bits").or_else(|| of("output_bits")).or_else(|| of("input_bits"))
 }
 
+/// Whether a layer sends its potentials, without an activation, in 8 bits.
+pub fn sends_narrow_potentials(layer: &Layer) -> bool {
+    layer.parameter("activation") == Ok(0) && layer.parameter("output_bits") == Ok(8)
+}
+
 fn is_convolution(kind: LayerType) -> bool {
     use LayerType::*;
     matches!(
@@ -214,11 +231,15 @@ pub fn measure(
         "pool_overlap" => {
             both(pool(layer).map(|[size, steps]| [size[0] - steps[0], size[1] - steps[1]]))
         }
-        "input_bits" => around.sources(layer).filter_map(|s| sent_bits(&spec.layers[s])).collect(),
+        "input_bits" => around.senders(layer, spec).into_iter().filter_map(sent_bits).collect(),
         "bits_short" => {
             let own = layer.parameter("weights_bits").unwrap_or(8);
-            let sent = around.sources(layer).filter_map(|s| sent_bits(&spec.layers[s]));
+            let sent = around.senders(layer, spec).into_iter().filter_map(sent_bits);
             sent.map(|bits| own - bits).collect()
+        }
+        "potentials_before" => {
+            let senders = around.senders(layer, spec);
+            vec![senders.into_iter().filter(|s| sends_narrow_potentials(s)).count() as i64]
         }
         "act_step" => {
             let steps = layer.variables.get("act_step").map(|t| t.to_f32()).unwrap_or_default();

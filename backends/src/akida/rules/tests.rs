@@ -21,6 +21,9 @@ struct Case {
 struct Setting {
     map: Option<[i64; 3]>,
     bits: Option<i64>,
+    /// Whether a layer without activation sends its potentials in 8 bits before the layer.
+    #[serde(default)]
+    potentials: bool,
     behind: Option<Vec<LayerType>>,
     inbounds: Option<Vec<String>>,
     #[serde(default)]
@@ -82,11 +85,16 @@ fn spec(kind: LayerType, setting: &Setting) -> Spec {
             layers.push(reader(name.into(), inner).after(source));
         }
     }
+    if setting.potentials {
+        let sends = [("activation", 0), ("output_bits", 8)];
+        layers.push(reader("before".into(), inner).after("in").with(&sends));
+    }
     let mut tested = layer("tested", kind);
     tested.parameters.extend(setting.parameters.clone());
     tested.inbounds = match &setting.inbounds {
         Some(inbounds) => inbounds.clone(),
         None if input => Vec::new(),
+        None if setting.potentials => vec!["before".into()],
         None => vec!["in".into()],
     };
     for (name, &value) in &setting.fill {
@@ -153,6 +161,7 @@ fn each_rule_is_broken_outside_and_kept_just_inside() {
 #[test]
 fn all_violations_of_a_model_come_at_once() {
     let setting = Setting {
+        potentials: false,
         map: Some([8, 8, 3000]),
         bits: Some(16),
         behind: Some(Vec::new()),
