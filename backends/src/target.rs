@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use snnc_ir::{Coding, Graph, Node, Verified};
+use snnc_ir::{Coding, Graph, Node, RealNetwork, Verified};
 
 use crate::{Capabilities, TargetOption};
 
@@ -90,6 +90,23 @@ pub trait Target: Sync {
     /// When a file is missing or malformed.
     fn memories(&self, _: &dyn FileSource, _: &str) -> Result<Vec<LayerMemories>, ReadError> {
         Ok(Vec::new())
+    }
+
+    /// A network in continuous time in the target's files; `None` where it takes no such networks.
+    ///
+    /// # Errors
+    /// When a node has no form in them.
+    fn emit_real(&self, _: &RealNetwork) -> Option<Result<(Artefact, Vec<Note>), EmitError>> {
+        None
+    }
+
+    /// The network in continuous time in a file of that name and content; `None` where it is another kind of
+    /// file.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    fn read_real(&self, _: &str, _: Bytes) -> Result<Option<RealNetwork>, ReadError> {
+        Ok(None)
     }
 
     /// What counts the clocks of the hardware that a file of this target's format describes; `None` where no

@@ -7,10 +7,10 @@ mod reference;
 mod runner;
 mod summary;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use snnc_ir::{Graph, NodeId, Op, Schedule, SpikingOp, TensorOp};
+use snnc_ir::{Graph, NodeId, TensorOp};
 use snnc_runtime::spiking::Activity;
 use snnc_runtime::tensor::Value;
 
@@ -127,25 +127,6 @@ pub struct LayerRow {
     pub maximum_error: Option<i64>,
     /// Signal to quantisation noise in dB (equation 8); none where there is no noise.
     pub sqnr_db: Option<f64>,
-}
-
-fn fires(graph: &Graph, id: NodeId) -> bool {
-    matches!(&graph[id].op, Op::Spiking(SpikingOp::Population(p)) if p.neuron.fires())
-}
-
-/// Timesteps from the input to a valid output.
-pub fn latency(graph: &Graph) -> usize {
-    match graph.timing.schedule {
-        Schedule::Streaming | Schedule::UntilSettled => graph.timing.timesteps,
-        Schedule::LayerSynchronous => {
-            let mut depth: HashMap<NodeId, usize> = HashMap::new();
-            for id in graph.order().unwrap_or_default() {
-                let before = graph.sources(id).iter().map(|s| depth[s]).max().unwrap_or(0);
-                depth.insert(id, before + usize::from(fires(graph, id)));
-            }
-            graph.timing.timesteps * (depth.values().copied().max().unwrap_or(0) + 1)
-        }
-    }
 }
 
 impl Evaluation {

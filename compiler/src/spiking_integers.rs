@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use snnc_backends::Note;
+use snnc_ir::query::{delay, delays};
 use snnc_ir::{
     FloatNeuron, Graph, NodeId, Op, Population, Presentation, SpikingOp, Verified, verify,
 };
@@ -168,7 +169,7 @@ pub fn compared(
     };
     let (float, integer) =
         (FloatNetwork::new(model).map_err(fault)?, Network::new(network).map_err(fault)?);
-    let latency = latencies(network);
+    let latency = delays(network);
     for index in 0..data.len().min(COMPARED) {
         let rows = run.rows(data, index, model);
         let mut expected: HashMap<&str, Vec<Vec<f32>>> = HashMap::new();
@@ -194,12 +195,6 @@ pub fn compared(
         measured.mean_error = measured.noise / measured.activations.max(1) as f64;
     }
     Ok(found)
-}
-
-/// Timesteps after which what the input sent in the first reaches an output.
-pub fn delay(network: &Graph) -> usize {
-    let latency = latencies(network);
-    network.outputs().iter().filter_map(|id| latency.get(id).copied()).max().unwrap_or(0)
 }
 
 /// Samples `(N, T, input..)` or `(N, input..)` as the network's own codes, and the network with as many
@@ -258,18 +253,4 @@ fn add(measured: &mut Measured, expected: &[f32], sent: &[i64]) {
         measured.signal += f64::from(*e);
         measured.noise += distance;
     }
-}
-
-/// Timesteps from the input to each population.
-fn latencies(network: &Graph) -> HashMap<NodeId, usize> {
-    let mut found: HashMap<NodeId, usize> = HashMap::new();
-    for id in network.order().unwrap_or_default() {
-        let arrives = network
-            .operands(id)
-            .into_iter()
-            .filter_map(|operand| Some(found.get(&operand.source)? + operand.delay as usize));
-        let latest = arrives.max().unwrap_or(0);
-        found.insert(id, latest);
-    }
-    found
 }

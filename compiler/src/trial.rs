@@ -5,9 +5,9 @@ use snnc_backends::Target;
 use snnc_ir::{Graph, verify};
 
 use crate::calibration::{self, Plan, QuantiseOptions, Statistics, ThresholdMethod, sites};
+use crate::driver::CompileOptions;
 use crate::passes::graded::{self, Conversion, ReadOut};
 use crate::passes::{self, Context};
-use crate::pipeline::{self, CompileOptions};
 use crate::{Error, codings};
 
 /// How far made-up activations reach, site by site in turn. What is refused in both ways does not hang on
@@ -81,7 +81,7 @@ fn refused(
     let Ok(network) = verify(conversion.network.clone()) else { return Ok(()) };
     match target.legalise(&network, &options.target) {
         Ok(_) => Ok(()),
-        Err(violations) => Err(pipeline::unsupported(target, violations)),
+        Err(violations) => Err(Error::violations(target.name(), violations)),
     }
 }
 

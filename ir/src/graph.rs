@@ -374,13 +374,7 @@ impl Graph {
     /// A name that no node has yet: `wanted`, or `wanted` with a number.
     pub fn fresh_name(&self, wanted: &str) -> String {
         let taken: BTreeSet<&str> = self.graph.node_weights().map(|n| n.name.as_str()).collect();
-        if !taken.contains(wanted) {
-            return wanted.to_owned();
-        }
-        (1..)
-            .map(|i| format!("{wanted}.{i}"))
-            .find(|n| !taken.contains(n.as_str()))
-            .unwrap_or_default()
+        crate::query::fresh(wanted, |name| taken.contains(name))
     }
 }
 

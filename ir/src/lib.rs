@@ -26,7 +26,9 @@ mod infer;
 mod interval;
 pub mod neuron;
 mod op;
+mod per_channel;
 mod quantisation;
+pub mod query;
 mod real;
 mod spiking;
 mod tensor;
@@ -45,6 +47,7 @@ pub use neuron::{
     rounding_shift, saturate,
 };
 pub use op::{Binary, Op, Pool, PoolKind, SumOrder, TensorOp, Unary, Window};
+pub use per_channel::PerChannel;
 pub use quantisation::{Folded, Quantisation, Rounding};
 pub use real::{
     RealEdge, RealError, RealFiring, RealLeak, RealNetwork, RealNeurons, RealNode, RealOp,

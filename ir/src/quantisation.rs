@@ -1,5 +1,6 @@
 //! Uniform affine quantisation.
 
+use crate::PerChannel;
 use serde::{Deserialize, Serialize};
 
 use crate::exact;
@@ -117,12 +118,12 @@ impl Quantisation {
 
     /// Scale at index `channel` along the axis.
     pub fn scale_at(&self, channel: usize) -> f32 {
-        self.scale[if self.scale.len() == 1 { 0 } else { channel }]
+        *PerChannel::of(&self.scale).at(channel)
     }
 
     /// Zero point at index `channel` along the axis.
     pub fn zero_at(&self, channel: usize) -> i64 {
-        self.zero_point[if self.zero_point.len() == 1 { 0 } else { channel }]
+        *PerChannel::of(&self.zero_point).at(channel)
     }
 
     /// Bits that the codes need: of an unsigned number when no code is negative, else of two's
@@ -143,7 +144,7 @@ impl Quantisation {
 
     /// What is added before rounding, if the zero point is not added after it.
     pub fn offset_at(&self, channel: usize) -> Option<f32> {
-        self.offset.get(if self.offset.len() == 1 { 0 } else { channel }).copied()
+        PerChannel::of(&self.offset).get(channel).copied()
     }
 
     /// The code of `real` (ONNX QuantizeLinear: division, rounding, zero point, saturation).

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use comfy_table::{CellAlignment, Table, presets};
+use snnc::calibration::{Budget, Calibration};
 use snnc::calibration::{Cost, QuantiseOptions, Statistics, ThresholdMethod, sites};
 use snnc::codings::{self, Initial};
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::{CompileOptions, Model, compile};
 use snnc::evaluate::Runner;
 use snnc::feed::Given;
 use snnc::import::{self, ImportOptions};
 use snnc::passes::{self, Context};
-use snnc::pipeline::{Budget, Calibration, CompileOptions, Model, compile};
 use snnc_ir::Coding;
 use snnc_testsuite::beside;
 

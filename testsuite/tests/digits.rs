@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use snnc::certificate::Verdict;
+use snnc::driver::{CompileOptions, Compiled, Model, compile};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Compiled, Model, compile};
 use snnc::{Error, artefact};
 use snnc_testsuite::digits;
 

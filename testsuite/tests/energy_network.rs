@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use snnc::artefact::{open, write_all};
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::{CompileOptions, Model, compile};
 use snnc::energy::{
     Counts, Input, Kind, Layer, Neurons, all_profiles, formal_layers, layers, tensor_layers,
 };
 use snnc::evaluate::{Evaluation, Runner, takes_reals};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Model, compile};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits").join(name)

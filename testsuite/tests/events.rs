@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use snnc::data::Scaling;
+use snnc::driver::{self, CompileOptions, Model};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{self, CompileOptions, Model};
 use snnc::stream::Streamer;
 use snnc_backends::format::events::{Bins, Event, Form, Recording, read};
 use snnc_ir::NodeId;
@@ -20,7 +20,7 @@ fn streamer(target: &str) -> Streamer {
     let path = repository().join("testsuite/cases/events/events.onnx");
     let model = Model::load(&path, &ImportOptions::default(), &mut Context::default()).unwrap();
     let target = snnc_backends::target(target).unwrap();
-    let compiled = pipeline::compile(&model, target, &CompileOptions::default()).unwrap();
+    let compiled = driver::compile(&model, target, &CompileOptions::default()).unwrap();
     Streamer::new(&compiled.network, true, AS_IT_IS).unwrap()
 }
 

@@ -2,10 +2,10 @@
 
 use snnc::certificate::Verdict;
 use snnc::data::Dataset;
+use snnc::driver::{CompileOptions, Model, compile};
 use snnc::evaluate::Runner;
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Model, compile};
 use snnc_testsuite::beside;
 
 /// Images for the slower network; all 10,000 with `SNNC_FULL` set.

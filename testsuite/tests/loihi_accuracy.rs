@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+use snnc::calibration::Calibration;
 use snnc::calibration::QuantiseOptions;
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::{CompileOptions, Model, compile, runnable};
 use snnc::evaluate::{Evaluation, Runner, takes_reals};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{Calibration, CompileOptions, Model, compile, runnable};
 use snnc_ir::Coding;
 use snnc_testsuite::{beside, digits};
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
+use snnc::driver::{CompileOptions, Model, compile};
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Model, compile};
 use snnc_backends::{nir, target};
 use snnc_ir::{
     Coding, RealEdge, RealFiring, RealLeak, RealNetwork, RealNeurons, RealNode, RealOp, Window,

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::runnable;
 use snnc::evaluate::{Runner, prediction};
 use snnc::import::ImportOptions;
-use snnc::pipeline::runnable;
 use snnc_backends::format::npy::{NpyArray, NpyType};
 use snnc_ir::Stage;
 

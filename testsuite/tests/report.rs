@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use snnc::artefact::{open, write_all};
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::{CompileOptions, Model, compile};
 use snnc::energy::Profile;
 use snnc::evaluate::{Runner, takes_reals};
 use snnc::explore::{Exploration, Point};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Model, compile};
 use snnc::report::{Subject, observe, page};
 
 fn example(name: &str) -> PathBuf {

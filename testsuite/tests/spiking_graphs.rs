@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use onnx_protobuf::{Message, ModelProto};
+use snnc::driver::{Trained, compile_trained};
 use snnc::frontend;
 use snnc::import::{ImportOptions, from_bytes, load, spiking};
-use snnc::spiking_float;
 use snnc::spiking_integers::Run;
 use snnc_backends::TargetOptions;
 use snnc_backends::format::npz::Npz;
@@ -140,19 +140,21 @@ fn timesteps_that_are_no_copies_are_told() {
 fn other_neurons_are_refused_and_the_reference_keeps_every_spike() {
     let path = spiking_cases().join("spikingjelly_mlp_lif_hard.onnx");
     let source = frontend::model(&path, &ImportOptions::default()).unwrap().into_spiking().unwrap();
-    let [one, two, reference] = ["akida1", "akida2", "reference"]
-        .map(|t| (snnc_backends::target(t).unwrap(), TargetOptions::default()));
     let run = Run::default();
-    let refused = spiking_float::compile(&source, &[one, two], &run).unwrap();
-    let error =
-        snnc::Error::joined(refused.into_iter().map(|(_, made)| made.err().unwrap())).remove(0);
+    let trained = Trained::new(&source, &run).unwrap();
+    let compile = |target: &str| {
+        let target = snnc_backends::target(target).unwrap();
+        compile_trained(&trained, target, &TargetOptions::default())
+    };
+    let refused = ["akida1", "akida2"].map(|target| compile(target).err().unwrap());
+    let error = snnc::Error::joined(refused).remove(0);
     let text = error.to_string();
     assert_eq!((error.exit_code(), error.problems().len()), (3, 4), "{text}");
     assert!(text.contains("GreaterOrEqual") && text.contains("on akida1"), "{text}");
     assert!(text.contains("integrates over time"), "{text}");
     assert!(text.contains("help: compile for loihi"), "{text}");
 
-    let made = spiking_float::compile(&source, &[reference], &run).unwrap().remove(0).1.unwrap();
+    let made = compile("reference").unwrap();
     let place = tempfile::tempdir().unwrap();
     for file in &made.files {
         std::fs::write(place.path().join(&file.path), &file.content).unwrap();

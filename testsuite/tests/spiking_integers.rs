@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use snnc::data::Dataset;
+use snnc::driver::{Compiled, Trained, compile_trained};
 use snnc::frontend::{self, SpikingModel};
 use snnc::import::ImportOptions;
-use snnc::spiking_float::{self, Written};
 use snnc::spiking_integers::Run;
 use snnc::{Error, artefact};
 use snnc_backends::TargetOptions;
@@ -49,13 +49,13 @@ fn spikes(network: &Graph, timesteps: usize) -> Run {
     Run { data: Some((dataset(&all, &values), "spikes".into())), ..Run::default() }
 }
 
-fn compile(source: &SpikingModel, target: &str, run: &Run) -> Result<Written, Error> {
-    let target = (snnc_backends::target(target).unwrap(), TargetOptions::default());
-    spiking_float::compile(source, &[target], run)?.remove(0).1
+fn compile(source: &SpikingModel, target: &str, run: &Run) -> Result<Compiled, Error> {
+    let target = snnc_backends::target(target).unwrap();
+    compile_trained(&Trained::new(source, run)?, target, &TargetOptions::default())
 }
 
 /// Share of the compared spikes that are others, and how many the model sent.
-fn others(written: &Written) -> (f64, f64) {
+fn others(written: &Compiled) -> (f64, f64) {
     let all = written.measured.values();
     let (differing, activations, signal) =
         all.fold((0, 0, 0.0), |(d, a, s), m| (d + m.differing, a + m.activations, s + m.signal));

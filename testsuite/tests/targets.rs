@@ -9,7 +9,7 @@ use syn::visit::{self, Visit};
 const MAY_NAME: [(&str, &str); 3] = [
     ("smt", "a statement has a constant called `reference`"),
     ("peers", "a peer says whose files it takes"),
-    ("pipeline.rs", "a manifest has a key called `reference`"),
+    ("driver/manifest.rs", "a manifest has a key called `reference`"),
 ];
 
 /// Literals of a source that are a target's name, tests left out.

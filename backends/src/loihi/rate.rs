@@ -13,8 +13,8 @@
 
 use snnc_ir::{
     Connectivity, CurrentBasedNeuron, DType, Decoder, Encoder, Graph, IntegrateAndFire, Leak,
-    Neuron, Node, NodeId, Op, Population, Presentation, Projection, Readout, SpikingOp, Stage,
-    Tensor, Timing, Verified,
+    Neuron, Node, NodeId, Op, PerChannel, Population, Presentation, Projection, Readout, SpikingOp,
+    Stage, Tensor, Timing, Verified,
 };
 
 use super::chain::{Chain, Link, chain};
@@ -200,7 +200,7 @@ impl Legaliser<'_> {
                 let factor = self.factor(&to.name);
                 for (c, (threshold, bias)) in thresholds.iter_mut().zip(&mut bias).enumerate() {
                     *threshold = n.threshold.at(c, 0) as f64 * factor;
-                    let start = n.initial[if n.initial.len() == 1 { 0 } else { c }] as f64;
+                    let start = *PerChannel::of(&n.initial).at(c) as f64;
                     *bias =
                         peak * (neurons.bias_at(c) as f64 + start / self.presented) / *threshold;
                 }

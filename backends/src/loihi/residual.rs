@@ -7,7 +7,7 @@
 //! and the latency stays one timestep for each layer.
 
 use snnc_ir::{
-    Connectivity, Graph, Neuron, NodeId, Op, Population, Projection, SpikingOp, Tensor,
+    Connectivity, Graph, Neuron, NodeId, Op, PerChannel, Population, Projection, SpikingOp, Tensor,
     ThresholdTable, Verified, Window, verify,
 };
 
@@ -228,9 +228,7 @@ fn wider(
     let thresholds = |channel: usize| -> Option<Vec<i64>> {
         let mut row: Vec<i64> = match &inner.neuron {
             Neuron::Graded(n) => (1..=inner.maximum).map(|k| n.threshold(channel, k)).collect(),
-            Neuron::Thresholds(n) => {
-                n.thresholds.get(if n.thresholds.len() == 1 { 0 } else { channel })?.clone()
-            }
+            Neuron::Thresholds(n) => PerChannel::of(&n.thresholds).get(channel)?.clone(),
             _ => return None,
         };
         row.resize(ceiling.try_into().ok()?, NEVER);

@@ -9,8 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use snnc_ir::{
     BiasPlacement, Comparison, Connectivity, CurrentBasedNeuron, Graph, IntegrateAndFire, Leak,
-    Neuron, NodeId, Population, Projection, RealEdge, RealFiring, RealLeak, RealNetwork,
-    RealNeurons, RealNode, RealOp, RealSynapses, Reset, Schedule, SpikingOp, TimeTable,
+    Neuron, NodeId, PerChannel, Population, Projection, RealEdge, RealFiring, RealLeak,
+    RealNetwork, RealNeurons, RealNode, RealOp, RealSynapses, Reset, Schedule, SpikingOp,
+    TimeTable,
 };
 
 use super::portable;
@@ -304,8 +305,7 @@ impl Lowering<'_> {
             Neuron::Accumulate => plain(None),
             Neuron::Graded(n) => plain(fires(&|c| n.threshold(c, n.minimum.max(0) + 1))),
             Neuron::Thresholds(n) if n.thresholds.iter().all(|row| !row.is_empty()) => {
-                let row = |c: usize| if n.thresholds.len() == 1 { 0 } else { c };
-                plain(fires(&|c| n.thresholds[row(c)][0]))
+                plain(fires(&|c| PerChannel::of(&n.thresholds).at(c)[0]))
             }
             Neuron::IntegrateAndFire(n) => {
                 self.integrate_and_fire(id, n, &spread, &mut metadata)?

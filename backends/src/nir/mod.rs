@@ -121,6 +121,22 @@ impl Target for Nir {
         same(&found, &stated).map_err(malformed)?;
         Ok(graph)
     }
+
+    fn emit_real(&self, network: &RealNetwork) -> Option<Result<(Artefact, Vec<Note>), EmitError>> {
+        let written = write_real(network);
+        Some(
+            written.map(|(content, notes)| {
+                (Artefact { files: vec![File::new(ENTRY, content)] }, notes)
+            }),
+        )
+    }
+
+    fn read_real(&self, name: &str, content: Bytes) -> Result<Option<RealNetwork>, ReadError> {
+        if !is_nir(&content) || self.recognises(name, &content) {
+            return Ok(None);
+        }
+        real_network(content, name).map(Some)
+    }
 }
 
 /// Whether both are one network; which edges of a loop are late is for the reader to say.

@@ -4,7 +4,7 @@
 //! and Norse 1.1 leave resistances out or ask for 1: such networks are written in an equal form
 //! that they read.
 
-use snnc_ir::{RealNetwork, RealOp, Window};
+use snnc_ir::{PerChannel, RealNetwork, RealOp, Window};
 
 /// The side of a square kernel, and the cells before the given one along each axis, with which the
 /// padding is the same on both sides; none where no side gives that.
@@ -118,7 +118,7 @@ pub(super) fn portable(network: &RealNetwork) -> (RealNetwork, Vec<String>) {
 /// The same operator, its result times a factor for each element; none where it has no weights, or
 /// a channel has several factors.
 fn scale(op: &RealOp, factor: &[f32], shape: &[usize]) -> Option<RealOp> {
-    let at = |i: usize| factor.get(if factor.len() == 1 { 0 } else { i }).copied();
+    let at = |i: usize| PerChannel::of(factor).get(i).copied();
     match op {
         RealOp::Dense { weights, bias } => {
             let rows = shape.iter().product::<usize>().max(1);

@@ -2,8 +2,8 @@
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    BiasPlacement, Comparison, IntegrateAndFire, Leak, Neuron, Op, Population, Reset, Schedule,
-    SpikingOp, TimeTable,
+    BiasPlacement, Comparison, IntegrateAndFire, Leak, Neuron, Op, PerChannel, Population, Reset,
+    Schedule, SpikingOp, TimeTable,
 };
 
 use super::bounds::{ChannelDrive, membrane};
@@ -291,8 +291,7 @@ pub(super) fn channel_drive(
     let (mut initial, mut hard_reset, mut resets) = (0, None, Interval::new(0, 0));
     let mut kind = Kind::Accumulate;
     if let Neuron::IntegrateAndFire(n) = &population.neuron {
-        initial =
-            n.initial.get(if n.initial.len() == 1 { 0 } else { channel }).copied().unwrap_or(0);
+        initial = PerChannel::of(&n.initial).get(channel).copied().unwrap_or(0);
         kind = match n.leak {
             Leak::None => Kind::IntegrateAndFire,
             Leak::Averaging { shift, kept } => Kind::LeakyAveraging { shift, kept },
@@ -315,7 +314,7 @@ pub(super) fn channel_drive(
 fn excess(threshold: &TimeTable, reset: &TimeTable, maximum: i64, channel: usize) -> Interval {
     let steps = [threshold, reset]
         .into_iter()
-        .filter_map(|t| t.0.get(if t.0.len() == 1 { 0 } else { channel }))
+        .filter_map(|t| PerChannel::of(&t.0).get(channel))
         .map(Vec::len)
         .max()
         .unwrap_or(1);

@@ -4,7 +4,8 @@
 //! reads nothing of the first's; all else becomes a weight for each pair of neurons.
 
 use snnc_ir::{
-    Connectivity, Graph, Neuron, NodeId, Op, Operand, Projection, SpikingOp, Tensor, Window,
+    Connectivity, Graph, Neuron, NodeId, Op, Operand, PerChannel, Projection, SpikingOp, Tensor,
+    Window,
 };
 
 /// Most weights of a projection from each neuron to each, and most products that make it.
@@ -76,9 +77,8 @@ impl<'a> Synapses<'a> {
             }
             Connectivity::OneToOne => {
                 for i in 0..self.from.iter().product() {
-                    let w = self.weights
-                        [if self.weights.len() == 1 { 0 } else { i / plane(self.from) }];
-                    add(i, i, w.into());
+                    let w = PerChannel::of(&self.weights).at(i / plane(self.from));
+                    add(i, i, (*w).into());
                 }
             }
             Connectivity::Convolution { window, groups } => {
@@ -297,7 +297,7 @@ fn windowed(s: &Synapses<'_>) -> Option<Windowed> {
         }
         Connectivity::OneToOne if s.from.len() > 1 => {
             let (groups, kernel) = (s.from[0], vec![1; s.from.len() - 1]);
-            let weight = |c: usize| s.weights[if s.weights.len() == 1 { 0 } else { c }];
+            let weight = |c: usize| *PerChannel::of(&s.weights).at(c);
             let weights = (0..groups).map(weight).collect();
             Some(Windowed { window: Window::plain(&kernel), groups, weights })
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use snnc_backends::{File, FitRow, Note};
+use snnc_backends::{FitRow, Note};
 use snnc_ir::{
     Connectivity, DType, Graph, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
     Schedule, SpikingOp, Stage, TensorOp,
@@ -375,37 +375,6 @@ fn projections(network: &Graph, population: NodeId) -> Vec<NodeId> {
 }
 
 impl Manifest {
-    /// Of a network on reals, of which the target's file says everything.
-    pub fn of_reals(target: &str, source: Source, files: &[File], notes: Vec<Note>) -> Manifest {
-        Manifest {
-            format: FORMAT.into(),
-            version: 1,
-            compiler: env!("CARGO_PKG_VERSION").into(),
-            target: target.into(),
-            source,
-            options: BTreeMap::new(),
-            timesteps: 1,
-            latency: 1,
-            schedule: Schedule::Streaming,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            host: None,
-            populations: Vec::new(),
-            entry: files.first().map(|f| f.path.clone()).unwrap_or_default(),
-            files: files.iter().map(FileRow::of).collect(),
-            fit: Vec::new(),
-            certificate: CertificateSummary {
-                verdict: Verdict::Approximate,
-                proved: 0,
-                differs: 0,
-                approximate: 0,
-                failed: 0,
-            },
-            energy_nj: BTreeMap::new(),
-            notes,
-        }
-    }
-
     /// Bits of all memories that the fit names; none where the target has no image of them.
     pub fn image_bits(&self) -> Option<u64> {
         let memories = self.fit.iter().filter(|row| row.resource.ends_with("memory (bits)"));

@@ -140,11 +140,11 @@ impl<'a> Folder<'a> {
         format!("`{}`", self.path.join(MANIFEST).display())
     }
 
-    /// Name of the target, and name and content of the entry file.
-    pub(crate) fn entry(&self) -> (&str, &str, Bytes) {
+    /// The target, if there is one of that name, and name and content of the entry file.
+    pub(crate) fn entry(&self) -> (Option<&'static dyn Target>, &str, Bytes) {
         let entry = &self.manifest.entry;
         let content = self.files.0.get(entry).cloned().unwrap_or_default();
-        (&self.manifest.target, entry, content)
+        (target(&self.manifest.target), entry, content)
     }
 
     /// The graph in one of the files; none where it is of another stage.

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use snnc_ir::{Binary, Graph, NodeId, PoolKind, TensorOp, Unary};
+use snnc_ir::query::keeps_grid;
+use snnc_ir::{Binary, Graph, NodeId, TensorOp, Unary};
 
 use crate::passes::tail;
 
@@ -43,23 +44,6 @@ pub fn sites(graph: &Graph) -> Vec<Site> {
         }
     }
     found
-}
-
-/// Whether codes that go in come out as codes of the same quantisation.
-pub(super) fn keeps_grid(op: &TensorOp) -> bool {
-    match op {
-        TensorOp::Pool(pool) => pool.kind == PoolKind::Max,
-        TensorOp::Reshape
-        | TensorOp::Transpose { .. }
-        | TensorOp::Pad { .. }
-        | TensorOp::Slice { .. }
-        | TensorOp::Gather { .. }
-        | TensorOp::Expand
-        | TensorOp::Upsample { .. }
-        | TensorOp::Quantise(_)
-        | TensorOp::Dequantise(_) => true,
-        _ => false,
-    }
 }
 
 fn is_layer(op: &TensorOp) -> bool {

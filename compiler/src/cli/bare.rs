@@ -1,6 +1,7 @@
 //! Target files that stand alone: what a manifest would say of their input and time is asked for.
 
 use snnc_backends::loihi::reset_periodically;
+use snnc_ir::query::{delay, layers};
 use snnc_ir::{CurrentBasedNeuron, Graph, NodeId, Op, Presentation, SpikingOp};
 
 use super::args::{DataArgs, TimeArgs};
@@ -8,7 +9,6 @@ use super::open::Loaded;
 use crate::Error;
 use crate::data::Dataset;
 use crate::evaluate::Runner;
-use crate::spiking_integers;
 
 /// Gives a network that is about to run the timesteps and resets that were asked for. Where a file
 /// alone takes its input in time, the data says how long that is: then the samples, each a timestep,
@@ -46,7 +46,7 @@ pub(super) fn set_time(
     {
         // An artefact says how late its outputs are, a file alone has one timestep for each layer.
         let late = match opened.manifest {
-            Some(_) => spiking_integers::delay(network),
+            Some(_) => delay(network),
             None => layers(network),
         };
         network.timing.timesteps = data.shape[0] + late;
@@ -116,12 +116,6 @@ fn in_time(network: &Graph) -> Option<Vec<usize>> {
         }
         _ => None,
     }
-}
-
-/// Timesteps from the input to the output.
-fn layers(network: &Graph) -> usize {
-    let is = |op: &Op| matches!(op, Op::Spiking(SpikingOp::Projection(_)));
-    network.ids().filter(|&id| is(&network[id].op)).count()
 }
 
 /// Lets the runner of a file alone take the data as it is: whole numbers are what its encoder would

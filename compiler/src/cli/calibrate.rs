@@ -13,14 +13,13 @@ use crate::Error;
 use crate::artefact::sha256_hex;
 use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
-    Cost, Part, QuantiseOptions, RoundingMethod, SiteErrors, Statistics, ThresholdMethod,
-    site_errors, sites,
+    Budget, Calibration, Cost, Part, QuantiseOptions, RoundingMethod, SiteErrors, Statistics,
+    ThresholdMethod, site_errors, sites,
 };
 use crate::data::Dataset;
 use crate::feed::Given;
 use crate::inputs;
 use crate::mmap;
-use crate::pipeline::{Budget, Calibration};
 
 /// The calibration that the arguments ask for; bits default to what suits the target, levels to the
 /// timesteps of `binary` spikes.

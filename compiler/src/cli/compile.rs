@@ -1,24 +1,25 @@
 //! `compile`: from a model to the artefacts of all targets that can hold it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use serde::Serialize;
 use snnc_backends::{File, Target, TargetOptions};
 use snnc_ir::{Coding, Leak};
 
-use super::args::{Common, CompileArgs, Format};
+use super::args::{Common, CompileArgs};
 use super::commands::{resolve_targets, semantics};
 use super::config::Config;
-use super::deliver::{self, Delivery, check_output, deliver};
+use super::deliver::{self, check_output, deliver};
 use super::open::{self, Compilable};
 use super::passes::Printing;
-use super::{calibrate, float, options, reals, render, tables};
-use crate::artefact::Manifest;
-use crate::certificate::Verdict;
-use crate::evaluate::Evaluation;
+use super::{calibrate, compiled, options};
+use crate::calibration::Calibration;
+use crate::data::{Dataset, Scaling};
+use crate::driver::{self, CompileOptions, Compiled, Model, Trained};
+use crate::feed::Given;
 use crate::frontend::TensorModel;
 use crate::passes::Context;
-use crate::pipeline::{self, Calibration, CompileOptions, Compiled, Model};
+use crate::spiking_integers::Run;
 use crate::{Error, codings, trial};
 
 /// `compile`
@@ -28,39 +29,10 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
     let config = Config::load(args.config.as_deref())?;
     options::check(args, &targets)?;
     check_output(args, &names)?;
-    let printing = Printing::of(args);
     let options: Vec<CompileOptions> =
         targets.iter().map(|t| compile_options(args, &config, *t)).collect::<Result<_, _>>()?;
-    let after_pass = printing.as_ref().map(Printing::after_pass);
-    let mut context = Context { after_pass, ..Context::default() };
-    let model = match open::compilable(&args.model, &args.import, &mut context)? {
-        Compilable::Real(file) => return reals::compile(args, &targets, &file, common),
-        Compilable::Spiking(model) => {
-            let options = options.into_iter().map(|o| o.target);
-            let targets: Vec<_> = targets.iter().copied().zip(options).collect();
-            if let Some(printing) = &printing {
-                printing.trained(&model, &targets);
-                printing.finish();
-            }
-            return float::compile(args, &config, &model, &targets, common);
-        }
-        Compilable::Tensor(model) => model,
-    };
-    let mut models = Models { args, context, opened: &model, loaded: Vec::new() };
-    let (mut compiled, mut errors) = (Vec::new(), Vec::new());
-    for (target, options) in targets.iter().zip(&options) {
-        let done = models.of(*target, options);
-        if let (Some(printing), Ok(model)) = (&printing, &done) {
-            printing.lowered(model, *target, options);
-        }
-        match done.and_then(|model| pipeline::compile(model, *target, options)) {
-            Ok(done) => compiled.push(done),
-            // An input that cannot be read is none for any target.
-            Err(error @ Error::Input(_)) => return Err(error),
-            Err(error) => errors.push((target.name().to_owned(), error)),
-        }
-    }
-    printing.iter().for_each(Printing::finish);
+    let targets: Vec<_> = targets.into_iter().zip(&options).collect();
+    let (mut compiled, mut errors) = made(args, &config, &targets)?;
     let mut folders: Vec<(String, Vec<File>)> = Vec::new();
     for c in &mut compiled {
         let name = c.target.name().to_owned();
@@ -71,8 +43,78 @@ pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> 
         errors.extend(failed.map(|error| (name, error)));
     }
     let delivery = deliver(args, folders, errors)?;
-    report(&names, &compiled, &delivery, args, common)?;
+    compiled::report(&names, &compiled, &delivery, args, common)?;
     delivery.conclude()
+}
+
+/// What was made, and why the rest was not, by target.
+type Made = (Vec<Compiled<()>>, Vec<(String, Error)>);
+
+/// Takes the model to every target.
+fn made(
+    args: &CompileArgs,
+    config: &Config,
+    targets: &[(&'static dyn Target, &CompileOptions)],
+) -> Result<Made, Error> {
+    let printing = Printing::of(args);
+    let after_pass = printing.as_ref().map(Printing::after_pass);
+    let mut context = Context { after_pass, ..Context::default() };
+    let opened = open::compilable(&args.model, &args.import, &mut context)?;
+    let (mut compiled, mut errors) = (Vec::new(), Vec::new());
+    let mut take = |target: &dyn Target, done: Result<Compiled<()>, Error>| {
+        match done {
+            Ok(done) => compiled.push(done),
+            // An input that cannot be read is none for any target.
+            Err(error @ Error::Input(_)) => return Err(error),
+            Err(error) => errors.push((target.name().to_owned(), error)),
+        }
+        Ok(())
+    };
+    match opened {
+        Compilable::Real(file) => {
+            for (target, _) in targets {
+                let done = driver::compile_reals(&file, *target);
+                take(*target, done.map(Compiled::without_network))?;
+            }
+        }
+        Compilable::Spiking(model) => {
+            let run = run(args.data.as_deref(), config.given(), args.timesteps)?;
+            let trained = Trained::new(&model, &run)?;
+            for (target, options) in targets {
+                if let Some(printing) = &printing {
+                    printing.trained(&trained, *target, &options.target);
+                }
+                let done = driver::compile_trained(&trained, *target, &options.target);
+                take(*target, done.map(Compiled::without_network))?;
+            }
+        }
+        Compilable::Tensor(model) => {
+            let mut models = Models { args, context, opened: &model, loaded: Vec::new() };
+            for (target, options) in targets {
+                let done = models.of(*target, options);
+                if let (Some(printing), Ok(model)) = (&printing, &done) {
+                    printing.lowered(model, *target, options);
+                }
+                let done = done.and_then(|model| driver::compile(model, *target, options));
+                take(*target, done.map(Compiled::without_network))?;
+            }
+        }
+    }
+    printing.iter().for_each(Printing::finish);
+    Ok((compiled, errors))
+}
+
+/// How a network that was trained to spike is run beside what targets make of it.
+pub(super) fn run(
+    data: Option<&Path>,
+    given: Given,
+    timesteps: Option<usize>,
+) -> Result<Run, Error> {
+    let data = match data {
+        Some(path) => Some((Dataset::load(path, None)?, path.to_owned())),
+        None => None,
+    };
+    Ok(Run { data, scaling: Some(given.over(Scaling::AS_IS)), timesteps })
 }
 
 /// The model at the bits that targets take. Targets differ in those that suit them; quantised models have
@@ -119,102 +161,6 @@ impl Models<'_> {
         }
         trial::check(&self.opened.canonical, &calibration.options, target, options)
     }
-}
-
-#[derive(Serialize)]
-struct CompiledRow<'a> {
-    target: &'a str,
-    /// Where the artefact is; none where it was not written.
-    folder: Option<String>,
-    manifest: Option<&'a Manifest>,
-    evaluation: Option<&'a Evaluation>,
-    /// Why it was not written, and checks that failed.
-    problems: Vec<serde_json::Value>,
-}
-
-fn report<'a>(
-    names: &[&'a str],
-    compiled: &'a [Compiled],
-    delivery: &Delivery,
-    args: &CompileArgs,
-    common: &Common,
-) -> Result<(), Error> {
-    if common.format == Format::Json {
-        let row = |&target: &&'a str| {
-            let own = compiled.iter().find(|c| c.target.name() == target);
-            let written = delivery.written.iter().any(|name| name == target);
-            CompiledRow {
-                target,
-                folder: written.then(|| args.output.join(target).display().to_string()),
-                manifest: own.map(|c| &c.manifest),
-                evaluation: own.and_then(|c| c.evaluation.as_ref()),
-                problems: delivery.problems(target),
-            }
-        };
-        return render::json(&names.iter().map(row).collect::<Vec<_>>());
-    }
-    let mut warned = std::collections::BTreeSet::new();
-    for c in compiled {
-        for warning in c.evaluation.iter().flat_map(Evaluation::warnings) {
-            if warned.insert(warning.clone()) {
-                render::warning("samples", &warning);
-            }
-        }
-    }
-    if !common.quiet {
-        let mut shown = std::collections::BTreeSet::new();
-        for c in compiled {
-            for note in &c.manifest.notes {
-                if shown.insert((note.node.clone(), note.text.clone())) {
-                    render::note(&format!("{} on {}", note.node, c.target.name()), &note.text);
-                }
-            }
-        }
-    }
-    let mut header =
-        vec!["target", "code", "certificate", "proved", "differs", "approx.", "failed"];
-    header.extend(["steps", "bytes"]);
-    if args.data.is_some() {
-        header.extend(["top-1 %", "other codes", "spikes/neuron"]);
-    }
-    let rows: Vec<Vec<String>> = compiled.iter().map(compiled_row).collect();
-    if !rows.is_empty() {
-        render::line(tables::table(&header, &rows, 3));
-    }
-    delivery.show(&args.output, names);
-    Ok(())
-}
-
-/// Populations that failed; obligations that do not hold are one more each.
-fn failed(c: &Compiled) -> String {
-    let failed = c.manifest.certificate.verdict == Verdict::Failed;
-    let open = c.certificate.obligations.iter().filter(|o| failed && !o.holds).count();
-    (c.manifest.certificate.failed + open).to_string()
-}
-
-fn compiled_row(c: &Compiled) -> Vec<String> {
-    let summary = &c.manifest.certificate;
-    let bytes: u64 = c.manifest.files.iter().map(|f| f.bytes).sum();
-    let mut row = vec![
-        c.target.name().to_owned(),
-        c.manifest.options.get("code").cloned().unwrap_or_default(),
-        summary.verdict.to_string(),
-        summary.proved.to_string(),
-        summary.differs.to_string(),
-        summary.approximate.to_string(),
-        failed(c),
-        c.manifest.latency.to_string(),
-        bytes.to_string(),
-    ];
-    if let Some(e) = &c.evaluation {
-        row.push(e.top1.map_or("-".into(), |t| format!("{t:.2}")));
-        row.push(match (e.mismatches_vs_reference, e.activations_compared) {
-            (Some(m), Some(n)) => format!("{m} of {n}"),
-            _ => "-".into(),
-        });
-        row.push(format!("{:.3}", e.spikes_per_neuron));
-    }
-    row
 }
 
 pub(super) fn compile_options(

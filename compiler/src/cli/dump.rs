@@ -11,14 +11,14 @@ use snnc_ir::{Coding, Graph, NodeId, PrintOptions};
 
 use super::args::CompileArgs;
 use super::commands::resolve_targets;
-use super::compile::compile_options;
+use super::compile::{compile_options, run};
 use super::config::Config;
 use super::open::{self, Compilable};
 use super::{calibrate, options, output, passes, render};
 use crate::Error;
+use crate::driver::{self, CompileOptions, Model, Trained};
 use crate::frontend::{SpikingModel, TensorModel};
 use crate::passes::{CODE, Context, LEGALISE, RECOGNISE, Step};
-use crate::pipeline::{self, CompileOptions, Model};
 
 /// Arguments of `dump`.
 #[derive(Debug, Args)]
@@ -112,14 +112,15 @@ fn after(args: &CompileArgs, step: Step) -> Result<Graph, Error> {
 fn of_trained(
     model: &SpikingModel,
     step: Step,
-    target: &dyn Target,
+    target: &'static dyn Target,
     options: &CompileOptions,
 ) -> Result<Graph, Error> {
     match step {
-        LEGALISE => target
-            .legalise(&model.network, &options.target)
-            .map(|legalised| legalised.network.into_inner())
-            .map_err(|violations| Error::violations(target.name(), violations)),
+        LEGALISE => {
+            let run = run(options.data.as_deref(), options.input, options.spikes.timesteps)?;
+            let trained = Trained::new(model, &run)?;
+            driver::legalised_trained(&trained, target, &options.target)
+        }
         other => Err(none(other, "the model is a spiking network")),
     }
 }
@@ -137,8 +138,8 @@ fn of_tensors(
     let calibration = calibrate::calibration(quantise, data, options.input, target, binary)?;
     let model = Model::of(model, Some(&calibration), context)?;
     match step {
-        CODE => Ok(pipeline::coded(&model.conversion, target, options)?.into_inner()),
-        LEGALISE => pipeline::legalised(&model, target, options),
+        CODE => Ok(driver::coded(&model.conversion, target, options)?.into_inner()),
+        LEGALISE => driver::legalised(&model, target, options),
         RECOGNISE => Err(none(step, "the model writes no neurons out")),
         other => Err(none(other, "the model is quantised already")),
     }

@@ -8,11 +8,12 @@ use super::config::{Config, given};
 use super::output::{self, write_file};
 use super::{eval, open, progress, render, tables};
 use crate::Error;
+use crate::calibration::Calibration;
 use crate::calibration::QuantiseOptions;
 use crate::data::Dataset;
+use crate::driver::CompileOptions;
 use crate::explore::{self, Exploration, Request};
 use crate::inputs;
-use crate::pipeline::{Calibration, CompileOptions};
 use crate::report::Cell;
 
 /// `explore`

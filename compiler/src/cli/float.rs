@@ -1,26 +1,22 @@
-//! `run` and `compile` of networks that spike in single precision.
+//! `run` of networks that spike in single precision.
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use snnc_backends::format::events;
-use snnc_backends::{Target, TargetOptions};
+use snnc_ir::query::delay;
 use snnc_ir::{Graph, NodeId, Presentation, SpikingOp};
 use snnc_runtime::spiking::{FloatNetwork, FloatObserver, Network, RunError, Sample, decode};
 
-use super::args::{Common, CompileArgs, Format, RunArgs};
+use super::args::{Common, Format, RunArgs};
 use super::arrays::{Arrays, integers, reals, write_npz};
-use super::config::Config;
-use super::deliver::deliver;
 use super::open::Floating;
-use super::{config, render, stream, tables};
+use super::{config, render, stream};
 use crate::Error;
 use crate::artefact::{Opened, Showing};
 use crate::data::{Dataset, Scaling};
 use crate::evaluate::{prediction, share};
 use crate::feed::Feed;
-use crate::frontend::SpikingModel;
-use crate::spiking_float::{self, Written};
 use crate::spiking_integers;
 
 /// Runs the samples or recordings of `--input`.
@@ -64,7 +60,7 @@ pub(super) fn run_on_integers(
     let mut graph = opened.network;
     let samples = spiking_integers::samples(&mut graph, &data, scaling, &args.input)?;
     let network = Network::new(&graph).map_err(Error::network)?;
-    let (sources, late) = (decoded(&graph), spiking_integers::delay(&graph));
+    let (sources, late) = (decoded(&graph), delay(&graph));
     let traced = |id: &NodeId| {
         let op = graph[*id].as_spiking();
         args.trace.is_some() && matches!(op, Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)))
@@ -239,75 +235,6 @@ fn traced(network: &FloatNetwork, samples: &[Shown]) -> Result<(Vec<Answers>, Ar
         }
     }
     Ok((answers, trace))
-}
-
-/// `compile` of a network that was trained as a spiking one.
-pub(super) fn compile(
-    args: &CompileArgs,
-    config: &Config,
-    source: &SpikingModel,
-    targets: &[(&'static dyn Target, TargetOptions)],
-    common: &Common,
-) -> Result<(), Error> {
-    let data = match &args.data {
-        Some(path) => Some((Dataset::load(path, None)?, path.clone())),
-        None => None,
-    };
-    let scaling = config.given().over(Scaling::AS_IS);
-    let run = spiking_integers::Run { data, scaling: Some(scaling), timesteps: args.timesteps };
-    let names: Vec<&str> = targets.iter().map(|(target, _)| target.name()).collect();
-    let (mut written, mut errors) = (Vec::new(), Vec::new());
-    for (name, made) in spiking_float::compile(source, targets, &run)? {
-        match made {
-            Ok(made) => written.push((name, made)),
-            Err(error) => errors.push((name, error)),
-        }
-    }
-    let folders =
-        written.iter_mut().map(|(name, w)| (name.clone(), std::mem::take(&mut w.files))).collect();
-    let delivery = deliver(args, folders, errors)?;
-    if common.format == Format::Json {
-        let row = |&target: &&str| {
-            let own = written.iter().find(|(name, _)| name == target).map(|(_, w)| w);
-            let delivered = delivery.written.iter().any(|name| name == target);
-            let folder = delivered.then(|| args.output.join(target).display().to_string());
-            serde_json::json!({
-                "target": target, "folder": folder, "manifest": own.map(|w| &w.manifest),
-                "measured": own.map(|w| &w.measured), "problems": delivery.problems(target),
-            })
-        };
-        render::json(&names.iter().map(row).collect::<Vec<_>>())?;
-        return delivery.conclude();
-    }
-    if !common.quiet {
-        for (name, w) in &written {
-            for note in &w.manifest.notes {
-                render::note(&format!("{} on {name}", note.node), &note.text);
-            }
-        }
-    }
-    let rows: Vec<Vec<String>> =
-        written.iter().flat_map(|(name, w)| differences(name, w)).collect();
-    if !rows.is_empty() {
-        let header = ["target", "population", "spikes of the model", "compared", "other spikes"];
-        render::line(tables::table(&header, &rows, 2));
-    }
-    delivery.show(&args.output, &names);
-    delivery.conclude()
-}
-
-/// How far each population's spikes are from the model's.
-fn differences(target: &str, written: &Written) -> Vec<Vec<String>> {
-    let row = |(name, m): (&String, &crate::certificate::Measured)| {
-        vec![
-            target.to_owned(),
-            name.clone(),
-            format!("{:.0}", m.signal),
-            m.activations.to_string(),
-            m.differing.to_string(),
-        ]
-    };
-    written.measured.iter().map(row).collect()
 }
 
 type Rows = Vec<Vec<f32>>;

@@ -9,6 +9,7 @@ mod checks;
 mod command;
 mod commands;
 mod compile;
+mod compiled;
 mod config;
 mod deliver;
 mod diff;

@@ -8,9 +8,8 @@ use snnc_ir::{Graph, PrintOptions};
 
 use super::args::{Common, CompileArgs, Format};
 use super::{render, tables};
-use crate::frontend::SpikingModel;
+use crate::driver::{self, CompileOptions, Model, Trained};
 use crate::passes::{AfterPass, CODE, LEGALISE, Step, steps};
-use crate::pipeline::{self, CompileOptions, Model};
 use crate::{Error, Problem, nearest};
 
 /// Elements of a constant or of weights that are shown.
@@ -74,27 +73,30 @@ impl Printing {
 
     /// Shows the coding and a target's arithmetic, which no pass sees. What is refused on the way is told
     /// by the compilation itself.
-    pub(super) fn lowered(&self, model: &Model, target: &dyn Target, options: &CompileOptions) {
+    pub(super) fn lowered(
+        &self,
+        model: &Model,
+        target: &'static dyn Target,
+        options: &CompileOptions,
+    ) {
         let mut after = self.after_pass();
-        if let Ok(coded) = pipeline::coded(&model.conversion, target, options) {
+        if let Ok(coded) = driver::coded(&model.conversion, target, options) {
             after(CODE.name, &coded, true);
         }
-        if let Ok(network) = pipeline::legalised(model, target, options) {
+        if let Ok(network) = driver::legalised(model, target, options) {
             after(LEGALISE.name, &network, true);
         }
     }
 
-    /// Shows what targets make of a network that was trained to spike.
+    /// Shows what a target makes of a network that was trained to spike.
     pub(super) fn trained(
         &self,
-        source: &SpikingModel,
-        targets: &[(&'static dyn Target, TargetOptions)],
+        trained: &Trained<'_>,
+        target: &'static dyn Target,
+        options: &TargetOptions,
     ) {
-        let mut after = self.after_pass();
-        for (target, options) in targets {
-            if let Ok(legalised) = target.legalise(&source.network, options) {
-                after(LEGALISE.name, &legalised.network, true);
-            }
+        if let Ok(network) = driver::legalised_trained(trained, target, options) {
+            self.after_pass()(LEGALISE.name, &network, true);
         }
     }
 

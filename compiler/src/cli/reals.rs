@@ -1,17 +1,14 @@
-//! `run` and `compile` on networks on reals (`.nir` files that others wrote).
+//! `run` and `inspect` on networks on reals (`.nir` files that others wrote).
 
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::{ArrayFile, read_array_file};
-use snnc_backends::{File, Note, TARGETS, Target, nir};
+use snnc_backends::{TARGETS, Target};
 use snnc_ir::{RealError, RealNetwork, RealOp};
 use snnc_runtime::real::{Integration, Method, RealRun};
 
-use super::args::{Common, CompileArgs, Format, RealArgs, RunArgs};
+use super::args::{Common, Format, RealArgs, RunArgs};
 use super::arrays::{reals, write_npz};
-use super::deliver::deliver;
 use super::{render, tables};
-use crate::artefact::{MANIFEST, Manifest};
-use crate::frontend::RealFile;
 use crate::{Error, Problem};
 
 /// `inspect`
@@ -21,7 +18,7 @@ pub(super) fn inspect(network: &RealNetwork, common: &Common) -> Result<(), Erro
         let node = |n: &snnc_ir::RealNode| serde_json::json!({ "name": n.name, "operator": kind(&n.op), "shape": n.shape });
         let nodes: Vec<_> = network.nodes.iter().map(node).collect();
         let target = |t: &&'static dyn Target| {
-            let own = t.name() == nir::Nir.name();
+            let own = t.capabilities().continuous;
             let (rating, reason) = if own { ("exact", None) } else { ("cannot", Some(only)) };
             serde_json::json!({ "target": t.name(), "rating": rating, "reason": reason })
         };
@@ -35,7 +32,7 @@ pub(super) fn inspect(network: &RealNetwork, common: &Common) -> Result<(), Erro
     let rows: Vec<Vec<String>> = network.nodes.iter().map(row).collect();
     render::line(tables::table(&["node", "operator", "shape"], &rows, 3));
     for target in TARGETS {
-        let own = target.name() == nir::Nir.name();
+        let own = target.capabilities().continuous;
         let text = if own { "exact".to_owned() } else { format!("cannot: {only}") };
         render::line(format_args!("{}: {text}", target.name()));
     }
@@ -187,66 +184,4 @@ fn samples(args: &RunArgs, network: &RealNetwork) -> Result<(Vec<Sample>, usize)
         timesteps.chunks(steps.max(1)).map(<[Vec<f32>]>::to_vec).collect();
     samples.truncate(count.min(args.data.limit.unwrap_or(count)));
     Ok((samples, steps))
-}
-
-/// `compile`: only NIR itself takes reals.
-pub(super) fn compile(
-    args: &CompileArgs,
-    targets: &[&'static dyn Target],
-    file: &RealFile,
-    common: &Common,
-) -> Result<(), Error> {
-    let mut errors: Vec<(String, Error)> = Vec::new();
-    let (mut folders, mut notes) = (Vec::new(), Vec::new());
-    for target in targets {
-        let name = target.name().to_owned();
-        if target.capabilities().continuous {
-            let (files, said) = written(file)?;
-            notes = said;
-            folders.push((name, files));
-        } else {
-            let reason = format!("is on reals, and {name} takes integers");
-            let help = format!("compile a quantised ONNX model, or --target {}", nir::Nir.name());
-            let problem = Problem::new(format!("the network on {name}"), reason, help);
-            errors.push((name, Error::Unsupported(vec![problem])));
-        }
-    }
-    let delivery = deliver(args, folders, errors)?;
-    if common.format == Format::Json {
-        let row = |target: &&'static dyn Target| {
-            let name = target.name();
-            let written = delivery.written.iter().any(|w| w == name);
-            let file = written.then(|| args.output.join(name).join(ENTRY));
-            let notes = notes.iter().map(|n: &Note| format!("{}: {}", n.node, n.text));
-            let notes: Vec<String> = if written { notes.collect() } else { Vec::new() };
-            serde_json::json!({
-                "target": name, "file": file, "notes": notes, "problems": delivery.problems(name),
-            })
-        };
-        render::json(&targets.iter().map(row).collect::<Vec<_>>())?;
-        return delivery.conclude();
-    }
-    if !common.quiet {
-        for note in &notes {
-            render::note(&note.node, &note.text);
-        }
-    }
-    let names: Vec<&str> = targets.iter().map(|t| t.name()).collect();
-    delivery.show(&args.output, &names);
-    delivery.conclude()
-}
-
-/// The file of a network on reals in its folder.
-const ENTRY: &str = "network.nir";
-
-/// The files of the target NIR, and what was changed.
-fn written(file: &RealFile) -> Result<(Vec<File>, Vec<Note>), Error> {
-    let (content, notes) = nir::write_real(&file.network).map_err(|e| {
-        Error::Unsupported(vec![Problem::new(nir::Nir.name(), e.to_string(), "change that node")])
-    })?;
-    let mut files = vec![File::new(ENTRY, content)];
-    let manifest = Manifest::of_reals(nir::Nir.name(), file.source.clone(), &files, notes.clone());
-    let yaml = serde_yaml::to_string(&manifest).map_err(|e| Error::internal("manifest", e))?;
-    files.insert(0, File::new(MANIFEST, yaml));
-    Ok((files, notes))
 }

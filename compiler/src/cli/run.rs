@@ -11,8 +11,8 @@ use super::{bare, checks, float, output, render, stream, tables};
 use crate::Error;
 use crate::artefact::Opened;
 use crate::data::Dataset;
+use crate::driver::AS_TRAINED;
 use crate::evaluate::{Answer, Runner, prediction};
-use crate::spiking_float::AS_TRAINED;
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {

@@ -9,14 +9,15 @@ use super::commands::semantics;
 use super::open::{self, Loaded, runner};
 use super::{checks, render, tables};
 use crate::artefact::Opened;
+use crate::calibration::Calibration;
 use crate::calibration::QuantiseOptions;
 use crate::certificate::{Certificate, Verdict, certify_against};
 use crate::data::Dataset;
+use crate::driver::Model;
 use crate::evaluate::{Judge, Runner};
 use crate::feed::Given;
 use crate::passes::Context;
 use crate::passes::graded::{self, Conversion};
-use crate::pipeline::{Calibration, Model};
 use crate::{Error, Problem, artefact, inputs};
 
 /// What an artefact is held against.

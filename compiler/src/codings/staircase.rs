@@ -1,7 +1,7 @@
 //! What a canonical neuron computes, channel by channel: its thresholds, and straight lines with them.
 
 use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds};
-use snnc_ir::{GradedNeuron, Population};
+use snnc_ir::{GradedNeuron, PerChannel, Population};
 
 /// Multipliers up to this are preferred to the canonical neuron's own, for shorter potentials.
 const MAX_MULTIPLIER: i64 = 255;
@@ -66,7 +66,7 @@ pub(super) fn levels(population: &Population) -> (i64, i64) {
 }
 
 fn own_line(n: &GradedNeuron, channel: usize) -> Line {
-    let at = |v: &[i64]| v[if v.len() == 1 { 0 } else { channel }];
+    let at = |v: &[i64]| *PerChannel::of(v).at(channel);
     Line { multiplier: at(&n.multiplier), offset: at(&n.offset), divisor: at(&n.divisor), odd: 0 }
 }
 

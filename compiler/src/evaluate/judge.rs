@@ -156,8 +156,8 @@ mod tests {
     use snnc_ir::{Op, SpikingOp, Tensor};
 
     use super::*;
+    use crate::driver::Model;
     use crate::passes::Context;
-    use crate::pipeline::Model;
 
     /// Activations that differ by name: from those of the quantised network, and from those that it makes of
     /// the inputs that each population got.

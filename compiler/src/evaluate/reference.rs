@@ -184,8 +184,8 @@ mod tests {
 
     use super::*;
     use crate::data::{Dataset, Scaling};
+    use crate::driver::Model;
     use crate::passes::Context;
-    use crate::pipeline::Model;
 
     #[test]
     fn a_network_that_is_its_own_reference_need_not_run_twice() {

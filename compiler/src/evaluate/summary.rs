@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use snnc_ir::query::{fires, latency};
 use snnc_ir::{Graph, NodeId};
 use snnc_runtime::spiking::Activity;
 
 use super::runner::Body;
-use super::{Answer, Evaluation, LayerRow, Runner, fires, latency, prediction};
+use super::{Answer, Evaluation, LayerRow, Runner, prediction};
 use crate::certificate::Measured;
 use crate::energy::{self, Counts, Layer, NetworkEnergy, PopulationEnergy, all_profiles};
 

@@ -11,16 +11,15 @@ use snnc_backends::{File, MemoryFiles, Target, without_limits};
 use snnc_ir::Coding;
 
 use crate::artefact::{Manifest, Unfinished};
-use crate::calibration::Cost;
-use crate::calibration::{Statistics, sites};
+use crate::calibration::{Budget, Calibration, Cost, Statistics, sites};
 use crate::codings;
 use crate::data::Dataset;
+use crate::driver::{self, CompileOptions, Compiled, Model};
 use crate::evaluate::{Evaluation, Runner};
 use crate::feed::Feed;
 use crate::frontend::TensorModel;
 use crate::inputs;
 use crate::passes::Context;
-use crate::pipeline::{self, Budget, Calibration, CompileOptions, Compiled, Model};
 use crate::{Error, Problem};
 
 pub use cycles::mean_clocks;
@@ -275,14 +274,14 @@ fn compiled(
         data: None,
         ..request.options.clone()
     };
-    let refusal = match pipeline::compile(model, request.target, &options) {
+    let refusal = match driver::compile(model, request.target, &options) {
         Ok(compiled) => return Ok((compiled, None)),
         Err(Error::Unsupported(problems) | Error::Usage(problems)) => problems,
         Err(other) => return Err(other),
     };
     let reasons: Vec<String> = refusal.iter().map(Problem::to_string).collect();
     let options = CompileOptions { target: Default::default(), ..options };
-    let compiled = pipeline::compile(model, without_limits(), &options)?;
+    let compiled = driver::compile(model, without_limits(), &options)?;
     Ok((compiled, Some(reasons.join("; "))))
 }
 
@@ -300,7 +299,11 @@ fn point(
     let Feed { takes_reals, scaling, .. } = Feed::of_model(&model.quantised, request.options.input);
     let runner = Runner::spiking(&compiled.network, None, takes_reals, scaling)?;
     let runner = runner.with_ports(inputs::ports(&model.quantised));
-    let runner = runner.with_host(&compiled.host)?.with_memories(memories);
+    let runner = match &compiled.host {
+        Some(host) => runner.with_host(host)?,
+        None => runner,
+    };
+    let runner = runner.with_memories(memories);
     let (data, path) = request.data;
     let evaluation = runner.evaluate_with(data, path, tick)?;
     let cycles = match compiled.target.clocks(&files, entry).map_err(unreadable)? {

@@ -11,11 +11,13 @@ mod spiking;
 use std::path::Path;
 
 use crate::Error;
+use snnc_backends::{TARGETS, Target};
+
 use crate::artefact::{self, Folder};
 use crate::import::{self, ImportOptions};
 use crate::passes::Context;
 
-pub use model::{Kind, Model, TensorModel, is_float};
+pub use model::{Kind, Model, TensorModel};
 pub use real::RealFile;
 pub use spiking::SpikingModel;
 
@@ -95,16 +97,15 @@ fn read(path: &Path, mapped: bool) -> Result<Result<Content, bytes::Bytes>, Erro
     if let Some(folder) = folder {
         let folder = Folder::open(folder)?;
         let (target, name, content) = folder.entry();
-        if real::is_of(target)
-            && let Some(real) = RealFile::of(path, name, content)?
-        {
+        let targets: Vec<&dyn Target> = target.into_iter().collect();
+        if let Some(real) = RealFile::of(path, (name, &content), &targets)? {
             return Ok(Ok(Content::Real(Box::new(real))));
         }
         return Ok(Ok(Content::Artefact(Box::new(folder.opened()?))));
     }
     let content = artefact::content(path, mapped)?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    if let Some(real) = RealFile::of(path, &name, content.clone())? {
+    if let Some(real) = RealFile::of(path, (&name, &content), TARGETS)? {
         return Ok(Ok(Content::Real(Box::new(real))));
     }
     match artefact::bare(path, &content)? {

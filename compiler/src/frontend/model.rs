@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use snnc_backends::Note;
-use snnc_ir::{Graph, TensorOp};
+use snnc_ir::Graph;
+use snnc_ir::query::is_unquantised;
 
 use super::SpikingModel;
 use crate::artefact::Source;
@@ -104,7 +105,7 @@ impl Model {
 
 /// What a canonical network computes with; `refusal` says why no neurons were recognised in it.
 fn kind(canonical: &Graph, refusal: Vec<Problem>) -> Kind {
-    if !is_float(canonical) {
+    if !is_unquantised(canonical) {
         return Kind::Quantised;
     }
     // What the host computes behind the last layer may compare, and so do activations that the canonical
@@ -115,13 +116,6 @@ fn kind(canonical: &Graph, refusal: Vec<Problem>) -> Kind {
         true if !refusal.is_empty() => Kind::Comparing(refusal),
         _ => Kind::Float,
     }
-}
-
-/// Whether a canonical network is on reals throughout.
-pub fn is_float(tensor: &Graph) -> bool {
-    !tensor.ids().any(|id| {
-        matches!(tensor[id].as_tensor(), Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_)))
-    })
 }
 
 impl TensorModel {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use snnc_backends::{Target, nir};
+use snnc_backends::Target;
 use snnc_ir::RealNetwork;
 
 use crate::Error;
@@ -17,25 +17,27 @@ pub struct RealFile {
     pub network: RealNetwork,
 }
 
-/// Whether artefacts of a target can hold such a network.
-pub(super) fn is_of(target: &str) -> bool {
-    target == nir::Nir.name()
-}
-
 impl RealFile {
-    /// The network in `content`, of an entry `name` of what `path` names; none where it is another kind of
-    /// file, or one on integers that this compiler wrote.
+    /// The network in `content`, of an entry `name` of what `path` names, in the format of one of `targets`;
+    /// none where it is another kind of file.
     ///
     /// # Errors
-    /// When it is a NIR file that cannot be read.
-    pub(super) fn of(path: &Path, name: &str, content: Bytes) -> Result<Option<RealFile>, Error> {
-        if !nir::is_nir(&content) || nir::Nir.recognises(name, &content) {
-            return Ok(None);
+    /// When it is such a file and cannot be read.
+    pub(super) fn of(
+        path: &Path,
+        (name, content): (&str, &Bytes),
+        targets: &[&'static dyn Target],
+    ) -> Result<Option<RealFile>, Error> {
+        for target in targets {
+            let network = target
+                .read_real(name, content.clone())
+                .map_err(|e| Error::input("network", e.to_string(), "export it again"))?;
+            if let Some(network) = network {
+                let file = path.file_name().map(|n| n.to_string_lossy().into_owned());
+                let (file, sha256) = (file.unwrap_or_default(), sha256_hex(content));
+                return Ok(Some(RealFile { source: Source { file, sha256 }, network }));
+            }
         }
-        let sha256 = sha256_hex(&content);
-        let network = nir::real_network(content, name)
-            .map_err(|e| Error::input("network", e.to_string(), "export it again"))?;
-        let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Some(RealFile { source: Source { file, sha256 }, network }))
+        Ok(None)
     }
 }

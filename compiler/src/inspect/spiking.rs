@@ -1,12 +1,12 @@
 //! What a model that spikes already is made of, and what each target makes of it.
 
 use snnc_backends::{TARGETS, Target, TargetOptions};
-use snnc_ir::{Graph, Verified};
+use snnc_ir::Graph;
 
 use super::{Grade, Inspection, Obstacle, Rating, obstacles, port, rows};
 use crate::Error;
+use crate::driver::{self, Trained};
 use crate::frontend::SpikingModel;
-use crate::spiking_float::{self, Written};
 use crate::spiking_integers::Run;
 
 /// Inspects a model whose neurons are written out, as populations and projections.
@@ -16,6 +16,8 @@ use crate::spiking_integers::Run;
 pub(super) fn inspect(model: &SpikingModel) -> Result<Inspection, Error> {
     let graph: &Graph = &model.network;
     let nodes = rows(graph)?;
+    // Nothing is run: it is rated for what it is.
+    let (alone, run) = (SpikingModel::alone(model.network.clone()), Run::default());
     Ok(Inspection {
         name: graph.name.clone(),
         producer: model.producer.clone(),
@@ -27,28 +29,25 @@ pub(super) fn inspect(model: &SpikingModel) -> Result<Inspection, Error> {
         quantised: false,
         calibrated: false,
         nodes,
-        targets: TARGETS.iter().map(|target| rating(*target, &model.network)).collect(),
+        targets: TARGETS.iter().map(|target| rating(*target, &alone, &run)).collect(),
         obstacles: Vec::new(),
         notes: model.notes.iter().map(|n| (n.node.clone(), n.text.clone())).collect(),
     })
 }
 
 fn of(target: &dyn Target, rating: Grade, reasons: Vec<Obstacle>) -> Rating {
-    Rating { target: target.name().into(), coding: "as trained".into(), rating, reasons }
+    Rating { target: target.name().into(), coding: driver::AS_TRAINED.into(), rating, reasons }
 }
 
 /// Compiles the network for a target, its input taken as spikes.
-fn rating(target: &'static dyn Target, network: &Verified) -> Rating {
-    let source = SpikingModel::alone(network.clone());
-    let targets = [(target, TargetOptions::default())];
-    let made = spiking_float::compile(&source, &targets, &Run::default());
-    let written = made.and_then(|all| all.into_iter().map(|(_, written)| written).collect());
-    match written {
-        Ok(written) => {
-            let written: Vec<Written> = written;
-            let notes = written.iter().flat_map(|w| &w.manifest.notes);
+fn rating(target: &'static dyn Target, model: &SpikingModel, run: &Run) -> Rating {
+    let options = TargetOptions::default();
+    let made = Trained::new(model, run)
+        .and_then(|trained| driver::compile_trained(&trained, target, &options));
+    match made {
+        Ok(made) => {
             let reason = |n: &snnc_backends::Note| Obstacle::new(&n.node, &n.text, "");
-            of(target, Grade::Approximate, notes.map(reason).collect())
+            of(target, Grade::Approximate, made.manifest.notes.iter().map(reason).collect())
         }
         Err(error) => of(target, Grade::Cannot, obstacles(&error)),
     }

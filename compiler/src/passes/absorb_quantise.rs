@@ -1,10 +1,11 @@
 //! Moves quantisers up: through bounds, which become bounds of codes, and before operators that
 //! work on codes as well as on reals.
 
+use snnc_ir::query::is_layout;
 use snnc_ir::{Graph, Node, NodeId, Op, Quantisation, TensorOp, TensorType, Unary};
 
 use super::rewrite::{Names, inherit_before, op, set_op, set_sources};
-use super::sink_dequantise::{is_layout, on_codes};
+use super::sink_dequantise::on_codes;
 use super::{Context, Meaning, Pass};
 use crate::Error;
 

@@ -1,9 +1,9 @@
 //! Finds the codes of weights that lie on a grid, where their quantiser was evaluated away.
 
+use snnc_ir::query::is_layout;
 use snnc_ir::{DType, Graph, Node, NodeId, Quantisation, Tensor, TensorOp, TensorType};
 
 use super::rewrite::{Names, add_constant, constant, op, set_sources};
-use super::sink_dequantise::is_layout;
 use super::{Context, Meaning, Pass};
 use crate::Error;
 

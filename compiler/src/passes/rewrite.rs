@@ -1,28 +1,7 @@
 //! What rewriting passes share.
 
-use std::collections::HashSet;
-
+pub(crate) use snnc_ir::query::Names;
 use snnc_ir::{Graph, Node, NodeId, Op, Operand, Quantisation, Tensor, TensorOp};
-
-/// The names of a graph's nodes, so that a fresh one costs no search through the graph.
-pub(crate) struct Names(HashSet<String>);
-
-impl Names {
-    pub(crate) fn of(graph: &Graph) -> Self {
-        Names(graph.ids().map(|id| graph[id].name.clone()).collect())
-    }
-
-    /// A name that no node has yet: `wanted`, or `wanted` with a number.
-    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut count = 0usize;
-        while !self.0.insert(name.clone()) {
-            count += 1;
-            name = format!("{wanted}.{count}");
-        }
-        name
-    }
-}
 
 /// The operator of a node in a tensor stage.
 pub(crate) fn op(graph: &Graph, id: NodeId) -> Option<&TensorOp> {

@@ -1,6 +1,7 @@
 //! Moves dequantisers behind operators that work on codes as well as on reals.
 
-use snnc_ir::{Graph, Node, NodeId, PoolKind, Quantisation, TensorOp, TensorType};
+use snnc_ir::query::is_layout;
+use snnc_ir::{Graph, Node, NodeId, Quantisation, TensorOp, TensorType};
 
 use super::merge_clip::same_scale;
 use super::rewrite::{Names, op, set_sources};
@@ -68,22 +69,6 @@ fn sink(graph: &mut Graph, names: &mut Names, id: NodeId) -> Option<()> {
     graph[id].op = snnc_ir::Op::Tensor(operator);
     graph[id].ty = TensorType::new(dtype, real.shape).quantised(q);
     Some(())
-}
-
-/// Whether an operator only moves elements, or picks the largest.
-pub(super) fn is_layout(op: &TensorOp) -> bool {
-    match op {
-        TensorOp::Pool(pool) => pool.kind == PoolKind::Max,
-        TensorOp::Reshape
-        | TensorOp::Transpose { .. }
-        | TensorOp::Concatenate { .. }
-        | TensorOp::Pad { .. }
-        | TensorOp::Slice { .. }
-        | TensorOp::Gather { .. }
-        | TensorOp::Expand
-        | TensorOp::Upsample { .. } => true,
-        _ => false,
-    }
 }
 
 /// The quantisation behind an operator of that before it; `None` if scales of channels would be

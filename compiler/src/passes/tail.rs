@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use snnc_ir::query::is_movement;
 use snnc_ir::{Graph, NodeId, PoolKind, TensorOp};
 
 /// Whether the host can apply an operator to what a network shows: functions of few elements and
@@ -21,21 +22,6 @@ pub(crate) fn is_host(op: &TensorOp) -> bool {
         TensorOp::Pool(pool) => pool.kind != PoolKind::Sum,
         other => is_movement(other),
     }
-}
-
-/// Whether an operator moves elements, and changes none.
-pub(crate) fn is_movement(op: &TensorOp) -> bool {
-    matches!(
-        op,
-        TensorOp::Reshape
-            | TensorOp::Transpose { .. }
-            | TensorOp::Concatenate { .. }
-            | TensorOp::Pad { .. }
-            | TensorOp::Slice { .. }
-            | TensorOp::Gather { .. }
-            | TensorOp::Expand
-            | TensorOp::Upsample { .. }
-    )
 }
 
 /// The outputs, and the nodes that `belongs` names whose values nothing but such nodes read.

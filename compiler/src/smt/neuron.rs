@@ -2,14 +2,14 @@
 
 use snnc_ir::{
     AkidaTwoNeuron, BiasPlacement, Comparison, IntegrateAndFire, Leak, NegativeSpikes, Neuron,
-    Population, Reset, Schedule, Timing,
+    PerChannel, Population, Reset, Schedule, Timing,
 };
 
 use super::term::{Script, clamp, floor_div, number, staircase};
 use super::waits;
 
 fn at(values: &[i64], channel: usize) -> i128 {
-    values[if values.len() == 1 { 0 } else { channel }].into()
+    (*PerChannel::of(values).at(channel)).into()
 }
 
 /// A population and the timesteps in which it answers.
@@ -56,7 +56,7 @@ impl Frame<'_> {
                 Ok(clamp(&level, n.minimum.into(), n.maximum.into()))
             }
             Neuron::Thresholds(n) => {
-                let row = &n.thresholds[if n.thresholds.len() == 1 { 0 } else { channel }];
+                let row = PerChannel::of(&n.thresholds).at(channel);
                 let step = |(i, &t): (usize, &i64)| {
                     (
                         format!("(>= {v} {})", number(t.into())),

@@ -25,6 +25,7 @@ mod tests;
 mod thresholds;
 mod time_table;
 
+use crate::PerChannel;
 use serde::{Deserialize, Serialize};
 
 pub use check::Checks;
@@ -197,7 +198,7 @@ impl<'a> Staircase<'a> {
 
 /// The value of `channel` where one entry may serve all.
 fn at(values: &[i64], channel: usize) -> i64 {
-    if values.len() == 1 { values[0] } else { values[channel] }
+    *PerChannel::of(values).at(channel)
 }
 
 /// The same where there may be none, which means 0.

@@ -1,5 +1,6 @@
 //! Graded spikes by comparison with thresholds.
 
+use crate::PerChannel;
 use serde::{Deserialize, Serialize};
 
 use super::{Checks, EnergyClass, NeuronModel, Place};
@@ -22,7 +23,7 @@ impl ThresholdTable {
 
     /// The thresholds of `channel`.
     pub fn row(&self, channel: usize) -> &[i64] {
-        &self.thresholds[if self.thresholds.len() == 1 { 0 } else { channel }]
+        PerChannel::of(&self.thresholds).at(channel)
     }
 }
 

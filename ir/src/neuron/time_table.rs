@@ -1,5 +1,6 @@
 //! Values that may change in time.
 
+use crate::PerChannel;
 use serde::{Deserialize, Serialize};
 
 /// Values that may differ by channel and by timestep: `values[channel][timestep]`, where either
@@ -26,7 +27,7 @@ impl TimeTable {
 
     /// The value of `channel` at `timestep`; the last column serves all later timesteps.
     pub fn at(&self, channel: usize, timestep: usize) -> i64 {
-        let row = &self.0[if self.0.len() == 1 { 0 } else { channel }];
+        let row = PerChannel::of(&self.0).at(channel);
         row[timestep.min(row.len() - 1)]
     }
 }

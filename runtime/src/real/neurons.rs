@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use snnc_ir::{RealNeurons, RealOp};
+use snnc_ir::{PerChannel, RealNeurons, RealOp};
 
 use super::{Integration, LONGEST};
 
@@ -17,8 +17,7 @@ pub enum Method {
 
 /// The parameter of element `i`, where one may serve all.
 pub(super) fn at(values: &[f32], i: usize) -> f32 {
-    let shared = if values.len() == 1 { 0 } else { i };
-    values.get(shared).copied().unwrap_or(0.0)
+    PerChannel::of(values).get(i).copied().unwrap_or(0.0)
 }
 
 /// Share by which a state with time constant `tau` nears its target in one timestep.

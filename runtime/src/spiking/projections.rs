@@ -1,6 +1,6 @@
 //! What the synapses of one projection bring to their targets.
 
-use snnc_ir::{Connectivity, Overflow, Projection, Tensor, saturate};
+use snnc_ir::{Connectivity, Overflow, PerChannel, Projection, Tensor, saturate};
 
 use super::RunError;
 
@@ -186,7 +186,7 @@ impl Synapses {
         match &self.wiring {
             Wiring::OneToOne(weights) => {
                 let channel = source * self.source_channels / self.sources;
-                deposit(source, weights[if weights.len() == 1 { 0 } else { channel }], 0);
+                deposit(source, *PerChannel::of(weights).at(channel), 0);
             }
             Wiring::Dense(weights) => {
                 let delays = &self.projection.delays;

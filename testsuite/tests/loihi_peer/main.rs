@@ -9,11 +9,10 @@ mod netx;
 mod random;
 
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::{CompileOptions, Model, Trained, compile, compile_trained};
 use snnc::frontend;
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Model, compile};
-use snnc::spiking_float;
 use snnc::spiking_integers::Run;
 use snnc_backends::TargetOptions;
 use snnc_ir::{Coding, FloatReset, Graph, Neuron, Op, SpikingOp};
@@ -116,9 +115,10 @@ fn trained(name: &str) -> Case {
         }
     }
     source.network = snnc_ir::verify(graph).unwrap();
-    let target = (snnc_backends::target("loihi").unwrap(), TargetOptions::default());
     let run = Run { timesteps: Some(100), ..Run::default() };
-    let written = spiking_float::compile(&source, &[target], &run).unwrap().remove(0).1.unwrap();
+    let trained = Trained::new(&source, &run).unwrap();
+    let target = snnc_backends::target("loihi").unwrap();
+    let written = compile_trained(&trained, target, &TargetOptions::default()).unwrap();
     let file = written.files.iter().find(|f| f.path == "network.net").unwrap();
     let shape = source.network[source.network.inputs()[0]].ty.shape.clone();
     let neurons: usize = shape.iter().product();

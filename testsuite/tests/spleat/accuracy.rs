@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use snnc::codings;
 use snnc::data::{Dataset, Scaling};
+use snnc::driver::{CompileOptions, Model, compile};
 use snnc::evaluate::{Runner, prediction, takes_reals};
 use snnc::import::ImportOptions;
 use snnc::passes::Context;
-use snnc::pipeline::{CompileOptions, Model, compile};
 use snnc_ir::{Coding, Graph};
 use snnc_testsuite::{beside, digits};
 

@@ -359,7 +359,7 @@ fn grid_of(graph: &Graph, mut id: NodeId) -> Option<Quantisation> {
             TensorOp::Dequantise(q) if q.scale.len() == 1 && q.zero_point.len() <= 1 => {
                 return Some(q.clone());
             }
-            op if super::sites::keeps_grid(op) => id = graph.source(id, 0)?,
+            op if snnc_ir::query::keeps_grid(op) => id = graph.source(id, 0)?,
             _ => return None,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{Connectivity, Origin, Tensor, Window};
+use snnc_ir::{Connectivity, Origin, PerChannel, Tensor, Window};
 
 /// An expression: its place in the table.
 pub(super) type Id = usize;
@@ -177,7 +177,7 @@ impl Table {
         if values.len() != 1 && values.len() != targets {
             return None;
         }
-        let at = |i: usize| values[if values.len() == 1 { 0 } else { i }] as f32;
+        let at = |i: usize| *PerChannel::of(values).at(i) as f32;
         let layer = Layer { bias: Some((0..targets).map(at).collect()), ..found.clone() };
         let origins = self.layer_origins.get(index).cloned().unwrap_or_default();
         Some(self.layer(layer, &origins))
@@ -279,7 +279,6 @@ impl Table {
 
 /// Entry by entry, single ones serving all.
 pub(super) fn zip(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> Values {
-    let at =
-        |v: &[f64], i: usize| if v.len() == 1 { v[0] } else { v.get(i).copied().unwrap_or(0.0) };
+    let at = |v: &[f64], i: usize| PerChannel::of(v).get(i).copied().unwrap_or(0.0);
     (0..a.len().max(b.len())).map(|i| f(at(a, i), at(b, i))).collect()
 }

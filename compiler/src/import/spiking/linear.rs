@@ -1,13 +1,13 @@
 //! Arithmetic on linear layers: what they make of a constant, and factors that become part of their
 //! weights. All of it is in f64 and rounded once.
 
-use snnc_ir::{Connectivity, Tensor, Window};
+use snnc_ir::{Connectivity, PerChannel, Tensor, Window};
 
 use super::expression::{Layer, LayerKind, Values};
 
 /// The value for element `i` of a constant that has one entry for all or one for each.
 pub(super) fn entry(values: &[f64], i: usize) -> f64 {
-    values[if values.len() == 1 { 0 } else { i }]
+    *PerChannel::of(values).at(i)
 }
 
 /// What a linear layer adds up where its inputs are `values`, bias included; one entry where all are
@@ -34,7 +34,7 @@ pub(super) fn applied(layer: &Layer, values: &[f64]) -> Option<Values> {
             Connectivity::OneToOne => {
                 let plane = sources / layer.input.first().copied().unwrap_or(1).max(1);
                 for at in 0..targets {
-                    add(at, at, if weights.len() == 1 { 0 } else { at / plane.max(1) });
+                    add(at, at, PerChannel::of(&weights).index(at / plane.max(1)));
                 }
             }
             Connectivity::Convolution { window, groups } => convolve(layer, window, *groups, add),

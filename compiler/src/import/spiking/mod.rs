@@ -18,6 +18,7 @@ mod network;
 mod neurons;
 mod polynomial;
 
+use snnc_ir::query::is_unquantised;
 use snnc_ir::{Binary, FloatNeuron, Graph, NodeId, SpikingOp, TensorOp, Verified, verify};
 
 use crate::showing::Showing;
@@ -65,10 +66,7 @@ pub struct Shown {
 
 /// Whether a tensor graph seems to hold spiking neurons: it compares reals, and has no quantiser.
 pub fn seems_spiking(graph: &Graph) -> bool {
-    let quantised = graph.ids().any(|id| {
-        matches!(graph[id].as_tensor(), Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_)))
-    });
-    !quantised && graph.ids().any(|id| compares_reals(graph, id))
+    is_unquantised(graph) && graph.ids().any(|id| compares_reals(graph, id))
 }
 
 /// Whether a node compares reals, as neurons do with their threshold.

@@ -1,10 +1,11 @@
 //! What is computed on reals behind the last layer, where codes and accumulators become reals.
 
+use snnc_ir::query::is_movement;
 use snnc_ir::{Binary, DType, Node, NodeId, PoolKind, Quantisation, Tensor, TensorOp, TensorType};
 
 use super::{Lowering, Value};
 use crate::passes::rewrite::op;
-use crate::passes::tail::{is_host, is_movement};
+use crate::passes::tail::is_host;
 
 /// What reals in the new graph are those of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ mod reach;
 
 use std::collections::{HashMap, HashSet};
 
+use snnc_ir::query::is_layout;
 use snnc_ir::{
     Binary, DType, Graph, Node, NodeId, Origin, Pool, PoolKind, Quantisation, Stage, TensorOp,
     TensorType,
@@ -18,7 +19,6 @@ use snnc_ir::{
 
 use super::merge_clip::same_scale;
 use super::rewrite::{Names, constant, op, quantised_constant};
-use super::sink_dequantise::is_layout;
 use super::tail;
 use super::{Context, Meaning, Means, Pass};
 use crate::{Error, Problem};

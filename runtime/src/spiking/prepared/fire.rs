@@ -1,7 +1,7 @@
 //! Which kernel runs the neurons of a population.
 
 use snnc_ir::analysis::{Interval, bisect_thresholds};
-use snnc_ir::{Comparison, IntegrateAndFire, Leak, Population, Reset, Staircase};
+use snnc_ir::{Comparison, IntegrateAndFire, Leak, PerChannel, Population, Reset, Staircase};
 
 use crate::kernels::neurons::{Binary, Line, WideLine, fit, fit_below, fit_wide};
 use crate::kernels::product::BLOCK;
@@ -89,7 +89,7 @@ fn binary(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Bin
         hard: None,
         ..Binary::default()
     };
-    let initial = |c: usize| n.initial[if n.initial.len() == 1 { 0 } else { c }];
+    let initial = |c: usize| *PerChannel::of(&n.initial).at(c);
     let fits = |x: i64| i32::try_from(x).ok().filter(|x| x.unsigned_abs() < 1 << 30);
     if let Reset::Hard(value) = n.reset {
         own.hard = Some(fits(value)?);

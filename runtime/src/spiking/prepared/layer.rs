@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use snnc_ir::IntegrateAndFire;
+use snnc_ir::{IntegrateAndFire, PerChannel};
 
 use super::fire::Fire;
 use super::map::Map;
@@ -248,7 +248,7 @@ fn each(layer: &Layer, map: &Map, input: &Input<'_>, sent: &mut Sent<'_>) {
                 }
                 continue;
             };
-            let mut v = n.initial[if n.initial.len() == 1 { 0 } else { c }];
+            let mut v = *PerChannel::of(&n.initial).at(c);
             let mut total = 0;
             if layer.behind_barrier {
                 v += whole();

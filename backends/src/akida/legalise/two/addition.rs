@@ -6,7 +6,7 @@
 //! 8 bits; an identity convolution behind it rectifies, and rounds to the population's own unit where
 //! the sum is finer.
 
-use snnc_ir::{GradedNeuron, NodeId, Population, SpikingOp, ThresholdTable};
+use snnc_ir::{GradedNeuron, NodeId, PerChannel, Population, SpikingOp, ThresholdTable};
 
 use super::super::synapses::{Kind, Synapses, diagonal};
 use super::super::{Legaliser, Signal};
@@ -214,7 +214,7 @@ impl Legaliser<'_> {
 /// Levels of a population that one unit of its potential is worth. Halves that go to the even level lie
 /// unevenly, but every second threshold evenly.
 fn levels_per_unit(p: &Population, c: usize) -> Option<f64> {
-    let pick = |v: &[i64]| v[if v.len() == 1 { 0 } else { c }] as f64;
+    let pick = |v: &[i64]| *PerChannel::of(v).at(c) as f64;
     if let Some(n) = p.neuron.get::<GradedNeuron>() {
         return Some(pick(&n.multiplier) / pick(&n.divisor));
     }
