@@ -6,7 +6,7 @@
 //! asked for: the same in exact rationals, and the multiply-and-shift of integer hardware.
 
 use snnc_ir::exact::{Line, parts, rounded, scaled, to_i32};
-use snnc_ir::{Graph, NodeId, Quantisation, Rounding, TensorOp};
+use snnc_ir::{Graph, NodeId, PoolKind, Quantisation, Rounding, TensorOp, Thresholds};
 
 /// How accumulators become codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Requantiser {
     output: Quantisation,
     /// Whether the terms are added as rationals rather than in f32.
     exact: bool,
+    /// What the model states in place of a rounding, the same in every reading.
+    thresholds: Option<Thresholds>,
 }
 
 /// What is added before rounding.
@@ -78,7 +80,9 @@ impl Requantiser {
                 Some(TensorOp::Convolution { .. } | TensorOp::Dense) => {
                     let operands = graph.sources(source);
                     let product: Option<Vec<_>> = operands.into_iter().take(2).map(of).collect();
-                    product.unwrap_or_else(|| vec![input.clone()])
+                    // Scales of an operand's channels are in the weights.
+                    let whole = |p: &Vec<Quantisation>| p.first().is_some_and(|x| x.axis.is_none());
+                    product.filter(whole).unwrap_or_else(|| vec![input.clone()])
                 }
                 _ => vec![input.clone()],
             };
@@ -88,11 +92,30 @@ impl Requantiser {
             };
             Some(Term { input, factors, constant })
         };
-        let terms = graph.sources(id).into_iter().map(term).collect::<Option<Vec<_>>>()?;
+        let thresholds = match graph[id].as_tensor() {
+            Some(TensorOp::Threshold(t)) => Some(t.clone()),
+            _ => None,
+        };
+        let terms = match graph[id].as_tensor() {
+            // A sum that is sent as it is stands for itself.
+            Some(TensorOp::Pool(pool)) if pool.kind != PoolKind::Max => {
+                let input = output.clone();
+                vec![Term { factors: vec![input.clone()], input, constant: None }]
+            }
+            _ => graph.sources(id).into_iter().map(term).collect::<Option<Vec<_>>>()?,
+        };
         // An offset is added in f32, and so is all that is added before it.
         let exact = output.offset.is_empty()
             && matches!(graph[id].as_tensor(), Some(TensorOp::RequantiseSum));
-        Some(Requantiser { semantics, terms, output, exact })
+        Some(Requantiser { semantics, terms, output, exact, thresholds })
+    }
+
+    /// Whether all channels have the same thresholds, if their constants are the same.
+    pub fn is_uniform(&self) -> bool {
+        let one = |q: &Quantisation| q.scale.len() == 1 && q.zero_point.len() == 1;
+        let rows = self.thresholds.as_ref().map_or(1, |t| t.rows.len());
+        let alone = |t: &Term| one(&t.input) && t.constant.as_ref().is_none_or(|c| c.len() == 1);
+        rows == 1 && one(&self.output) && self.terms.iter().all(alone)
     }
 
     /// Number of operands that are no constants.
@@ -121,6 +144,9 @@ impl Requantiser {
     /// one for each operand that is no constant.
     pub fn payload(&self, channel: usize, accumulators: &[i64]) -> i64 {
         let zero = self.output.zero_at(channel);
+        if let (Some(thresholds), Some(&v)) = (&self.thresholds, accumulators.first()) {
+            return thresholds.of_integer(channel, v).unwrap_or(zero) - zero;
+        }
         let level = match self.semantics {
             Semantics::Ort if self.exact => self.exact(channel, accumulators),
             Semantics::Ort => {
@@ -248,19 +274,21 @@ impl Requantiser {
         to_i32((sum + i128::from(self.added(shift))) >> shift)
     }
 
-    /// Smallest payload.
+    /// Smallest payload of any channel.
     pub fn minimum(&self) -> i64 {
-        self.output.minimum - self.output.zero_at(0)
+        let zero = self.output.zero_point.iter().copied().max().unwrap_or(0);
+        self.output.minimum - zero
     }
 
-    /// Largest payload.
+    /// Largest payload of any channel.
     pub fn maximum(&self) -> i64 {
-        self.output.maximum - self.output.zero_at(0)
+        let zero = self.output.zero_point.iter().copied().min().unwrap_or(0);
+        self.output.maximum - zero
     }
 
-    /// Real value of one unit of payload.
-    pub fn output_scale(&self) -> f32 {
-        self.output.scale_at(0)
+    /// Real value of one unit of payload, for each channel or one for all.
+    pub fn output_scale(&self) -> Vec<f32> {
+        self.output.scale.clone()
     }
 
     /// Units of payload that one unit of operand `port` is worth, constants not counted.
@@ -337,7 +365,7 @@ mod tests {
         let mut output = Quantisation::per_tensor(1.0, 1, 0, 1);
         output.rounding = Rounding::Floor;
         let terms = vec![term(0.5, None), term(0.05, Some(vec![7]))];
-        Requantiser { semantics, terms, output, exact: false }
+        Requantiser { semantics, terms, output, exact: false, thresholds: None }
     }
 
     #[test]

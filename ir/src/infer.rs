@@ -141,7 +141,7 @@ pub fn infer_tensor_output(
         }
         Dequantise(_) => TensorType::new(DType::F32, operands[0].shape.clone()),
         Requantise | RequantiseSum => with_shape(broadcast_all(operands)?),
-        Lookup { .. } | Clip { .. } | Unary(_) | Cast | Softmax { .. } => {
+        Lookup { .. } | Threshold(_) | Clip { .. } | Unary(_) | Cast | Softmax { .. } => {
             with_shape(operands[0].shape.clone())
         }
         BatchNormalisation { .. } => with_shape(operands[0].shape.clone()),

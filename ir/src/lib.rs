@@ -33,6 +33,7 @@ mod real;
 mod spiking;
 mod tensor;
 mod text;
+mod thresholds;
 mod types;
 mod verify;
 mod wire;
@@ -59,6 +60,7 @@ pub use spiking::{
 };
 pub use tensor::{Tensor, TensorError};
 pub use text::{ParseError, PrintOptions};
+pub use thresholds::{ThresholdRows, Thresholds};
 pub use types::{DType, TensorType};
 pub use verify::{Verified, VerifyError, verify};
 pub use wire::WireError;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Quantisation, SpikingOp};
+use crate::{Quantisation, SpikingOp, Thresholds};
 
 /// What a node does.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub enum TensorOp {
         /// One code for each input code.
         table: Vec<i64>,
     },
+    /// Codes by comparison with thresholds: of reals, or of codes and accumulators.
+    Threshold(Thresholds),
     /// Cross-correlation of (N, C, spatial..) with weights (F, C/groups, kernel..), and an optional
     /// third operand, the bias (F). On codes: zero points subtracted, result an integer accumulator.
     Convolution {
@@ -246,6 +248,62 @@ pub enum PoolKind {
     AverageWithPadding,
     /// The sum, in integers (only on codes).
     Sum,
+    /// The mean in integers, where windows have different numbers of cells (only on codes): the sum times
+    /// [`Pool::common`] over the window's own number of cells.
+    EvenSum {
+        /// Whether cells of the padding count.
+        padding: bool,
+    },
+}
+
+impl Pool {
+    /// Whether it makes sums of codes.
+    pub fn is_of_codes(&self) -> bool {
+        matches!(self.kind, PoolKind::Sum | PoolKind::EvenSum { .. })
+    }
+
+    /// For each window along one dimension of `input` cells the number of those that count: the cells in the
+    /// map, or in the map and its padding.
+    fn cells(&self, dimension: usize, input: usize, outputs: usize, padding: bool) -> Vec<usize> {
+        let w = &self.window;
+        let (before, after) = (w.before[dimension], w.after[dimension]);
+        let counts = |cell: usize| match padding {
+            true => cell < before + input + after,
+            false => cell.checked_sub(before).is_some_and(|cell| cell < input),
+        };
+        let cell = |o: usize, k: usize| o * w.strides[dimension] + k * w.dilations[dimension];
+        (0..outputs)
+            .map(|o| (0..w.kernel[dimension]).filter(|&k| counts(cell(o, k))).count())
+            .collect()
+    }
+
+    /// For each window over `map`, row by row, the number of cells of its mean; at least 1.
+    pub fn counts(&self, map: &[usize], outputs: &[usize]) -> Vec<usize> {
+        let padding = match self.kind {
+            PoolKind::EvenSum { padding } => padding,
+            kind => kind == PoolKind::AverageWithPadding,
+        };
+        let mut counts = vec![1];
+        for dimension in 0..self.window.rank() {
+            let own = self.cells(dimension, map[dimension], outputs[dimension], padding);
+            counts = counts.iter().flat_map(|c| own.iter().map(move |n| c * n.max(&1))).collect();
+        }
+        counts
+    }
+
+    /// The least common multiple of the numbers of cells of all windows, `None` above 2^20.
+    pub fn common(&self, map: &[usize], outputs: &[usize]) -> Option<usize> {
+        let mut counts = self.counts(map, outputs);
+        counts.sort_unstable();
+        counts.dedup();
+        counts.into_iter().try_fold(1usize, |common, n| {
+            let (mut a, mut b) = (common, n);
+            while b > 0 {
+                (a, b) = (b, a % b);
+            }
+            Some(common / a * n).filter(|&common| common <= 1 << 20)
+        })
+    }
 }
 
 /// A function of one element.

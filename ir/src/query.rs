@@ -12,7 +12,8 @@ pub fn fires(graph: &Graph, id: NodeId) -> bool {
 /// Whether a graph in tensor operators is on reals throughout: nothing in it makes codes, or is made of them.
 pub fn is_unquantised(graph: &Graph) -> bool {
     !graph.ids().any(|id| {
-        matches!(graph[id].as_tensor(), Some(TensorOp::Quantise(_) | TensorOp::Dequantise(_)))
+        let op = graph[id].as_tensor();
+        matches!(op, Some(TensorOp::Quantise(_) | TensorOp::Threshold(_) | TensorOp::Dequantise(_)))
     })
 }
 

@@ -55,6 +55,10 @@ pub struct Encoder {
     /// [`Quantisation::offset`](crate::Quantisation::offset).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<f32>,
+    /// In place of rounding, for each channel or one row for all: `code = minimum + #{threshold <= x}`.
+    /// Empty: reals are rounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<Vec<f32>>,
     /// When the payload is sent.
     pub presentation: Presentation,
 }
@@ -96,6 +100,14 @@ pub struct Projection {
     pub binary: bool,
     /// What the accumulator can hold.
     pub accumulator: Accumulator,
+}
+
+impl Encoder {
+    /// The smallest and the largest payload.
+    pub fn payloads(&self) -> (i64, i64) {
+        let payload = |code: i64| code.saturating_sub(self.zero_point);
+        (payload(self.minimum), payload(self.maximum))
+    }
 }
 
 impl Projection {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::neuron::{Checks, lengths};
 use crate::{
     Connectivity, DType, Graph, GraphError, InferError, NodeId, Op, Overflow, Population,
-    Projection, Schedule, SpikingOp, Stage, TensorOp, infer_output,
+    Projection, Schedule, SpikingOp, Stage, TensorOp, ThresholdRows, infer_output,
 };
 
 /// A graph that [`verify`] accepted. Only the verifier makes one, so whoever takes it need not ask.
@@ -142,6 +142,7 @@ fn belongs(graph: &Graph, id: NodeId) -> bool {
                     | Requantise
                     | RequantiseSum
                     | Lookup { .. }
+                    | Threshold(_)
                     | Convolution { .. }
                     | TransposedConvolution { .. }
                     | Dense
@@ -184,6 +185,9 @@ fn parameters(graph: &Graph, id: NodeId, reasons: &mut Vec<String>) {
         Op::Tensor(TensorOp::Lookup { table, .. }) if table.is_empty() => {
             reasons.push("an empty table".into());
         }
+        Op::Tensor(TensorOp::Threshold(t)) => {
+            reasons.extend(t.rows.fault(node.ty.shape.get(t.axis).copied()));
+        }
         Op::Tensor(TensorOp::Requantise | TensorOp::RequantiseSum)
             if node.ty.quantisation.is_none() =>
         {
@@ -198,6 +202,14 @@ fn parameters(graph: &Graph, id: NodeId, reasons: &mut Vec<String>) {
             }
             if e.minimum > e.maximum {
                 reasons.push("an encoder's codes are an empty range".into());
+            }
+            let rows = ThresholdRows::Reals(e.thresholds.clone());
+            let beyond = rows.most() as i64 > e.maximum.saturating_sub(e.minimum);
+            if !rows.is_empty() && beyond {
+                reasons.push("an encoder's thresholds reach more than its codes".into());
+            }
+            if !rows.is_empty() {
+                reasons.extend(rows.fault(Some(channels)));
             }
         }
         Op::Spiking(SpikingOp::Projection(p)) => projection(graph, id, p, channels, reasons),

@@ -179,6 +179,7 @@ impl Maker {
             maximum: 127,
             offset: None,
             rounding: Rounding::HalfEven,
+            thresholds: Vec::new(),
             presentation,
         };
         self.node(SpikingOp::Encoder(encoder), shape.to_vec(), &[])

@@ -141,6 +141,7 @@ fn one_layer(source: &[usize], projection: Option<Node>, population: Node) -> Gr
         maximum: i32::MAX.into(),
         offset: None,
         rounding: Default::default(),
+        thresholds: Vec::new(),
         presentation: Presentation::InTime,
     };
     let shape = population.ty.shape.clone();

@@ -153,6 +153,7 @@ impl Lowering<'_> {
                     maximum: high,
                     offset: None,
                     rounding: Default::default(),
+                    thresholds: Vec::new(),
                     presentation: Presentation::Once,
                 };
                 let free = self.reserved.contains("input") && layer.name != "input";

@@ -107,6 +107,7 @@ impl Builder<'_> {
             maximum: wide,
             offset: None,
             rounding: Default::default(),
+            thresholds: Vec::new(),
             presentation: Presentation::EveryTimestep,
         };
         let neuron = match neuron {

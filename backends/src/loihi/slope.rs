@@ -17,7 +17,7 @@ pub(super) struct Line {
 /// The reference rounds `slope * accumulator` to the nearest code, so level `k` begins where the
 /// line is at `k - 1/2`. One line through the origin is fitted to all reachable thresholds; where
 /// that misses them by more than the rounding of accumulators to integers, the line is free.
-/// `None` for a neuron that is no staircase.
+/// `None` for a neuron that is no staircase along a line, to within one code.
 pub(super) fn line(population: &Population, channel: usize, reachable: Interval) -> Option<Line> {
     let row = |n: usize| if n == 1 { 0 } else { channel };
     let steps: Vec<(f64, f64)> = match &population.neuron {
@@ -48,7 +48,10 @@ pub(super) fn line(population: &Population, channel: usize, reachable: Interval)
     }
     if high > low {
         let slope = (high - low) / (last - first);
-        return Some(Line { slope, offset: low - slope * first });
+        let offset = low - slope * first;
+        // Steps that lie elsewhere than along a line are another function.
+        let near = |(x, y): &(f64, f64)| (slope * x + offset - y).abs() <= 1.0;
+        return steps.iter().all(near).then_some(Line { slope, offset });
     }
     // One step off the origin says where the code changes, but not how fast.
     None
@@ -92,6 +95,13 @@ mod tests {
         };
         let line = line(&population(Neuron::Graded(n)), 0, Interval::new(-900, 2000)).unwrap();
         assert!((line.slope - 0.01).abs() < 1e-4 && (line.offset - 4.5).abs() < 0.01, "{line:?}");
+    }
+
+    #[test]
+    fn two_gains_are_no_line() {
+        let rows = vec![(-20..20).map(|k| if k < 0 { 80 * k } else { 10 * k }).collect()];
+        let table = Neuron::Thresholds(ThresholdTable { thresholds: rows, minimum: 0 });
+        assert_eq!(line(&population(table), 0, Interval::new(-2000, 300)), None);
     }
 
     #[test]

@@ -284,6 +284,7 @@ fn input() -> SpikingOp {
         maximum: wide,
         offset: None,
         rounding: Default::default(),
+        thresholds: Vec::new(),
         presentation: Presentation::InTime,
     })
 }

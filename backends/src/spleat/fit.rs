@@ -16,8 +16,17 @@ pub struct Fit {
     pub differing: u64,
 }
 
+impl Fit {
+    /// Whether more than every fourth reachable potential gets another payload.
+    pub fn misses(&self, reachable: Interval) -> bool {
+        self.differing > reachable.high.abs_diff(reachable.low) / 4
+    }
+}
+
 /// Candidates that are weighed for a staircase which no line has exactly.
 const CANDIDATES: usize = 256;
+/// Thresholds that are compared for all candidates together.
+const COMPARED: usize = 1 << 21;
 
 /// The neuron for `answer`, which rises from 0 to at most `levels` over the reachable potentials.
 ///
@@ -57,6 +66,8 @@ fn best(
     accept: &impl Fn(&Fit) -> bool,
 ) -> Option<Fit> {
     let found = std::cell::RefCell::new((0usize, None::<Fit>));
+    let relaxed = relaxed.narrowed();
+    let candidates = (COMPARED / thresholds.len().max(1)).clamp(4, CANDIDATES);
     relaxed.fit_divisor(max_multiplier, max_threshold, |multiplier, middle, threshold| {
         let (low, high) = relaxed.offsets(multiplier, threshold).unwrap_or((middle, middle));
         let quarter = (high - low) / 4;
@@ -72,7 +83,7 @@ fn best(
         }
         // A refused candidate lets the search go on.
         state.0 += 1;
-        state.0 >= CANDIDATES
+        state.0 >= candidates
     });
     found.into_inner().1
 }
@@ -85,12 +96,21 @@ fn differing(thresholds: &[i64], fit: &Fit, (low, high): (i64, i64)) -> u64 {
         let at = -(-needed).div_euclid(i128::from(fit.multiplier));
         at.clamp(i128::from(low), i128::from(high) + 1) as i64
     };
-    let mut steps: Vec<(i64, i64)> =
-        thresholds.iter().map(|&t| (t.clamp(low, high + 1), 1)).collect();
-    steps.extend((0..thresholds.len()).map(|level| (step(level), -1)));
-    steps.sort_unstable();
     let (mut total, mut ahead, mut since) = (0u64, 0i64, low);
-    for (at, change) in steps {
+    let mut wanted = thresholds.iter().map(|&t| t.clamp(low, high + 1)).peekable();
+    let mut found = (0..thresholds.len()).map(step).peekable();
+    loop {
+        let (at, change) = match (wanted.peek(), found.peek()) {
+            (Some(&a), Some(&b)) if a <= b => (a, 1),
+            (Some(&a), None) => (a, 1),
+            (_, Some(&b)) => (b, -1),
+            (None, None) => break,
+        };
+        if change > 0 {
+            wanted.next()
+        } else {
+            found.next()
+        };
         if ahead != 0 {
             total += (at - since) as u64;
         }

@@ -1,7 +1,7 @@
 //! Graded neurons as multi-level integrate-and-fire neurons, channel by channel.
 
 use snnc_ir::analysis::Interval;
-use snnc_ir::{Op, Population, SpikingOp};
+use snnc_ir::{Neuron, Op, Population, SpikingOp};
 
 use super::bounds::{ChannelDrive, membrane};
 use super::fit::{Fit, fit};
@@ -167,6 +167,20 @@ impl Work<'_> {
             let limits = (most.clamp(1, MULTIPLIERS), largest(numbers.threshold_bits));
             let accept = |f: &Fit| self.accepts(drive, f);
             match fit(answer, reachable, population.maximum, limits, accept) {
+                // A table that is no line would be another function.
+                Some(found)
+                    if matches!(population.neuron, Neuron::Thresholds(_))
+                        && found.misses(reachable) =>
+                {
+                    return Err(self.violation(
+                        format!(
+                            "channel {channel} has thresholds that do not lie evenly: one threshold would give other payloads for {} of {} potentials",
+                            found.differing,
+                            reachable.high.abs_diff(reachable.low).saturating_add(1)
+                        ),
+                        "use thresholds that lie evenly, or another target",
+                    ));
+                }
                 Some(found) => fits.push(found),
                 None => {
                     return Err(self.violation(

@@ -16,6 +16,9 @@ use super::work::{Work, populations, stages};
 use super::{limits, report};
 use crate::{Legalised, Note, Violation};
 
+/// Levels of a population from which on the search for its neurons takes long.
+const SEARCHED: u64 = 1 << 12;
+
 /// The network with the neurons of an image.
 ///
 /// # Errors
@@ -27,7 +30,13 @@ pub fn legalise(
 ) -> Result<Legalised, Vec<Violation>> {
     let found = limits::canonical(network, hardware);
     let mut violations = found.capacity;
-    if !found.structure.is_empty() {
+    // Neurons of many levels are not searched for where something is refused in any case.
+    let many = |id: &NodeId| {
+        matches!(network[*id].as_spiking(), Some(SpikingOp::Population(p))
+            if p.maximum.abs_diff(p.minimum) > SEARCHED)
+    };
+    let long = !violations.is_empty() && populations(network).iter().any(many);
+    if !found.structure.is_empty() || long {
         violations.splice(0..0, found.structure);
         return Err(violations);
     }

@@ -91,6 +91,9 @@ pub struct InputRow {
     /// Added before rounding, in place of the zero point after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<f32>,
+    /// In place of rounding, for each channel or one row for all: `code = minimum + #{threshold <= x}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<Vec<f32>>,
     /// When the payload is sent.
     pub presentation: Presentation,
 }
@@ -258,6 +261,7 @@ impl InputRow {
                 maximum: e.maximum,
                 rounding: e.rounding,
                 offset: e.offset,
+                thresholds: e.thresholds.clone(),
                 presentation: e.presentation,
             }),
             _ => None,
@@ -424,6 +428,7 @@ impl Manifest {
                 (e.scale, e.zero_point) = (row.scale, row.zero_point);
                 (e.minimum, e.maximum) = (row.minimum, row.maximum);
                 (e.rounding, e.offset) = (row.rounding, row.offset);
+                e.thresholds.clone_from(&row.thresholds);
             }
         }
         for (id, row) in order.into_iter().zip(&self.populations) {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use snnc_ir::{DType, Graph, Node, NodeId, Tensor, TensorOp};
 use snnc_runtime::tensor::{Program, RunError, Value};
 
+use super::sites::{coded, is_on_codes};
 use super::sweep::Sweep;
 use crate::Error;
 use crate::data::Dataset;
@@ -45,8 +46,10 @@ impl Correction {
         let input = only_input(float)?;
         let shape = float[input].ty.shape.clone();
         let data = &*data.fitted(shape.get(1..).unwrap_or(&shape), path)?;
+        let on_codes = coded(float);
         let layer = |id: &NodeId| {
             matches!(float[*id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense))
+                && !is_on_codes(float, &on_codes, *id)
         };
         let order = float.order().map_err(Error::network)?;
         let layers: Vec<NodeId> = order.into_iter().filter(layer).collect();

@@ -46,6 +46,6 @@ pub use errors::{SiteErrors, site_errors};
 pub use histogram::{Distribution, Histogram};
 pub use insert::{Plan, QuantiseOptions, RoundingMethod, quantise};
 pub use request::{Budget, Calibrated, Calibration, read_statistics};
-pub use sites::{Site, sites};
+pub use sites::{Site, is_partly_quantised, sites};
 pub use statistics::{Part, SiteStatistics, Statistics, StatisticsError};
 pub use threshold::{ThresholdMethod, quantised_error};

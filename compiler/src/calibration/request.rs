@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use snnc_ir::Graph;
+use snnc_ir::query::is_unquantised;
 
 use super::allocate::{self, Allocation, SiteChoices};
 use super::{Cost, Plan, QuantiseOptions, Site, Statistics, quantise, sites};
@@ -79,8 +80,10 @@ impl Calibration {
         let samples = samples(tensor, self)?;
         let samples = samples.as_ref().map(|(data, path)| (data, *path));
         let note = format!(
-            "is on reals: quantised to {bits} and {}-bit weights by {} samples",
-            chosen.weight_bits, statistics.samples
+            "{}: quantised to {bits} and {}-bit weights by {} samples",
+            if is_unquantised(tensor) { "is on reals" } else { "is on reals in part" },
+            chosen.weight_bits,
+            statistics.samples
         );
         let plan = Plan::new(tensor, &sites, &statistics, &chosen)?;
         // Of large networks they are as large as weights.

@@ -54,7 +54,8 @@ pub fn certify_against(
                 let found = emitted.find(&node.name).and_then(|id| emitted[id].as_spiking());
                 let same = matches!(found, Some(SpikingOp::Encoder(e))
                     if (e.scale, e.zero_point, e.minimum, e.maximum, e.rounding, e.offset)
-                        == (own.scale, own.zero_point, own.minimum, own.maximum, own.rounding, own.offset));
+                        == (own.scale, own.zero_point, own.minimum, own.maximum, own.rounding, own.offset)
+                        && e.thresholds == own.thresholds);
                 let folded = quantised[source].ty.quantisation.as_ref().and_then(|q| q.folded);
                 Some(if let (true, Some(f)) = (same, folded) {
                     let text = format!(

@@ -32,18 +32,24 @@ impl Mean {
             pool = quantised.source(pool, 0)?;
         }
         let Some(TensorOp::Pool(p)) = quantised[pool].as_tensor() else { return None };
-        if p.kind != PoolKind::Sum {
-            return None;
-        }
         let cells = p.window.kernel.iter().product::<usize>() as f64;
-        let codes = quantised[quantised.source(pool, 0)?].ty.quantisation.as_ref()?;
+        let source = &quantised[quantised.source(pool, 0)?].ty;
+        let units = match p.kind {
+            PoolKind::Sum => cells,
+            PoolKind::EvenSum { .. } => {
+                let outputs = quantised[pool].ty.shape.get(2..)?;
+                p.common(source.shape.get(2..)?, outputs)? as f64
+            }
+            _ => return None,
+        };
+        let codes = source.quantisation.as_ref()?;
         let own = quantised[requantised].ty.quantisation.as_ref()?;
         let nearest = matches!(
             own.rounding,
             Rounding::HalfEven | Rounding::HalfAway | Rounding::HalfTowardZero
         );
         Some(Mean {
-            ratio: f64::from(codes.scale_at(0)) / cells / f64::from(own.scale_at(0)),
+            ratio: f64::from(codes.scale_at(0)) / units / f64::from(own.scale_at(0)),
             // A product for each cell, a sum for each further one, two quotients; the rule's own scale of
             // the sum, ratio and product.
             error: (cells + 6.0) * ROUNDING,

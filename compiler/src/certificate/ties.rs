@@ -8,6 +8,10 @@ use snnc_ir::{Graph, NodeId, SpikingOp, TensorOp};
 use crate::passes::graded::Conversion;
 use crate::reference::{Requantiser, Semantics};
 
+/// Accumulators up to this magnitude are looked at one by one: f32 holds each of them, or nearly, so that few
+/// differ at a threshold.
+const WALKED: u64 = 1 << 28;
+
 /// Accumulators of one channel, bias included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Tie {
@@ -60,6 +64,22 @@ fn of_channel(
     let payload = |r: &Requantiser, v: i64| r.payload(channel, &[v]);
     let levels = (rule.minimum(), rule.maximum());
     let span = (range.low, range.high);
+    if range.magnitude() > WALKED {
+        // Between neighbouring thresholds of either reading both stay as they are.
+        let of = |r: &Requantiser| bisect_thresholds(|v| payload(r, v), span, levels);
+        let mut cuts = [of(rule), of(exact), vec![span.0, span.1.saturating_add(1)]].concat();
+        cuts.sort_unstable();
+        cuts.dedup();
+        for pair in cuts.windows(2) {
+            let (from, to) = (pair[0], pair[1] - 1);
+            let (payload, exact) = (payload(rule, from), payload(exact, from));
+            if payload != exact {
+                let population = population.to_owned();
+                found.push(Tie { population, channel, from, to, payload, exact });
+            }
+        }
+        return;
+    }
     let mut add = |v: i64| -> bool {
         if v < span.0 || v > span.1 {
             return false;

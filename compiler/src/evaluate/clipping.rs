@@ -30,6 +30,10 @@ impl InputRange {
         };
         if let Op::Spiking(SpikingOp::Encoder(e)) = &graph[input].op {
             let codes = (e.minimum, e.maximum);
+            // Thresholds say nothing of what lies beyond them.
+            if !e.thresholds.is_empty() {
+                return InputRange { reals: None, codes: Some(codes) };
+            }
             let zero = e.offset.map_or(e.zero_point as f64, f64::from);
             return InputRange { reals: levels(e.scale, zero, codes), codes: Some(codes) };
         }

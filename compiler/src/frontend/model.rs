@@ -8,6 +8,7 @@ use snnc_ir::query::is_unquantised;
 
 use super::SpikingModel;
 use crate::artefact::Source;
+use crate::calibration;
 use crate::import::spiking::{self, compares_reals};
 use crate::import::{FileDigest, Imported};
 use crate::passes::{self, Context, Means, tail};
@@ -24,9 +25,9 @@ pub enum Model {
 /// What values a network in tensor operators computes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// On codes, at least in part.
+    /// On codes.
     Quantised,
-    /// On reals throughout.
+    /// On reals, at least in part, that calibration has to quantise.
     Float,
     /// On reals that are compared, as spiking neurons do, but no spiking network was found: why not. Such a
     /// network runs as it stands, and has no form on codes.
@@ -105,7 +106,7 @@ impl Model {
 
 /// What a canonical network computes with; `refusal` says why no neurons were recognised in it.
 fn kind(canonical: &Graph, refusal: Vec<Problem>) -> Kind {
-    if !is_unquantised(canonical) {
+    if !is_unquantised(canonical) && !calibration::is_partly_quantised(canonical) {
         return Kind::Quantised;
     }
     // What the host computes behind the last layer may compare, and so do activations that the canonical
@@ -124,7 +125,7 @@ impl TensorModel {
         Source { file: self.file.clone(), sha256: self.digest.sha256().to_owned() }
     }
 
-    /// Whether it is on reals throughout.
+    /// Whether it is on reals, at least in part.
     pub fn is_float(&self) -> bool {
         self.kind != Kind::Quantised
     }

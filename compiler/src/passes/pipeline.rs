@@ -47,6 +47,10 @@ pub const QUANTISED: &[&Pass] = &[
     &super::lower_to_codes::PASS,
     // Quantisers of inputs are as few as they get once those in between are gone.
     &super::share_quantisers::PASS,
+    // A mean that no quantiser follows is a part of the layer behind it.
+    &super::fold_mean::PASS,
+    // What is left of tables that only one population reads.
+    &super::fuse_tables::PASS,
 ];
 
 /// Brings an imported network into canonical form: constants evaluated, products as layers with

@@ -1,15 +1,17 @@
 //! Makes one quantiser of several that quantise the same reals.
 
-use snnc_ir::{DType, Graph, NodeId, Quantisation, TensorOp};
+use snnc_ir::{
+    DType, Graph, Node, NodeId, Quantisation, TensorOp, TensorType, ThresholdRows, Thresholds,
+};
 
-use super::rewrite::{inherit, op, set_op, set_sources};
+use super::rewrite::{Names, inherit, op, set_op, set_sources};
 use super::{Context, Meaning, Pass};
 use crate::Error;
 
 pub(super) const PASS: Pass = Pass {
     name: "share-quantisers",
     summary: "makes one quantiser of several that quantise the same reals, where codes of one say those \
-              of the other",
+              of the other, or their thresholds together do",
     meaning: Meaning::Kept,
     run,
 };
@@ -18,6 +20,7 @@ pub(super) const PASS: Pass = Pass {
 const LEVELS: i64 = 1 << 16;
 
 fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
+    let mut names = Names::of(graph);
     let mut changed = false;
     for real in super::order(graph)? {
         // What was merged is gone.
@@ -27,6 +30,9 @@ fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {
         // Merging may leave quantisers that others follow from: as often as there are any.
         while merge(graph, real).is_some() {
             changed = true;
+        }
+        if matches!(op(graph, real), Some(TensorOp::Input)) {
+            changed |= join(graph, &mut names, real).is_some();
         }
     }
     Ok(changed)
@@ -63,6 +69,52 @@ fn merge(graph: &mut Graph, real: NodeId) -> Option<()> {
     None
 }
 
+/// Gives an input that several quantisers quantise one set of codes, which says those of each: its
+/// thresholds are theirs together. A quantiser becomes a table of the joint codes.
+fn join(graph: &mut Graph, names: &mut Names, input: NodeId) -> Option<()> {
+    let quantiser = |id: &NodeId| match op(graph, *id) {
+        Some(TensorOp::Quantise(q)) => Some((*id, q.clone())),
+        _ => None,
+    };
+    let mut found: Vec<_> = graph.users(input).iter().filter_map(quantiser).collect();
+    found.sort_unstable_by_key(|(id, _)| *id);
+    let few = |q: &Quantisation| {
+        q.axis.is_none()
+            && q.maximum.checked_sub(q.minimum).is_some_and(|n| (0..LEVELS).contains(&n))
+    };
+    if found.len() < 2 || !found.iter().all(|(_, q)| few(q)) {
+        return None;
+    }
+    let mut row: Vec<f32> = Vec::new();
+    for (_, q) in &found {
+        let reals = (q.minimum + 1..=q.maximum).filter_map(|code| first_real(q, 0, code));
+        row.extend(reals.filter(|t| t.is_finite()));
+    }
+    row.sort_unstable_by(f32::total_cmp);
+    row.dedup();
+    let maximum = row.len() as i64;
+    if maximum >= LEVELS {
+        return None;
+    }
+    let finest = found.iter().map(|(_, q)| q.scale_at(0)).reduce(f32::min)?;
+    let folded = found.iter().filter_map(|(_, q)| q.folded).max_by_key(|f| f.numbers);
+    let q = Quantisation { folded, ..Quantisation::per_tensor(finest, 0, 0, maximum) };
+    let dtype = if maximum < 256 { DType::U8 } else { DType::I32 };
+    let ty = TensorType::new(dtype, graph[input].ty.shape.clone()).quantised(q);
+    let representatives: Vec<f32> = [f32::MIN].into_iter().chain(row.iter().copied()).collect();
+    let thresholds = Thresholds { axis: 1, minimum: 0, rows: ThresholdRows::Reals(vec![row]) };
+    let name = names.fresh(&format!("{}.codes", graph[input].name));
+    let node = Node::tensor(name, TensorOp::Threshold(thresholds), ty);
+    let joint = graph.add(node.with_origins(&graph[found[0].0].origins.clone()), &[input]);
+    for (id, q) in found {
+        let table = representatives.iter().map(|&real| q.code(real, 0)).collect();
+        graph[id].ty.quantisation = Some(q);
+        set_op(graph, id, TensorOp::Lookup { minimum: 0, table });
+        set_sources(graph, id, &[joint]);
+    }
+    Some(())
+}
+
 /// The code of `coarse` for each code of `fine`, if it is one for all reals that have that code.
 fn table(fine: &Quantisation, coarse: &Quantisation) -> Option<Vec<i64>> {
     let levels = fine.maximum.checked_sub(fine.minimum)?;
@@ -72,7 +124,7 @@ fn table(fine: &Quantisation, coarse: &Quantisation) -> Option<Vec<i64>> {
     (fine.minimum..=fine.maximum)
         .map(|code| {
             // Both are monotone: what the ends of an interval have, all between do.
-            let (first, last) = (first_real(fine, code), first_real(fine, code + 1));
+            let (first, last) = (first_real(fine, 0, code), first_real(fine, 0, code + 1));
             let last = last.map_or(f32::INFINITY, f32::next_down);
             let first = first?;
             (first > last || coarse.code(first, 0) == coarse.code(last, 0))
@@ -83,22 +135,36 @@ fn table(fine: &Quantisation, coarse: &Quantisation) -> Option<Vec<i64>> {
 
 /// The smallest real with at least that code: minus infinity for the smallest code, none beyond the
 /// largest.
-fn first_real(q: &Quantisation, code: i64) -> Option<f32> {
-    let of = |key: i64| f32::from_bits(if key < 0 { (!key as u32) | 1 << 31 } else { key as u32 });
-    // Reals in their order are integers in theirs: the negative ones by their complement.
-    let infinity = i64::from(f32::INFINITY.to_bits());
-    let (mut low, mut high) = (!infinity, infinity);
-    if q.code(of(low), 0) >= code {
-        return Some(of(low));
+pub(super) fn first_real(q: &Quantisation, channel: usize, code: i64) -> Option<f32> {
+    first_reaching(|x| q.code(x, channel) >= code)
+}
+
+/// The smallest real from which on something holds, minus infinity where it always does; `None` where it
+/// never does.
+pub(super) fn first_reaching(holds: impl Fn(f32) -> bool) -> Option<f32> {
+    let (mut low, mut high) = (key_of_real(f32::NEG_INFINITY), key_of_real(f32::INFINITY));
+    if holds(real_of_key(low)) {
+        return Some(real_of_key(low));
     }
-    if q.code(of(high), 0) < code {
+    if !holds(real_of_key(high)) {
         return None;
     }
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if q.code(of(middle), 0) >= code { high = middle } else { low = middle }
+        if holds(real_of_key(middle)) { high = middle } else { low = middle }
     }
-    Some(of(high))
+    Some(real_of_key(high))
+}
+
+/// Reals in their order are integers in theirs: the negative ones by their complement.
+pub(super) fn real_of_key(key: i64) -> f32 {
+    f32::from_bits(if key < 0 { (!key as u32) | 1 << 31 } else { key as u32 })
+}
+
+/// The integer of [`real_of_key`].
+pub(super) fn key_of_real(real: f32) -> i64 {
+    let magnitude = i64::from(real.to_bits() & !(1 << 31));
+    if real.is_sign_negative() { !magnitude } else { magnitude }
 }
 
 #[cfg(test)]
@@ -122,9 +188,9 @@ mod tests {
     #[test]
     fn the_first_real_of_a_code_is_its_threshold() {
         let q = Quantisation::per_tensor(0.5, 0, -4, 4);
-        assert_eq!(first_real(&q, 1), Some(0.25f32.next_up()));
-        assert_eq!(first_real(&q, 2), Some(0.75), "the tie is even");
-        assert_eq!(first_real(&q, 0), Some(-0.25));
-        assert_eq!((first_real(&q, -4), first_real(&q, 5)), (Some(f32::NEG_INFINITY), None));
+        assert_eq!(first_real(&q, 0, 1), Some(0.25f32.next_up()));
+        assert_eq!(first_real(&q, 0, 2), Some(0.75), "the tie is even");
+        assert_eq!(first_real(&q, 0, 0), Some(-0.25));
+        assert_eq!((first_real(&q, 0, -4), first_real(&q, 0, 5)), (Some(f32::NEG_INFINITY), None));
     }
 }

@@ -82,6 +82,20 @@ pub(super) fn moved(
     let Some(axis) = q.axis else { return Some(q.clone()) };
     let axis = match op {
         TensorOp::Transpose { permutation } => permutation.iter().position(|&p| p == axis)?,
+        // Channels whose cells become features have one entry for each of these.
+        TensorOp::Reshape
+            if axis == 1 && to.len() == 2 && from.first() == to.first() && from.len() > 2 =>
+        {
+            let cells: usize = from[2..].iter().product();
+            let spread = |n: usize| if n == 1 { 1 } else { cells };
+            return Some(Quantisation {
+                axis: Some(1),
+                scale: repeated(&q.scale, spread(q.scale.len())),
+                zero_point: repeated(&q.zero_point, spread(q.zero_point.len())),
+                offset: repeated(&q.offset, spread(q.offset.len())),
+                ..q.clone()
+            });
+        }
         TensorOp::Reshape => {
             let before: usize = from.get(..axis)?.iter().product();
             (0..to.len())
@@ -93,12 +107,19 @@ pub(super) fn moved(
     Some(Quantisation { axis: Some(axis), ..q.clone() })
 }
 
+/// Every element so many times in a row.
+fn repeated<T: Clone>(values: &[T], times: usize) -> Vec<T> {
+    values.iter().flat_map(|v| std::iter::repeat_n(v.clone(), times)).collect()
+}
+
 /// The operator for codes: what is filled in must be a code; `None` if the real is none.
 pub(super) fn on_codes(op: TensorOp, q: &Quantisation) -> Option<TensorOp> {
     match op {
         TensorOp::Pad { before, after, value } => {
             let code = q.code(value as f32, 0);
-            let exact = q.real(code, 0) == value as f32;
+            let channels = q.scale.len().max(q.zero_point.len());
+            let exact = (0..channels)
+                .all(|c| q.code(value as f32, c) == code && q.real(code, c) == value as f32);
             exact.then_some(TensorOp::Pad { before, after, value: code as f64 })
         }
         other => Some(other),

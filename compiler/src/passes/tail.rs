@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 
 use snnc_ir::query::is_movement;
-use snnc_ir::{Graph, NodeId, PoolKind, TensorOp};
+use snnc_ir::{Graph, NodeId, TensorOp};
 
 /// Whether the host can apply an operator to what a network shows: functions of few elements and
 /// layout, but no layers, whose work is what the network is there for.
 pub(crate) fn is_host(op: &TensorOp) -> bool {
     match op {
         TensorOp::Unary(_)
+        | TensorOp::Threshold(_)
         | TensorOp::Binary(_)
         | TensorOp::Clip { .. }
         | TensorOp::Cast
@@ -19,7 +20,7 @@ pub(crate) fn is_host(op: &TensorOp) -> bool {
         | TensorOp::ArgMax { .. }
         | TensorOp::Reduce { .. }
         | TensorOp::BatchNormalisation { .. } => true,
-        TensorOp::Pool(pool) => pool.kind != PoolKind::Sum,
+        TensorOp::Pool(pool) => !pool.is_of_codes(),
         other => is_movement(other),
     }
 }

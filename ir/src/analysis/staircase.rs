@@ -82,6 +82,9 @@ fn bracketed(
     (below, beyond)
 }
 
+/// Pairs of a multiplier and a divisor that are tried at most.
+const MOST_PAIRS: usize = 1 << 20;
+
 /// A rational number, numerator and positive denominator.
 pub type Fraction = (i128, i128);
 
@@ -139,6 +142,18 @@ impl StraightLine {
         }
     }
 
+    /// The same search with the conditions that count alone: whatever the slope, the strictest are corners of
+    /// convex hulls, of which even long staircases near a line have few.
+    pub fn narrowed(&self) -> Self {
+        let mirrored = |points: &[(i64, i64)]| -> Vec<(i64, i64)> {
+            points.iter().map(|&(v, k)| (v, k.saturating_neg())).collect()
+        };
+        StraightLine {
+            at_least: upper_hull(&self.at_least),
+            below: mirrored(&upper_hull(&mirrored(&self.below))),
+        }
+    }
+
     /// The open interval of slopes `multiplier / divisor` that serve, as two fractions; the upper
     /// end is `None` if every steeper line serves too. `None` if no line serves.
     pub fn slopes(&self) -> Option<(Fraction, Option<Fraction>)> {
@@ -190,7 +205,7 @@ impl StraightLine {
     /// Multiplier, offset and shift for the divisor `2^shift`, with the least shift up to
     /// `max_shift` that serves, and the offset in the middle of those that do.
     pub fn fit_shift(&self, max_shift: u8) -> Option<(i64, i64, u8)> {
-        let (low, high) = self.slopes()?;
+        let (line, (low, high)) = (self.narrowed(), self.slopes()?);
         for shift in 0..=max_shift.min(62) {
             let divisor = 1i64 << shift;
             let first = low.0 * i128::from(divisor) / low.1 + 1;
@@ -205,7 +220,7 @@ impl StraightLine {
                     continue;
                 }
                 let Ok(m) = i64::try_from(multiplier) else { continue };
-                if let Some((l, h)) = self.offsets(m, divisor) {
+                if let Some((l, h)) = line.offsets(m, divisor) {
                     return Some((m, l + (h - l) / 2, shift));
                 }
             }
@@ -214,15 +229,19 @@ impl StraightLine {
     }
 
     /// Multiplier, offset and divisor with the least multiplier up to `max_multiplier` and a divisor
-    /// up to `max_divisor` that serve; `accept` may refuse a candidate.
+    /// up to `max_divisor` that serve, among the first 2^20 pairs; `accept` may refuse a candidate.
     pub fn fit_divisor(
         &self,
         max_multiplier: i64,
         max_divisor: i64,
         accept: impl Fn(i64, i64, i64) -> bool,
     ) -> Option<(i64, i64, i64)> {
-        let (low, high) = self.slopes()?;
+        let (line, (low, high)) = (self.narrowed(), self.slopes()?);
+        let mut pairs = 0usize;
         for m in 1..=max_multiplier {
+            if pairs > MOST_PAIRS {
+                break;
+            }
             // multiplier / divisor in (low, high), so divisor in (m / high, m / low).
             let first = match high {
                 Some((n, d)) => (i128::from(m) * d).div_euclid(n) + 1,
@@ -235,8 +254,9 @@ impl StraightLine {
             };
             let end = end.min(i128::from(max_divisor));
             for d in (first..=end).take(256) {
+                pairs += 1;
                 let Ok(d) = i64::try_from(d) else { break };
-                if let Some((l, h)) = self.offsets(m, d) {
+                if let Some((l, h)) = line.offsets(m, d) {
                     let r = l + (h - l) / 2;
                     if accept(m, r, d) {
                         return Some((m, r, d));
@@ -246,6 +266,27 @@ impl StraightLine {
         }
         None
     }
+}
+
+/// The corners of the convex hull of points as seen from above, in ascending order.
+fn upper_hull(points: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let mut sorted = points.to_vec();
+    // Of points at one place the highest counts.
+    sorted.sort_unstable_by_key(|&(v, k)| (v, std::cmp::Reverse(k)));
+    sorted.dedup_by_key(|point| point.0);
+    let run = |from: (i64, i64), to: (i64, i64)| -> Fraction {
+        (i128::from(to.1) - i128::from(from.1), i128::from(to.0) - i128::from(from.0))
+    };
+    let mut hull: Vec<(i64, i64)> = Vec::new();
+    for point in sorted {
+        while let [.., a, b] = hull[..]
+            && !less(run(b, point), run(a, b))
+        {
+            hull.pop();
+        }
+        hull.push(point);
+    }
+    hull
 }
 
 /// Whether one fraction is less than another.
@@ -373,6 +414,19 @@ mod tests {
                 }
                 (found, wanted) => prop_assert_eq!(found, wanted),
             }
+        }
+
+        #[test]
+        fn the_corners_of_hulls_say_what_all_conditions_say(
+            mut thresholds in proptest::collection::vec(-400i64..900, 0..60),
+            scale in 1i64..30, near in 0i64..40, multiplier in 1i64..200, divisor in 1i64..3000,
+        ) {
+            for (i, t) in thresholds.iter_mut().enumerate() {
+                *t = i as i64 * scale + *t % (near + 1);
+            }
+            thresholds.sort_unstable();
+            let line = StraightLine::new(&thresholds, (-300, 1500), -2);
+            prop_assert_eq!(line.offsets(multiplier, divisor), line.narrowed().offsets(multiplier, divisor));
         }
 
         #[test]

@@ -29,10 +29,18 @@ impl Sample {
     }
 }
 
-/// The payloads that a sample stands for: `clamp(round(x / scale) + zero) - zero`.
+/// The payloads that a sample stands for: `clamp(round(x / scale) + zero) - zero`, or by thresholds.
 pub fn encode(encoder: &Encoder, sample: &Sample) -> Vec<i64> {
     let clamp = |code: i64| code.clamp(encoder.minimum, encoder.maximum) - encoder.zero_point;
     match sample {
+        Sample::Real(x) if !encoder.thresholds.is_empty() => {
+            let (rows, count) = (&encoder.thresholds, x.len().max(1));
+            let code = |(i, x): (usize, &f32)| {
+                let row = &rows[i * rows.len() / count];
+                encoder.minimum.saturating_add(row.partition_point(|t| t <= x) as i64)
+            };
+            x.iter().enumerate().map(code).map(clamp).collect()
+        }
         Sample::Real(x) => x
             .iter()
             .map(|&x| {

@@ -215,19 +215,26 @@ impl Convolution {
         let per_group = outputs / self.groups;
         let first = channel / (inputs / self.groups) * per_group;
         let taps = self.kernel.iter().product::<usize>();
-        for tap in 0..taps {
-            let offset = place(tap, &self.kernel);
-            let met = |axis: usize| self.meets(axis, at[axis], offset[axis]);
-            let (Some(layer), Some(row), Some(column)) = (met(0), met(1), met(2)) else {
-                continue;
-            };
-            let weights = &self.weights[(channel * taps + tap) * per_group..][..per_group];
-            for (within, &weight) in weights.iter().enumerate() {
-                let [depth, height, width] = self.output;
-                let target = ((first + within) * depth + layer) * height + row;
-                deposit(target * width + column, weight, 0);
+        let [depth, height, width] = self.output;
+        let [layers, rows, columns] = [0, 1, 2].map(|axis| self.met(axis, at[axis]));
+        for &(z, layer) in &layers {
+            for &(y, row) in &rows {
+                for &(x, column) in &columns {
+                    let tap = (z * self.kernel[1] + y) * self.kernel[2] + x;
+                    let weights = &self.weights[(channel * taps + tap) * per_group..][..per_group];
+                    for (within, &weight) in weights.iter().enumerate() {
+                        let target = ((first + within) * depth + layer) * height + row;
+                        deposit(target * width + column, weight, 0);
+                    }
+                }
             }
         }
+    }
+
+    /// The taps along `axis` that lie on input position `i`, each with the output position at which it does.
+    fn met(&self, axis: usize, i: usize) -> Vec<(usize, usize)> {
+        let own = |k: usize| Some((k, self.meets(axis, i, k)?));
+        (0..self.kernel[axis]).filter_map(own).collect()
     }
 
     /// The output position along `axis` at which tap `k` of the kernel lies on input position `i`.

@@ -1,8 +1,8 @@
 //! Codes and the real numbers that they stand for.
 
-use snnc_ir::{Quantisation, Rounding, Tensor, TensorType};
+use snnc_ir::{Quantisation, Rounding, Tensor, TensorType, Thresholds};
 
-use super::layout::{Channels, broadcast_strides, offsets};
+use super::layout::{Channels, Split, broadcast_strides, offsets};
 use super::value::element_count;
 use super::{Data, RunError, Value};
 
@@ -241,6 +241,33 @@ pub(super) fn lookup(
     };
     let codes = integers(x)?.iter().map(entry).collect::<Result<_, _>>()?;
     Value::from_i64(&ty.shape, codes)
+}
+
+/// The code of each element by the thresholds of its channel.
+pub(super) fn threshold(
+    x: &Value,
+    of: &TensorType,
+    thresholds: &Thresholds,
+    ty: &TensorType,
+) -> Result<Value, RunError> {
+    let misfit = |reason| RunError::Quantisation { shape: ty.shape.clone(), reason };
+    let fits = |n: &&usize| **n == thresholds.rows.len();
+    let (inner, extent) = match ty.shape.get(thresholds.axis).filter(fits) {
+        Some(&extent) => (Split::at(&ty.shape, thresholds.axis).inner, extent),
+        None if thresholds.rows.len() == 1 => (1, 1),
+        None => return Err(misfit("thresholds have another number of channels")),
+    };
+    let channel = |i: usize| i / inner.max(1) % extent.max(1);
+    let codes: Option<Vec<i64>> = match x.data() {
+        Data::F32(x) => {
+            x.iter().enumerate().map(|(i, &x)| thresholds.of_real(channel(i), x)).collect()
+        }
+        Data::Int(_) => {
+            let codes = centred(x, of)?.into_iter().enumerate();
+            codes.map(|(i, v)| thresholds.of_integer(channel(i), v)).collect()
+        }
+    };
+    Value::from_i64(&ty.shape, codes.ok_or(RunError::Mixed)?)
 }
 
 /// The elements as reals, where codes of several scales have to be compared.

@@ -61,6 +61,7 @@ pub(super) fn apply(
         Requantise => codes::requantise(operands, ty)?,
         RequantiseSum => codes::requantise_sum(operands, ty)?,
         Lookup { minimum, table } => codes::lookup(x(0)?, *minimum, table, ty)?,
+        Threshold(t) => codes::threshold(x(0)?, operands[0].1, t, ty)?,
         Convolution { window, groups } => {
             let kernel = self::Convolution::new(window, *groups, x(0)?.shape(), x(1)?.shape(), ty)?;
             accumulate(&kernel, operands, ty)?

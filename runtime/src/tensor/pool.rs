@@ -49,7 +49,23 @@ pub(super) fn pool(
             let total = |cells: Cells<'_, i64>| cells.values.fold(0, i64::saturating_add);
             Value::from_i64(&own.shape, within(pooled(&geometry, &cells, total), own.dtype)?)
         }
-        (Data::F32(_), PoolKind::Sum) => Err(RunError::Elements(own.dtype)),
+        (Data::Int(_), PoolKind::EvenSum { .. }) => {
+            let cells = centred(x, ty)?;
+            let total = |cells: Cells<'_, i64>| cells.values.fold(0, i64::saturating_add);
+            let mut sums = pooled(&geometry, &cells, total);
+            let (map, outputs) = (&x.shape()[2..], &own.shape[2..]);
+            let common = pool.common(map, outputs);
+            let common =
+                common.ok_or(RunError::Unsupported("means of too many kinds of windows"))?;
+            let counts = pool.counts(map, outputs);
+            for (sum, count) in sums.iter_mut().zip(counts.iter().cycle()) {
+                *sum = sum.saturating_mul((common / count) as i64);
+            }
+            Value::from_i64(&own.shape, within(sums, own.dtype)?)
+        }
+        (Data::F32(_), PoolKind::Sum | PoolKind::EvenSum { .. }) => {
+            Err(RunError::Elements(own.dtype))
+        }
         (Data::Int(_), _) => {
             Err(RunError::Unsupported("a mean of codes is a sum that is requantised"))
         }

@@ -265,6 +265,7 @@ impl Maker {
             maximum: if signed { 127 } else { 255 },
             offset: None,
             rounding: if self.dice.one_in(4) { Rounding::Floor } else { Rounding::HalfEven },
+            thresholds: Vec::new(),
             presentation,
         };
         self.graph.add(Node::spiking("x", SpikingOp::Encoder(encoder), shape), &[])

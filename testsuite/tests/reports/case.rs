@@ -161,6 +161,12 @@ fn certificate(artefact: &Path) -> Option<(String, String)> {
     Some((json["verdict"].as_str()?.to_owned(), format!("{proved} of {}", populations.len())))
 }
 
+/// Whether calibration has quantised the model of an artefact, all of it or what its own quantisers left.
+fn is_calibrated(artefact: &Path) -> bool {
+    let manifest = std::fs::read_to_string(artefact.join("manifest.yaml")).unwrap_or_default();
+    manifest.lines().any(|line| line.trim_start().starts_with("quantise.payload-bits:"))
+}
+
 impl Case {
     pub fn open(folder: &Path) -> Result<Case, String> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -283,8 +289,10 @@ impl Case {
         if let Some((verdict, proved)) = &certificate {
             row.add("verdict", verdict);
             row.add("proved", proved);
-            let refuted = match (&answer, self.kind) {
-                (Ok(answer), Kind::Float) => self.differs_from_quantised(&artefact, answer),
+            let refuted = match &answer {
+                Ok(answer) if self.kind == Kind::Float || is_calibrated(&artefact) => {
+                    self.differs_from_quantised(&artefact, answer)
+                }
                 _ => differs,
             };
             match verdict.as_str() {

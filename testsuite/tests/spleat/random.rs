@@ -65,6 +65,7 @@ pub fn case(seed: u64) -> Case {
         maximum: most,
         offset: None,
         rounding: Default::default(),
+        thresholds: Vec::new(),
         presentation: Presentation::InTime,
     };
     let low = encoder.minimum;

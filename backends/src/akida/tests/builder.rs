@@ -25,6 +25,7 @@ impl Builder {
             maximum,
             offset: None,
             rounding: Default::default(),
+            thresholds: Vec::new(),
             presentation: Presentation::Once,
         };
         let last = graph.add(Node::spiking("input", SpikingOp::Encoder(encoder), shape), &[]);

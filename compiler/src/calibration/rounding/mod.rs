@@ -29,6 +29,7 @@ use snnc_runtime::tensor::Value;
 use self::rows::Taps;
 use self::solve::Problem;
 use super::correct::{self, operations};
+use super::sites::{coded, is_on_codes};
 use super::sweep::Sweep;
 use crate::Error;
 use crate::data::Dataset;
@@ -343,10 +344,12 @@ fn gather(
     }
 }
 
-/// The layers of a network, in order of computation.
+/// The layers of a network that are not on codes by the model itself, in order of computation.
 fn layers(graph: &Graph) -> Result<Vec<NodeId>, Error> {
+    let coded = coded(graph);
     let layer = |id: &NodeId| {
         matches!(graph[*id].as_tensor(), Some(TensorOp::Convolution { .. } | TensorOp::Dense))
+            && !is_on_codes(graph, &coded, *id)
     };
     Ok(graph.order().map_err(Error::network)?.into_iter().filter(layer).collect())
 }

@@ -1,7 +1,10 @@
 //! The operators of QONNX, as Brevitas, QKeras and FINN write them. They take and give reals that
 //! lie on a grid, so they become a quantiser and a dequantiser.
 
-use snnc_ir::{Binary, DType, NodeId, Quantisation, Rounding, Tensor, TensorOp, TensorType};
+use snnc_ir::{
+    Binary, DType, NodeId, Quantisation, Rounding, Tensor, TensorOp, TensorType, ThresholdRows,
+    Thresholds,
+};
 
 use super::Outputs;
 use super::quantise::{dequantise, quantise};
@@ -293,40 +296,64 @@ pub(crate) fn multi_threshold(importer: &mut Importer, call: &Call) -> Outputs {
     let &[channels, count] = shape.as_slice() else {
         return Err(Failure::malformed(format!("thresholds of shape {shape:?}")));
     };
-    if count == 0 || count > 255 || rank < 2 {
+    if count == 0 || count > 65535 || rank < 2 || channels == 0 {
         return Err(Failure::unsupported(
             format!("{count} thresholds for {rank} dimensions"),
-            "use activations of 1 to 8 bits",
+            "use activations of 1 to 16 bits",
         ));
+    }
+    if thresholds.iter().any(|t| t.is_nan()) {
+        return Err(Failure::malformed("a threshold is NaN"));
     }
     let axis = match call.string("data_layout", "")?.as_str() {
         "" if rank == 3 => 2,
         layout => layout.find('C').unwrap_or(1),
     };
-    let behind = rank.checked_sub(axis + 1).ok_or_else(|| {
-        Failure::malformed(format!("`data_layout` puts channels at {axis} of {rank} dimensions"))
-    })?;
-    let mut of_channels = vec![channels];
-    of_channels.resize(behind + 1, 1);
-    let mut total: Option<NodeId> = None;
-    for level in 0..count {
-        let values: Vec<f32> = (0..channels).map(|c| thresholds[c * count + level]).collect();
-        let value = importer.literal(call, "threshold", Tensor::from_f32(&of_channels, &values));
-        let reached = binary(importer, call, "reached", Binary::GreaterOrEqual, x, value)?;
-        let ty = TensorType::new(DType::F32, []);
-        let reached = importer.emit_part(call, "step", TensorOp::Cast, &[reached], ty)?;
-        total = Some(match total {
-            None => reached,
-            Some(sum) => binary(importer, call, "steps", Binary::Add, sum, reached)?,
-        });
+    let extent = importer.ty(x).shape.get(axis).copied();
+    if extent.is_none() {
+        let text = format!("`data_layout` puts channels at {axis} of {rank} dimensions");
+        return Err(Failure::malformed(text));
     }
-    let mut y = total.ok_or_else(|| Failure::malformed("there are no thresholds"))?;
+    if channels != 1 && extent != Some(channels) {
+        let text = format!("{channels} rows of thresholds for {extent:?} channels");
+        return Err(Failure::malformed(text));
+    }
     let (scale, bias) = (call.float("out_scale", 1.0)?, call.float("out_bias", 0.0)?);
-    if scale != 1.0 {
-        let scale = importer.literal(call, "scale", Tensor::from_f32(&[], &[scale]));
-        y = binary(importer, call, "scaled", Binary::Mul, y, scale)?;
+    if !scale.is_finite() || !bias.is_finite() {
+        return Err(Failure::malformed("`out_scale` and `out_bias` must be finite"));
     }
-    if bias != 0.0 {
+    // How many are reached does not depend on their order. Every finite real reaches minus infinity, and the
+    // least of them as well; none reaches infinity.
+    let row = |row: &[f32]| {
+        let finite = row.iter().filter(|t| **t != f32::INFINITY);
+        let mut row: Vec<f32> = finite.map(|t| t.max(f32::MIN)).collect();
+        row.sort_unstable_by(f32::total_cmp);
+        row
+    };
+    let rows = ThresholdRows::Reals(thresholds.chunks(count).map(row).collect());
+    // A real of a code is a whole number of steps from the real 0 where the bias is.
+    let zero = -bias / scale;
+    let whole = scale > 0.0 && zero.fract() == 0.0 && zero.abs() < 1e6;
+    let (step, zero) = match (whole, scale > 0.0) {
+        (true, _) => (scale, zero as i64),
+        (false, true) => (scale, 0),
+        (false, false) => (1.0, 0),
+    };
+    let dtype = if count < 256 { DType::U8 } else { DType::U16 };
+    let q = Quantisation::per_tensor(step, zero, 0, count as i64);
+    let codes = importer.emit_part(
+        call,
+        "codes",
+        TensorOp::Threshold(Thresholds { axis, minimum: 0, rows }),
+        &[x],
+        TensorType::new(dtype, []).quantised(q.clone()),
+    )?;
+    let mut y = dequantise(importer, call, if whole { "" } else { "steps" }, codes, q)?;
+    if scale <= 0.0 {
+        let factor = importer.literal(call, "scale", Tensor::from_f32(&[], &[scale]));
+        y = binary(importer, call, "scaled", Binary::Mul, y, factor)?;
+    }
+    if !whole && bias != 0.0 {
         let bias = importer.literal(call, "bias", Tensor::from_f32(&[], &[bias]));
         y = binary(importer, call, "", Binary::Add, y, bias)?;
     }

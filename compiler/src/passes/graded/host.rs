@@ -6,7 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use snnc_ir::{Decoder, Graph, Node, NodeId, Origin, Readout, SpikingOp, Stage, TensorOp};
+use snnc_ir::{
+    Decoder, Graph, Node, NodeId, Origin, Readout, SpikingOp, Stage, TensorOp, ThresholdRows,
+};
 
 use super::{Converter, Form, Payloads, ReadOut, unbatched};
 use crate::passes::tail;
@@ -30,7 +32,11 @@ impl Host {
         let belongs = |id: NodeId, op: &TensorOp| match op {
             TensorOp::Pool(_) => tail::is_host(op) && quantised[id].ty.dtype.is_float(),
             TensorOp::Quantise(_) | TensorOp::Dequantise(_) => true,
-            TensorOp::Requantise | TensorOp::RequantiseSum => read_out == ReadOut::Potentials,
+            // What the lowering left to the host compares reals.
+            TensorOp::Threshold(t) if matches!(t.rows, ThresholdRows::Reals(_)) => true,
+            TensorOp::Requantise | TensorOp::RequantiseSum | TensorOp::Threshold(_) => {
+                read_out == ReadOut::Potentials
+            }
             op => tail::is_host(op),
         };
         Host {

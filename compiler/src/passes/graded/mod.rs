@@ -3,18 +3,20 @@
 //! Each linear operator becomes a projection, each requantisation a population whose neuron has
 //! exactly the thresholds of `y = RNE(f32(acc) * f32(M)) + zero`, and a payload is `code - zero`.
 
+mod encoders;
 mod host;
 mod join;
 mod movement;
 mod populations;
+mod sums;
 mod transposed;
 
 use std::collections::HashMap;
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    Connectivity, Encoder, Graph, Node, NodeId, PoolKind, Presentation, Quantisation, SpikingOp,
-    Stage, Tensor, TensorOp, Window,
+    Connectivity, Graph, Node, NodeId, PoolKind, Quantisation, SpikingOp, Stage, Tensor, TensorOp,
+    ThresholdRows, Window,
 };
 
 use crate::{Error, Problem};
@@ -109,8 +111,11 @@ fn inputs_first(quantised: &Graph, order: Vec<NodeId>) -> Vec<NodeId> {
     let mut first = Vec::new();
     for input in quantised.inputs() {
         let quantisers = quantised.users(input).into_iter();
-        let is =
-            |user: &NodeId| matches!(quantised[*user].as_tensor(), Some(TensorOp::Quantise(_)));
+        let is = |user: &NodeId| match quantised[*user].as_tensor() {
+            Some(TensorOp::Quantise(_)) => true,
+            Some(TensorOp::Threshold(t)) => matches!(t.rows, ThresholdRows::Reals(_)),
+            _ => false,
+        };
         for id in std::iter::once(input).chain(quantisers.filter(is)) {
             if !first.contains(&id) {
                 first.push(id);
@@ -214,10 +219,12 @@ impl Converter<'_> {
             TensorOp::Pool(pool) => match pool.kind {
                 PoolKind::Max => self.max_pool(id, pool.window),
                 PoolKind::Sum => self.sum_pool(id, pool.window),
+                PoolKind::EvenSum { .. } => self.even_sum(id, &pool),
                 _ => self.problem(id, "an average pool that is not on codes", "quantise its input"),
             },
             TensorOp::Requantise | TensorOp::RequantiseSum => self.population(id),
             TensorOp::Lookup { minimum, table } => self.lookup(id, minimum, &table),
+            TensorOp::Threshold(thresholds) => self.threshold(id, &thresholds),
             TensorOp::Reshape => self.reshape(id),
             TensorOp::Transpose { permutation } => self.transpose(id, &permutation),
             TensorOp::Pad { .. }
@@ -234,70 +241,6 @@ impl Converter<'_> {
             ),
         };
         self.values.insert(id, form);
-    }
-
-    fn input(&mut self, id: NodeId) -> Form {
-        match &self.quantised[id].ty.quantisation {
-            Some(q) => self.encode(id, id, &q.clone()),
-            None => Form::Raw,
-        }
-    }
-
-    fn encoder(&mut self, id: NodeId, q: &Quantisation) -> Form {
-        match (self.form(id, 0), self.quantised.source(id, 0)) {
-            (Form::Raw, Some(input)) => match self.other_quantiser(id, input) {
-                None => self.encode(id, input, q),
-                Some(other) => {
-                    let reason = format!(
-                        "its input is quantised by {} as well, whose codes do not say those of this one, \
-                         and an input has one encoder",
-                        self.quantised[other].describe()
-                    );
-                    self.problem(
-                        id,
-                        reason,
-                        "quantise the input once, with one scale and zero point",
-                    )
-                }
-            },
-            (Form::Nothing, _) => Form::Nothing,
-            _ => self.problem(id, "a quantiser that is not at an input", ""),
-        }
-    }
-
-    /// The first quantiser of an input, if it is not `id`.
-    fn other_quantiser(&self, id: NodeId, input: NodeId) -> Option<NodeId> {
-        let quantiser =
-            |u: &NodeId| matches!(self.quantised[*u].as_tensor(), Some(TensorOp::Quantise(_)));
-        self.quantised.users(input).into_iter().filter(quantiser).min().filter(|&first| first != id)
-    }
-
-    fn encode(&mut self, id: NodeId, input: NodeId, q: &Quantisation) -> Form {
-        if q.axis.is_some() {
-            return self.problem(
-                id,
-                "an input quantised channel by channel",
-                "use one scale for the input",
-            );
-        }
-        let shape = unbatched(&self.quantised[id].ty.shape);
-        let encoder = Encoder {
-            scale: q.scale_at(0),
-            zero_point: q.zero_at(0),
-            minimum: q.minimum,
-            maximum: q.maximum,
-            rounding: q.rounding,
-            offset: q.offset_at(0),
-            presentation: Presentation::Once,
-        };
-        let range = Interval::new(q.minimum - q.zero_at(0), q.maximum - q.zero_at(0)).with_zero();
-        let name = self.network.fresh_name(&self.quantised[input].name);
-        let node = Node::spiking(name, SpikingOp::Encoder(encoder), shape.clone())
-            .with_origins(&self.quantised[id].origins);
-        let node = self.network.add(node, &[]);
-        self.correspondence.push((node, id));
-        let channels = shape.first().copied().unwrap_or(1);
-        Form::Payloads(Payloads { node, shape, order: None, range: vec![range; channels] })
     }
 
     fn linear(&mut self, id: NodeId, connectivity: Connectivity) -> Form {
@@ -388,30 +331,6 @@ impl Converter<'_> {
         let node = self.network.add(node, &[source.node]);
         self.correspondence.push((node, id));
         Form::Payloads(Payloads { node, shape, order: None, range: source.range })
-    }
-
-    fn sum_pool(&mut self, id: NodeId, window: Window) -> Form {
-        let source = match self.map_of(id) {
-            Ok(source) => source,
-            Err(form) => return form,
-        };
-        let node = &self.quantised[id];
-        let Some(q) = &node.ty.quantisation else {
-            return self.problem(id, "its sum has no scale", "");
-        };
-        let channels = source.shape[0];
-        let cells: usize = window.kernel.iter().product();
-        let weight_shape = [&[channels, 1], window.kernel.as_slice()].concat();
-        Form::Sum(Box::new(Synapses {
-            weights: vec![1; channels * cells],
-            weight_shape,
-            bias: Vec::new(),
-            scale: q.scale.clone(),
-            shape: unbatched(&node.ty.shape),
-            connectivity: Connectivity::Convolution { window, groups: channels },
-            codes: None,
-            source,
-        }))
     }
 
     /// The operand as a map in its node's own order.

@@ -132,7 +132,7 @@ impl Converter<'_> {
             neuron,
             minimum: requantiser.minimum().min(0),
             maximum: requantiser.maximum().max(0),
-            scale: vec![requantiser.output_scale()],
+            scale: requantiser.output_scale(),
         };
         let node =
             Node { name: wanted, ..self.named(id, SpikingOp::Population(population), &shape) };
@@ -175,7 +175,8 @@ impl Converter<'_> {
         let scale = q.scale.clone();
         let shape = self.network[source.node].ty.shape.clone();
         // One table for all neurons does not ask in which shape they stand, only in which order.
-        let alike = self.quantised.sources(id).len() == 1;
+        let uniform = Requantiser::new(self.quantised, id).is_none_or(|r| r.is_uniform());
+        let alike = self.quantised.sources(id).len() == 1 && uniform;
         if source.order.is_some() || (source.shape != shape && !alike) {
             return self.copying(operand, &source.into());
         }

@@ -12,9 +12,9 @@ const LEVELS: i64 = 1 << 16;
 /// A real for each code of an array.
 #[derive(Clone)]
 pub(super) struct Function {
-    codes: NodeId,
-    minimum: i64,
-    reals: Vec<f32>,
+    pub(super) codes: NodeId,
+    pub(super) minimum: i64,
+    pub(super) reals: Vec<f32>,
 }
 
 /// Every code of a range, if they are not too many.
@@ -38,6 +38,20 @@ pub(super) fn uniform_windows(pool: &Pool, map: &[usize], outputs: &[usize]) -> 
     (0..window.rank()).all(inside)
 }
 
+impl Function {
+    /// Codes that stand for exactly these reals, if they are whole multiples of the smallest.
+    pub(super) fn grid(&self) -> Option<Quantisation> {
+        let step = self.reals.iter().map(|r| r.abs()).filter(|r| *r > 0.0).reduce(f32::min)?;
+        let units = |real: &f32| {
+            let units = (real / step).round();
+            (units.abs() < LEVELS as f32 && units * step == *real).then_some(units as i64)
+        };
+        let units: Vec<i64> = self.reals.iter().map(units).collect::<Option<_>>()?;
+        let (low, high) = (*units.iter().min()?, *units.iter().max()?);
+        Some(Quantisation::per_tensor(step, 0, low.min(0), high.max(0)))
+    }
+}
+
 impl Lowering<'_> {
     /// The identity on the reals that `codes` stand for.
     pub(super) fn function_of(&mut self, codes: NodeId, _operand: NodeId) -> Option<Function> {
@@ -47,8 +61,24 @@ impl Lowering<'_> {
     }
 
     /// An operator on one element, or on two of which one is a constant or a function of the same
-    /// codes.
+    /// codes; else one on what an accumulator, codes or an input make, channel by channel.
     pub(super) fn function(&mut self, id: super::NodeId, operands: &[(NodeId, Value)]) -> Value {
+        let tabulated = |(operand, value): &(NodeId, Value)| match value {
+            Value::Function(_) | Value::Dequantised(_) => true,
+            Value::Constant => self.scalar(*operand).is_some(),
+            _ => false,
+        };
+        // What the host can compute behind the last layer takes no neurons.
+        if !self.tail.contains(&id)
+            && !operands.iter().all(tabulated)
+            && let Some(curve) = self.curve(id, operands)
+        {
+            return curve;
+        }
+        self.tabulated(id, operands)
+    }
+
+    fn tabulated(&mut self, id: super::NodeId, operands: &[(NodeId, Value)]) -> Value {
         let mut functions: Vec<Result<Function, f32>> = Vec::with_capacity(operands.len());
         for (operand, value) in operands {
             let function = match value {

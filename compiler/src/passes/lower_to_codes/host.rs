@@ -1,7 +1,7 @@
 //! What is computed on reals behind the last layer, where codes and accumulators become reals.
 
 use snnc_ir::query::is_movement;
-use snnc_ir::{Binary, DType, Node, NodeId, PoolKind, Quantisation, Tensor, TensorOp, TensorType};
+use snnc_ir::{Binary, DType, Node, NodeId, Quantisation, Tensor, TensorOp, TensorType};
 
 use super::{Lowering, Value};
 use crate::passes::rewrite::op;
@@ -20,7 +20,7 @@ pub(super) enum Source {
 /// are sums of codes, layout moves codes as it moves reals, and whole numbers are codes of scale 1.
 pub(super) fn may_be_on_codes(op: &TensorOp) -> bool {
     match op {
-        TensorOp::Pool(pool) => pool.kind != PoolKind::Sum,
+        TensorOp::Pool(pool) => !pool.is_of_codes(),
         TensorOp::Cast => true,
         other => !is_host(other) || is_movement(other),
     }
@@ -47,6 +47,9 @@ impl Lowering<'_> {
                 let ty = ty.quantised(q.clone());
                 Value::Codes(self.copy(id, TensorOp::Quantise(q), ty, &sources))
             }
+            Some(operator @ TensorOp::Threshold(_)) => {
+                Value::Codes(self.copy(id, operator, ty, &sources))
+            }
             Some(operator) => Value::Reals(self.copy(id, operator, ty, &sources)),
             None => Value::Failed,
         }
@@ -63,7 +66,7 @@ impl Lowering<'_> {
             Value::Dequantised(codes) => self.dequantised(*operand, *codes),
             Value::Sum(terms, _) => self.sum_of(*operand, terms),
             Value::Constant => self.constant_of(*operand),
-            Value::Function(_) => self.function_on_reals(id, *operand),
+            Value::Function(_) | Value::Curve(_) => self.function_on_reals(id, *operand),
             Value::Codes(_) | Value::Failed => {
                 self.unquantised(id, *operand);
                 None

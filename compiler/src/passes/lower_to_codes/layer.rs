@@ -39,11 +39,11 @@ struct Bias {
 impl Lowering<'_> {
     /// Puts a layer on codes: weights and bias become integers, the result an accumulator.
     pub(super) fn layer(&mut self, id: NodeId, operands: &[(NodeId, Value)]) -> Value {
-        let Value::Dequantised(x) = operands[0].1 else {
+        let Some(x) = self.codes_of(&operands[0]) else {
             return self.unquantised(id, operands[0].0);
         };
-        let Some(q) = self.quantisation(x).filter(|q| q.axis.is_none()).cloned() else {
-            return self.obstacle(id, "takes channels of different scales", CALIBRATE);
+        let Some(q) = self.quantisation(x).cloned() else {
+            return self.obstacle(id, "takes codes without a scale", CALIBRATE);
         };
         let Some(mut weights) = self.weights(id, operands[1].0) else {
             return self.obstacle(
@@ -60,11 +60,19 @@ impl Lowering<'_> {
                 None => return self.obstacle(id, "its bias is no constant", CALIBRATE),
             },
         };
-        let s_x = q.scale_at(0);
-        if let Some(bias) = &bias {
+        let Some(units) = self.units(id, &q, &mut weights) else {
+            return self.obstacle(
+                id,
+                "takes channels whose scales lie too far apart for one accumulator",
+                "use one scale for the whole activation",
+            );
+        };
+        if let (Some(bias), 1) = (&bias, units.len()) {
             self.leave_out(id, &mut weights, &q, bias);
         }
-        let scale: Vec<f32> = weights.scale.iter().map(|s_w| s_x * s_w).collect();
+        let at = |v: &[f32], i: usize| v[if v.len() == 1 { 0 } else { i }];
+        let scales = units.len().max(weights.scale.len());
+        let scale: Vec<f32> = (0..scales).map(|i| at(&units, i) * at(&weights.scale, i)).collect();
         if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
             return self.obstacle(
                 id,
@@ -75,13 +83,15 @@ impl Lowering<'_> {
         // A bias between two units of the accumulator is added where reals are requantised. Of what is
         // read out the accumulator has the whole units, and the host adds the rest.
         let reach = weights.reach(&q);
+        let wide = reach.iter().any(|&r| r > f64::from(i32::MAX));
+        let dtype = if wide { DType::I64 } else { DType::I32 };
         let (bias, apart) = match bias {
             None => (None, None),
-            Some(bias) => match bias.in_units(&scale, &reach) {
+            Some(bias) => match bias.in_units(&scale, &reach, most_of(wide) as f64) {
                 Some(codes) => (Some(codes), None),
                 None if self.is_requantised(id) => (None, Some(self.real_bias(id, &bias))),
                 None => {
-                    let (whole, rest) = bias.split(&scale, &reach);
+                    let (whole, rest) = bias.split(&scale, &reach, wide);
                     (Some(whole), Some(self.real_bias(id, &rest)))
                 }
             },
@@ -89,13 +99,13 @@ impl Lowering<'_> {
         let name = self.source[id].name.clone();
         let mut sources = vec![x, self.add_weights(&name, id, weights)];
         if let Some(bias) = bias {
-            let value = Tensor::from_i64(DType::I32, &[outputs], &bias);
-            let q =
-                Quantisation { axis: (scale.len() > 1).then_some(0), ..accumulator(scale.clone()) };
+            let value = Tensor::from_i64(dtype, &[outputs], &bias);
+            let axis = (scale.len() > 1).then_some(0);
+            let q = Quantisation { axis, ..accumulator(scale.clone(), most_of(wide)) };
             sources.push(self.add_parameter(&format!("{name}.bias"), id, value, q));
         }
-        let ty = TensorType::new(DType::I32, self.source[id].ty.shape.clone());
-        let ty = ty.quantised(accumulator(scale));
+        let ty = TensorType::new(dtype, self.source[id].ty.shape.clone());
+        let ty = ty.quantised(accumulator(scale, most_of(wide)));
         match op(self.source, id).cloned() {
             Some(operator) => {
                 let node = self.copy(id, operator, ty, &sources);
@@ -104,6 +114,49 @@ impl Lowering<'_> {
             }
             None => Value::Failed,
         }
+    }
+
+    /// The real value of one unit of an operand, for each output or one for all. Channels of different scales
+    /// come to one unit by integer factors on their weights: an f32 is an integer times a power of two. `None`
+    /// where these do not fit.
+    fn units(&self, id: NodeId, q: &Quantisation, weights: &mut Weights) -> Option<Vec<f32>> {
+        if q.scale.len() == 1 {
+            return Some(q.scale.clone());
+        }
+        if q.axis != Some(1) || weights.axis != 0 {
+            return None;
+        }
+        let groups = match op(self.source, id)? {
+            TensorOp::Convolution { groups, .. } => *groups,
+            _ => 1,
+        };
+        let shape = weights.codes.shape().to_vec();
+        let inputs = *shape.get(1)?;
+        let taps: usize = shape[2..].iter().product();
+        let mut values = weights.codes.to_i64().ok()?;
+        let mut units = Vec::with_capacity(weights.outputs);
+        let mut known: Option<(usize, Vec<i64>, f32)> = None;
+        for output in 0..weights.outputs {
+            let group = output / (weights.outputs / groups).max(1);
+            if known.as_ref().is_none_or(|k| k.0 != group) {
+                let scales = q.scale.get(group * inputs..(group + 1) * inputs)?;
+                let (factors, unit) = common_unit(scales)?;
+                known = Some((group, factors, unit));
+            }
+            let (_, factors, unit) = known.as_ref()?;
+            units.push(*unit);
+            for (input, factor) in factors.iter().enumerate() {
+                let first = (output * inputs + input) * taps;
+                for value in &mut values[first..first + taps] {
+                    *value = value.checked_mul(*factor)?;
+                }
+            }
+        }
+        weights.minimum = values.iter().copied().min().unwrap_or(0).min(weights.minimum);
+        weights.maximum = values.iter().copied().max().unwrap_or(0).max(weights.maximum);
+        weights.codes = Tensor::from_integers(&shape, &values);
+        let fits = weights.reach(q).iter().all(|&r| r < MOST_WIDE as f64 / 4.0);
+        fits.then_some(units)
     }
 
     fn add_parameter(&mut self, name: &str, id: NodeId, value: Tensor, q: Quantisation) -> NodeId {
@@ -227,7 +280,7 @@ impl Lowering<'_> {
         let mut seen: HashSet<NodeId> = pending.iter().copied().collect();
         while let Some(next) = pending.pop() {
             match op(self.source, next) {
-                Some(TensorOp::Quantise(_)) => {}
+                Some(TensorOp::Quantise(_) | TensorOp::Threshold(_)) => {}
                 Some(TensorOp::Output) | None => return false,
                 _ => {
                     pending.extend(self.source.users(next).into_iter().filter(|u| seen.insert(*u)))
@@ -289,11 +342,51 @@ impl Lowering<'_> {
     }
 }
 
+/// The largest accumulator of 64 bits that is used, so that sums of two have room.
+const MOST_WIDE: i64 = 1 << 60;
+
+/// The largest accumulator.
+fn most_of(wide: bool) -> i64 {
+    if wide { MOST_WIDE } else { i64::from(i32::MAX) }
+}
+
+/// Integers and a unit whose products are exactly the given positive numbers; `None` where an integer would
+/// take more than 40 bits.
+fn common_unit(scales: &[f32]) -> Option<(Vec<i64>, f32)> {
+    let parts = |scale: &f32| {
+        let bits = scale.to_bits();
+        let (fraction, exponent) = (i64::from(bits & 0x7f_ffff), (bits >> 23 & 0xff) as i32);
+        let (mantissa, exponent) = match exponent {
+            0 => (fraction, -149),
+            exponent => (fraction | 1 << 23, exponent - 150),
+        };
+        let zeros = mantissa.trailing_zeros() as i32;
+        (mantissa >> zeros, exponent + zeros)
+    };
+    let parts: Vec<(i64, i32)> = scales.iter().map(parts).collect();
+    let least = parts.iter().map(|p| p.1).min()?;
+    let factor = |&(mantissa, exponent): &(i64, i32)| {
+        let shift = exponent - least;
+        (shift < 40 && mantissa.ilog2() as i32 + shift < 40).then(|| mantissa << shift)
+    };
+    let factors: Vec<i64> = parts.iter().map(factor).collect::<Option<_>>()?;
+    let divisor = factors.iter().fold(0i64, |a, &b| {
+        let (mut a, mut b) = (a, b);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    });
+    let unit = (divisor as f64 * f64::from(least).exp2()) as f32;
+    let factors = factors.iter().map(|f| f / divisor.max(1)).collect();
+    unit.is_normal().then_some((factors, unit))
+}
+
 impl Weights {
     /// For each output the largest magnitude of its accumulator, for codes of `q`.
     fn reach(&self, q: &Quantisation) -> Vec<f64> {
-        let zero = q.zero_at(0);
-        let most = q.maximum.abs_diff(zero).max(q.minimum.abs_diff(zero)) as f64;
+        let largest = |zero: &i64| q.maximum.abs_diff(*zero).max(q.minimum.abs_diff(*zero));
+        let most = q.zero_point.iter().map(largest).max().unwrap_or(0) as f64;
         let codes = self.codes.to_i64().unwrap_or_default();
         let sum = |row: &[i64]| row.iter().map(|w| w.unsigned_abs() as f64).sum::<f64>() * most;
         // Of a transposed convolution the weights of an output are no row.
@@ -305,12 +398,12 @@ impl Weights {
 }
 
 impl Bias {
-    /// The nearest whole numbers of units that fit 32 bits beside the sum, and what is left of the bias.
-    fn split(&self, scale: &[f32], reach: &[f64]) -> (Vec<i64>, Bias) {
+    /// The nearest whole numbers of units that fit the accumulator beside the sum, and what is left of the bias.
+    fn split(&self, scale: &[f32], reach: &[f64], wide: bool) -> (Vec<i64>, Bias) {
         let one = |(i, &real): (usize, &f64)| {
             let unit = f64::from(scale[if scale.len() == 1 { 0 } else { i }]);
             let whole = (real / unit).round_ties_even();
-            let fits = whole.abs() + reach.get(i).copied().unwrap_or(0.0) <= f64::from(i32::MAX);
+            let fits = whole.abs() + reach.get(i).copied().unwrap_or(0.0) <= most_of(wide) as f64;
             let whole = if fits { whole } else { 0.0 };
             (whole as i64, real - whole * unit)
         };
@@ -321,9 +414,8 @@ impl Bias {
     /// The bias in units of `scale`, one or one for each output, if it is one to the last digits of f32:
     /// a code of the model's whose scale is that of the accumulator, or a real that is a whole number of
     /// units. None if another is, or if it exceeds 32 bits together with the sum that `reach` bounds.
-    fn in_units(&self, scale: &[f32], reach: &[f64]) -> Option<Vec<i64>> {
+    fn in_units(&self, scale: &[f32], reach: &[f64], most: f64) -> Option<Vec<i64>> {
         let at = |v: &[f32], i: usize| f64::from(v[if v.len() == 1 { 0 } else { i }]);
-        let most = f64::from(i32::MAX);
         let code = |(i, &real): (usize, &f64)| {
             let unit = at(scale, i);
             let code = match &self.stated {

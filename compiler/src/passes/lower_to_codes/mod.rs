@@ -4,24 +4,28 @@
 //! kept as what it is made of ([`Value`]) until a quantiser or an output says what is needed of it:
 //! a sum of accumulators is requantised, a function of one array of codes becomes a table.
 
+mod curve;
 mod function;
 mod host;
 mod layer;
+mod mean;
 mod reach;
+mod search;
 
 use std::collections::{HashMap, HashSet};
 
 use snnc_ir::query::is_layout;
 use snnc_ir::{
-    Binary, DType, Graph, Node, NodeId, Origin, Pool, PoolKind, Quantisation, Stage, TensorOp,
-    TensorType,
+    Binary, DType, Graph, Node, NodeId, Origin, PoolKind, Quantisation, Stage, TensorOp, TensorType,
 };
 
 use super::merge_clip::same_scale;
 use super::rewrite::{Names, constant, op, quantised_constant};
+use super::sink_dequantise::moved;
 use super::tail;
-use super::{Context, Meaning, Means, Pass};
+use super::{Context, Meaning, Pass};
 use crate::{Error, Problem};
+use curve::Curve;
 use function::Function;
 
 pub(super) const PASS: Pass = Pass {
@@ -69,6 +73,8 @@ enum Value {
     Dequantised(NodeId),
     /// A function of the reals that codes stand for.
     Function(Function),
+    /// A function of an accumulator, of codes or of an input, channel by channel.
+    Curve(Box<Curve>),
     /// The sum of the reals that accumulators or codes stand for, with the nodes it comes from.
     Sum(Vec<NodeId>, Vec<Origin>),
     /// Reals, computed as such: a graph input, or what follows the last layer.
@@ -133,12 +139,13 @@ impl Lowering<'_> {
             TensorOp::Binary(_) | TensorOp::Unary(_) | TensorOp::Clip { .. } => {
                 self.function(id, operands)
             }
+            TensorOp::Threshold(thresholds) => self.threshold(id, thresholds, &operands[0]),
             TensorOp::Cast => self.cast(id, &operands[0]),
             TensorOp::Pool(pool) if pool.kind != PoolKind::Max => self.mean(id, pool, &operands[0]),
             TensorOp::Softmax { .. } | TensorOp::ArgMax { .. } => self.on_reals(id, operands),
             other if is_layout(other) => match operands[0].1 {
                 Value::Codes(_) => self.layout(id, operands),
-                _ => self.on_reals(id, operands),
+                _ => self.layout_of_reals(id, operands),
             },
             _ => self.obstacle(
                 id,
@@ -253,10 +260,10 @@ impl Lowering<'_> {
     }
 
     fn quantise(&mut self, id: NodeId, q: &Quantisation, operand: &(NodeId, Value)) -> Value {
-        if q.axis.is_some() && !matches!(operand.1, Value::Constant) {
+        if q.axis.is_some_and(|axis| axis != 1) && !matches!(operand.1, Value::Constant) {
             return self.obstacle(
                 id,
-                "quantises the channels of an activation with different scales",
+                "quantises an activation with scales that differ otherwise than from channel to channel",
                 "use one scale for the whole activation",
             );
         }
@@ -269,12 +276,21 @@ impl Lowering<'_> {
             Value::Reals(node) => {
                 Value::Codes(self.copy(id, TensorOp::Quantise(q.clone()), ty, &[*node]))
             }
+            Value::Sum(terms, _) if !self.fits_sum(q, terms) => self.obstacle(
+                id,
+                "adds several activations onto channels of different zero points",
+                "use one zero point for the sum",
+            ),
             Value::Sum(terms, origins) => {
                 let (terms, origins) = (terms.clone(), origins.clone());
                 let rule = self.rule_of_sum(&terms, q);
                 let node = self.copy(id, rule, ty, &terms);
                 self.prepend_origins(node, &origins);
                 Value::Codes(node)
+            }
+            Value::Curve(_) => self.quantise_by_thresholds(id, q, operand, ty),
+            Value::Dequantised(_) | Value::Function(_) if q.axis.is_some() => {
+                self.quantise_by_thresholds(id, q, operand, ty)
             }
             Value::Dequantised(codes) => {
                 let codes = *codes;
@@ -293,13 +309,20 @@ impl Lowering<'_> {
     fn rule_of_sum(&self, terms: &[NodeId], q: &Quantisation) -> TensorOp {
         let operands: Vec<NodeId> =
             terms.iter().copied().filter(|&t| self.target[t].data.is_none()).collect();
-        let accumulates = |&t: &NodeId| self.target[t].ty.dtype == DType::I32;
+        let accumulates = |&t: &NodeId| matches!(self.target[t].ty.dtype, DType::I32 | DType::I64);
         // An offset that is added before rounding is added in f32.
         if q.offset.is_empty() && operands.len() > 1 && operands.iter().any(accumulates) {
             TensorOp::RequantiseSum
         } else {
             TensorOp::Requantise
         }
+    }
+
+    /// Whether a neuron can add terms up and clamp the sum to the codes: with several activations, the
+    /// range of payloads is one for all channels.
+    fn fits_sum(&self, q: &Quantisation, terms: &[NodeId]) -> bool {
+        let activations = terms.iter().filter(|t| self.target[**t].data.is_none()).count();
+        activations < 2 || q.zero_point.iter().all(|&z| z == q.zero_at(0))
     }
 
     fn prepend_origins(&mut self, node: NodeId, origins: &[Origin]) {
@@ -335,6 +358,10 @@ impl Lowering<'_> {
                     _ => self.obstacle(id, "cuts off the fractions of a sum", CALIBRATE),
                 }
             }
+            Value::Curve(_) => match self.curve(id, std::slice::from_ref(operand)) {
+                Some(curve) => curve,
+                None => self.unquantised(id, operand.0),
+            },
             Value::Codes(codes) if own.dtype == DType::F32 => {
                 let ty = &self.target[*codes].ty;
                 let range = ty.quantisation.as_ref().map(|q| (q.minimum, q.maximum));
@@ -381,7 +408,9 @@ impl Lowering<'_> {
                     Some(term) => (vec![term], Vec::new()),
                     None => return self.function(id, operands),
                 },
-                Value::Function(_) => return self.function(id, operands),
+                Value::Function(_) | Value::Curve(_) | Value::Reals(_) => {
+                    return self.function(id, operands);
+                }
                 _ => return self.unquantised(id, *operand),
             });
         }
@@ -412,38 +441,10 @@ impl Lowering<'_> {
 
     /// Whether all that the node makes goes to quantisers.
     fn is_quantised(&self, id: NodeId) -> bool {
-        let quantiser =
-            |user: &NodeId| matches!(op(self.source, *user), Some(TensorOp::Quantise(_)));
+        let quantiser = |user: &NodeId| {
+            matches!(op(self.source, *user), Some(TensorOp::Quantise(_) | TensorOp::Threshold(_)))
+        };
         self.source.users(id).iter().all(quantiser)
-    }
-
-    /// A mean over windows: the sum of the codes, in units of a part of their scale.
-    fn mean(&mut self, id: NodeId, pool: &Pool, operand: &(NodeId, Value)) -> Value {
-        let Value::Dequantised(codes) = operand.1 else {
-            return self.unquantised(id, operand.0);
-        };
-        let Some(q) = self.quantisation(codes).filter(|q| q.axis.is_none()).cloned() else {
-            return self.obstacle(id, "averages channels of different scales", CALIBRATE);
-        };
-        let map = &self.target[codes].ty.shape[2..];
-        if !function::uniform_windows(pool, map, &self.source[id].ty.shape[2..]) {
-            return self.obstacle(
-                id,
-                "the number of cells in a mean differs at the border",
-                "count the padding (count_include_pad), or do not pad",
-            );
-        }
-        if self.context.means == Means::Single && self.is_quantised(id) {
-            return self.on_reals(id, std::slice::from_ref(operand));
-        }
-        let cells: usize = pool.window.kernel.iter().product();
-        let scale = q.scale_at(0) / cells as f32;
-        let accumulated = accumulator(vec![scale]);
-        let ty =
-            TensorType::new(DType::I32, self.source[id].ty.shape.clone()).quantised(accumulated);
-        let sum = TensorOp::Pool(Pool::new(PoolKind::Sum, pool.window.clone()));
-        let node = self.copy(id, sum, ty, &[codes]);
-        Value::Sum(vec![node], self.source[id].origins.clone())
     }
 
     /// An operator that moves codes: the type says what they mean.
@@ -479,7 +480,19 @@ impl Lowering<'_> {
             }
         }
         let own = &self.source[id].ty;
-        let quantisation = quantisation.or(own.quantisation.clone());
+        let quantisation = match quantisation {
+            // Scales of channels go where the channels go.
+            Some(q) if q.axis.is_some() => {
+                let from = &self.target[sources[0]].ty.shape;
+                match op(self.source, id).and_then(|op| moved(op, &q, from, &own.shape)) {
+                    Some(moved) => Some(moved),
+                    None => {
+                        return self.obstacle(id, "mixes channels of different scales", CALIBRATE);
+                    }
+                }
+            }
+            found => found.or(own.quantisation.clone()),
+        };
         let ty = TensorType { quantisation, ..own.clone() };
         match op(self.source, id).cloned() {
             Some(operator) => Value::Codes(self.copy(id, operator, ty, &sources)),
@@ -493,9 +506,9 @@ impl Lowering<'_> {
     }
 }
 
-/// The quantisation of 32-bit accumulators with these scales, of channels if there are several.
-fn accumulator(scale: Vec<f32>) -> Quantisation {
-    let (minimum, maximum) = (i64::from(i32::MIN), i64::from(i32::MAX));
+/// The quantisation of accumulators up to a magnitude with these scales, of channels if there are several.
+fn accumulator(scale: Vec<f32>, most: i64) -> Quantisation {
+    let (minimum, maximum) = (-most - 1, most);
     match scale[..] {
         [one] => Quantisation::per_tensor(one, 0, minimum, maximum),
         _ => Quantisation::per_axis(scale, 1, minimum, maximum),

@@ -1,6 +1,6 @@
 //! Codes that a quantiser can give at all.
 
-use snnc_ir::{PoolKind, Quantisation, TensorOp};
+use snnc_ir::{Quantisation, TensorOp};
 
 use super::function::levels;
 use super::{Lowering, Value};
@@ -17,7 +17,7 @@ impl Lowering<'_> {
         }
         let pooled = matches!(
             op(&self.target, sum),
-            Some(TensorOp::Pool(pool)) if pool.kind == PoolKind::Sum
+            Some(TensorOp::Pool(pool)) if pool.is_of_codes()
         );
         let codes = self.target.source(sum, 0).filter(|_| pooled)?;
         let given = self.quantisation(codes)?;

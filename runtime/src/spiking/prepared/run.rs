@@ -153,7 +153,7 @@ impl Plan {
         let (low, high) =
             (encoder.minimum - encoder.zero_point, encoder.maximum - encoder.zero_point);
         let serial = matches!(encoder.presentation, Presentation::BitSerial { .. });
-        let small = high - low <= 255 && low.abs() < 1 << 22;
+        let small = high - low <= 255 && low.abs() < 1 << 22 && encoder.thresholds.is_empty();
         let bytes = &mut b.maps[to][sample * map.len()..][..map.len()];
         if let (Sample::Real(x), Rounding::HalfEven, false, true) =
             (input, encoder.rounding, serial, small)

@@ -1,4 +1,4 @@
-use snnc_ir::{DType, Quantisation, TensorOp, TensorType, Window};
+use snnc_ir::{DType, Quantisation, TensorOp, TensorType, ThresholdRows, Thresholds, Window};
 
 use super::*;
 
@@ -63,6 +63,30 @@ fn several_operands_are_summed_as_reals() {
     assert_eq!(y.as_i64().unwrap(), [13, 10]);
     let bare = integers(DType::I8, &[1], &[-3]);
     assert_eq!(apply(TensorOp::Requantise, &[&a, &bare], ty), Err(RunError::NotQuantised(1)));
+}
+
+#[test]
+fn thresholds_are_counted_along_their_axis_without_the_zero_point() {
+    let integers_of = |rows: Vec<Vec<i64>>| Thresholds {
+        axis: 1,
+        minimum: -2,
+        rows: ThresholdRows::Integers(rows),
+    };
+    let codes = quantised(
+        integers(DType::U8, &[1, 2, 2], &[10, 12, 10, 12]),
+        &Quantisation::per_tensor(0.5, 10, 0, 255),
+    );
+    let t = TensorOp::Threshold(integers_of(vec![vec![0, 1], vec![3]]));
+    assert_eq!(to_integers(t.clone(), &[&codes], DType::I8, &[1, 2, 2]), [-1, 0, -2, -2]);
+    let x = reals(&[1, 2, 2], &[0.0, 1.0, 2.0, 3.0]);
+    let wrong = apply(t, &[&x], TensorType::new(DType::I8, [1, 2, 2]));
+    assert_eq!(wrong, Err(RunError::Mixed));
+    let rows = ThresholdRows::Reals(vec![vec![1.0, 2.5]]);
+    let t = TensorOp::Threshold(Thresholds { axis: 1, minimum: 0, rows });
+    assert_eq!(to_integers(t, &[&x], DType::I8, &[1, 2, 2]), [0, 1, 1, 2]);
+    let three = TensorOp::Threshold(integers_of(vec![vec![]; 3]));
+    let wrong = apply(three, &[&codes], TensorType::new(DType::I8, [1, 2, 2]));
+    assert!(matches!(wrong, Err(RunError::Quantisation { .. })));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use snnc_ir::{Binary, DType, Pool, PoolKind, Quantisation, TensorOp, TensorType, Unary, Window};
+use snnc_ir::{
+    Binary, DType, Pool, PoolKind, Quantisation, TensorOp, TensorType, ThresholdRows, Thresholds,
+    Unary, Window,
+};
 
 use super::*;
 
@@ -78,6 +81,11 @@ fn operator() -> impl Strategy<Value = TensorOp> {
         quantisation().prop_map(Dequantise),
         (code(), prop::collection::vec(code(), 0..3))
             .prop_map(|(minimum, table)| Lookup { minimum, table }),
+        (0usize..4, code(), prop::collection::vec(prop::collection::vec(code(), 0..3), 0..3))
+            .prop_map(|(axis, minimum, rows)| {
+                let rows = ThresholdRows::Integers(rows);
+                Threshold(Thresholds { axis, minimum, rows })
+            }),
         (window(), 0usize..3).prop_map(|(window, groups)| Convolution { window, groups }),
         (window(), 0usize..3).prop_map(|(window, groups)| TransposedConvolution { window, groups }),
         (window(), select(kinds.to_vec()))

@@ -78,7 +78,7 @@ impl Framed {
         // How many cells each mean is of; not one number where windows reach into the padding.
         let padded = pool.kind == PoolKind::AverageWithPadding;
         let counts = match pool.kind {
-            PoolKind::Sum => vec![1.0],
+            PoolKind::Sum | PoolKind::EvenSum { .. } => vec![1.0],
             _ => counts(&pool.window, &input[1..], &output[1..], padded),
         };
         let counts = shortened(counts);

@@ -47,6 +47,7 @@ impl Builder<'_> {
             maximum: i64::MAX,
             offset: None,
             rounding: Default::default(),
+            thresholds: Vec::new(),
             presentation,
         };
         let own = |id: &Id| matches!(self.table.get(*id), Expression::Input { input: i, .. } if *i == input);
