@@ -13,6 +13,8 @@ from onnx.reference import ReferenceEvaluator
 from snnc_check.check import check
 from snnc_check.model import Model
 
+# What the checker refuses to judge, by the reason it gives; goes stale when it learns to read it.
+UNREAD = {("tfc_2w2a", "akida2"): "a look-up table, which this checker does not read"}
 NAMES = ["digits_cnn_w4a4_qcdq", "digits_cnn_w2a2_qcdq", "digits_cnn_w8a8_qdq", "digits_mlp_w4a4_qcdq"]
 
 
@@ -27,6 +29,9 @@ def test_what_is_proved_is_confirmed(tmp_path, name, target, code):
     row = matrix.row(binary(), model, target, code, tmp_path)
     if row is None:
         return  # the target cannot hold it, which is no statement
+    if (name, target) in UNREAD:
+        assert UNREAD[name, target] in row["refused"]
+        return
     stated = json.loads((tmp_path / target / "certificate.json").read_text())["populations"]
     assert sorted(a["population"] for a in row["answers"]) == sorted(p["population"] for p in stated)
     assert not matrix.faults(row)
