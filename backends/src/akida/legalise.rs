@@ -19,7 +19,7 @@ use snnc_ir::{
 };
 
 use super::layer::{Layer, LayerType, Version};
-use super::lift::{payloads, weight_bits_two, widen_behind_potentials};
+use super::lift::{payloads, set_weight_bits};
 use super::lower::lower;
 use super::rules;
 use super::spec::{Decoding, Encoding, Spec};
@@ -307,13 +307,7 @@ impl<'a> Legaliser<'a> {
             owner.map_or_else(|| format!("`{layer}`"), |id| self.graph[id].describe())
         };
         if self.version == Version::V2 {
-            // All of a layer's widths are known now, as they are when it is read back.
-            for layer in &mut self.spec.layers {
-                if layer.variables.contains_key("weights") {
-                    *layer = weight_bits_two(layer.clone());
-                }
-            }
-            widen_behind_potentials(&mut self.spec);
+            set_weight_bits(&mut self.spec.layers);
         }
         let broken = self.device.map(|d| rules::check(&self.spec, d)).unwrap_or_default();
         for broken in broken {

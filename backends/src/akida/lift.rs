@@ -11,7 +11,7 @@ use snnc_ir::{
 };
 
 pub use one::weight_bits;
-pub use two::{ceiling_parts, mantissa, weight_bits_two, widen_behind_potentials};
+pub use two::{ceiling_parts, mantissa, set_weight_bits};
 
 use super::layer::{Layer, LayerType, Version};
 use super::layout::Padding;
@@ -40,7 +40,9 @@ pub fn lift(graph: &Graph, version: Version) -> Result<Spec, EmitError> {
     for id in order {
         lifting.node(id)?;
     }
-    two::widen_behind_potentials(&mut lifting.spec);
+    if version == Version::V2 {
+        set_weight_bits(&mut lifting.spec.layers);
+    }
     Ok(lifting.spec)
 }
 

@@ -8,7 +8,7 @@ use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
 use super::{Legaliser, Signal, is_graded, is_read_out};
 use crate::akida::layer::{Layer, LayerType, Version};
 use crate::akida::layout::{Padding, dense_to_v2, depthwise_to_akida, kernel_to_akida};
-use crate::akida::lift::{ceiling_parts, mantissa, weight_bits_two};
+use crate::akida::lift::{ceiling_parts, mantissa};
 use crate::akida::lower::{TABLE, UNBOUNDED};
 use crate::akida::search::{
     Staircase, TwoLimits, TwoParameters, ceiling, nearest_mantissa, search_two,
@@ -372,7 +372,7 @@ impl Legaliser<'_> {
         let small = signal.range.0 >= 0 && signal.range.1 <= 15;
         let narrow = small && !self.is_read_by_bytes(sender);
         let rectified = signal.range.0 >= 0;
-        let layer = Layer::new(name, LayerType::Conv2D)
+        Layer::new(name, LayerType::Conv2D)
             .after(signal.layer.clone())
             .with(&[
                 ("filters", c as i64),
@@ -380,8 +380,7 @@ impl Legaliser<'_> {
                 ("output_bits", if narrow { 4 } else { 8 }),
                 ("activation", rectified.into()),
             ])
-            .array("weights", &[1, 1, c, c], &kernel_to_akida(&rows, &[c, c, 1, 1], true));
-        weight_bits_two(layer)
+            .array("weights", &[1, 1, c, c], &kernel_to_akida(&rows, &[c, c, 1, 1], true))
     }
 
     /// Branches side by side, if they count in one unit.
@@ -460,7 +459,7 @@ fn weighted_two(layer: Layer, s: &Synapses, rows: &[Vec<i64>], g: &Option<Geomet
     let values = rows.concat();
     let (units, [c, x, y]) = (rows.len(), s.signal.map);
     let k = g.as_ref().map_or(1, |g| g.kernel[0]);
-    let layer = match s.kind {
+    match s.kind {
         Kind::Dense => {
             layer.array("weights", &[c * x * y, units], &dense_to_v2(&values, units, s.signal.map))
         }
@@ -472,6 +471,5 @@ fn weighted_two(layer: Layer, s: &Synapses, rows: &[Vec<i64>], g: &Option<Geomet
             let stored = kernel_to_akida(&values, &[units, c, k, k], flip);
             layer.array("weights", &[k, k, c, units], &stored)
         }
-    };
-    weight_bits_two(layer)
+    }
 }

@@ -12,7 +12,6 @@ use crate::akida::layer::{Layer, LayerType};
 use crate::akida::layout::{dense_to_v2, depthwise_to_akida, kernel_to_akida, sources_to_v2};
 use crate::akida::lower::{TABLE, UNBOUNDED};
 use crate::akida::rules::sends_narrow_potentials;
-use crate::akida::spec::Spec;
 
 impl Lifting<'_> {
     pub(super) fn population_two(&mut self, id: NodeId, p: &Population) -> Result<(), EmitError> {
@@ -59,7 +58,6 @@ impl Lifting<'_> {
             .array("bias_shift", &[channels], &biased.bias_shift)
             .array("output_scales", &[channels], &scaled.scale)
             .array("output_shift", &[channels], &scaled.shift);
-        let layer = weight_bits_two(layer);
         let expected = match self.spec.encoding.as_ref() {
             Some(_) if layer.kind == LayerType::InputConv2D => self.zero_bias_two(&drive),
             _ => Vec::new(),
@@ -252,31 +250,31 @@ pub fn mantissa(x: i64, low: i64, high: i64) -> Option<(i64, i64)> {
     })
 }
 
-/// Gives weights 8 bits where a layer before them sends its potentials in 8 bits: devices take no narrower ones.
-pub fn widen_behind_potentials(spec: &mut Spec) {
+/// Gives the weights of each layer their width: 4 bits where they and the layer's other widths allow it and no
+/// layer before sends its potentials in 8 bits, behind which devices take none so narrow; else 8.
+pub fn set_weight_bits(layers: &mut [Layer]) {
     let mut potentials: HashSet<String> = HashSet::new();
-    for layer in &mut spec.layers {
+    for layer in layers {
         let behind = layer.inbounds.iter().any(|name| potentials.contains(name));
         let handed_on = layer.kind == LayerType::Concatenate && behind;
         if handed_on || sends_narrow_potentials(layer) {
             potentials.insert(layer.name.clone());
         }
-        if behind && layer.parameter("weights_bits") == Ok(4) {
-            layer.parameters.insert("weights_bits".into(), 8);
+        if let Some(weights) = layer.variables.get("weights") {
+            let bits = if behind || !may_be_narrow(layer, weights) { 8 } else { 4 };
+            layer.parameters.insert("weights_bits".into(), bits);
         }
     }
 }
 
-/// 4 bits where the weights and the layer's other widths allow it, else 8.
-pub fn weight_bits_two(layer: Layer) -> Layer {
-    let values = layer.variables.get("weights").and_then(|t: &Tensor| t.to_i64().ok());
-    let small = values.is_some_and(|v| v.iter().all(|w| (-8..=7).contains(w)));
+/// Whether a layer by itself may have 4-bit weights.
+fn may_be_narrow(layer: &Layer, weights: &Tensor) -> bool {
+    let small = weights.to_i64().is_ok_and(|v| v.iter().all(|w| (-8..=7).contains(w)));
     let wide_output = !matches!(layer.parameter("output_bits"), Ok(4 | 32));
-    let bits = match layer.kind {
-        LayerType::InputConv2D => 8,
-        LayerType::Dense1D if wide_output => 8,
-        _ if small => 4,
-        _ => 8,
+    let takes = match layer.kind {
+        LayerType::InputConv2D => false,
+        LayerType::Dense1D => !wide_output,
+        _ => true,
     };
-    layer.with(&[("weights_bits", bits)])
+    small && takes
 }

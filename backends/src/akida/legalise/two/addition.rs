@@ -195,7 +195,7 @@ impl Legaliser<'_> {
                 ("output_bits", output.bits),
             ])
             .array("weights", &[1, 1, c, c], &kernel_to_akida(&identity, &[c, c, 1, 1], true));
-        let layer = crate::akida::lift::weight_bits_two(output_stage(layer, &plain));
+        let layer = output_stage(layer, &plain);
         let layer = if rectified { with_ceilings(layer, &stage.ceilings) } else { layer };
         let scale = p.scale.iter().map(|s| (f64::from(*s) * output.ratio) as f32).collect();
         self.scales.insert(name.clone(), scale);
