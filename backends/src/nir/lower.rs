@@ -14,10 +14,9 @@ use snnc_ir::{
     TimeTable,
 };
 
+use super::metadata::{array, number, payload, presentation, text};
 use super::portable;
 use super::write::Metadata;
-use crate::format::hdf5::Hdf5Value;
-use crate::format::npy::NpyArray;
 use crate::{Note, Violation};
 
 /// Seconds of one timestep: what snnTorch reckons with, whatever a file says.
@@ -103,7 +102,7 @@ impl Lowering<'_> {
         let shape = node.ty.shape.clone();
         let own = match node.as_spiking() {
             Some(SpikingOp::Encoder(_)) => {
-                let metadata = text("presentation", &serde_name(node.as_spiking()));
+                let metadata = text("presentation", &presentation(node.as_spiking()));
                 let place = self.push(&node.name, RealOp::Input, &shape, metadata);
                 (place, place)
             }
@@ -466,37 +465,4 @@ impl Lowering<'_> {
         let (nodes, metadata) = sorted.unzip();
         Ok(Lowered { network: RealNetwork { nodes, edges }, metadata, notes: self.notes })
     }
-}
-
-fn serde_name(op: Option<&SpikingOp>) -> String {
-    match op {
-        Some(SpikingOp::Encoder(e)) => match serde_json::to_value(e.presentation) {
-            Ok(serde_json::Value::String(name)) => name,
-            Ok(other) => other.to_string(),
-            Err(_) => String::new(),
-        },
-        _ => String::new(),
-    }
-}
-
-fn payload(p: &Population) -> Metadata {
-    let mut metadata = text("coding", p.coding.name());
-    metadata.extend(number("payload_bits", p.payload_bits().into()));
-    metadata.extend(number("payload_minimum", p.minimum));
-    metadata.extend(number("payload_maximum", p.maximum));
-    metadata
-}
-
-fn text(key: &str, value: &str) -> Metadata {
-    Metadata::from([(key.to_owned(), Hdf5Value::utf8(value))])
-}
-
-fn number(key: &str, value: i64) -> Metadata {
-    let array = NpyArray::from_i64(Vec::new(), &[value]);
-    array.map(|a| Metadata::from([(key.to_owned(), a.into())])).unwrap_or_default()
-}
-
-fn array(key: &str, values: &[i64]) -> Metadata {
-    let array = NpyArray::from_i64(vec![values.len()], values);
-    array.map(|a| Metadata::from([(key.to_owned(), a.into())])).unwrap_or_default()
 }

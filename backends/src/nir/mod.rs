@@ -6,6 +6,7 @@
 //! ([`real_network`]).
 
 mod lower;
+mod metadata;
 mod portable;
 mod read;
 #[cfg(test)]
