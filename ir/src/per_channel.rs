@@ -47,7 +47,7 @@ impl<'a, T> PerChannel<'a, T> {
         self.0.get(self.index(channel))
     }
 
-    /// A copy of the value of each of so many channels.
+    /// Copies of the values of the first `channels` channels.
     ///
     /// # Panics
     /// When nothing is said, or there are fewer channels.

@@ -9,7 +9,7 @@ pub fn fires(graph: &Graph, id: NodeId) -> bool {
     matches!(&graph[id].op, Op::Spiking(SpikingOp::Population(p)) if p.neuron.fires())
 }
 
-/// Whether a graph in tensor operators is on reals throughout: nothing in it makes codes, or is made of them.
+/// Whether a graph of tensor operators is unquantised: nothing in it makes codes, or is made of them.
 pub fn is_unquantised(graph: &Graph) -> bool {
     !graph.ids().any(|id| {
         let op = graph[id].as_tensor();
@@ -77,7 +77,7 @@ pub fn is_movement(op: &TensorOp) -> bool {
     )
 }
 
-/// Whether an operator only moves elements, or picks the largest: it works on codes as on reals.
+/// Whether an operator only moves elements, or picks the largest: it works on codes as on f32 values.
 pub fn is_layout(op: &TensorOp) -> bool {
     is_movement(op) || matches!(op, TensorOp::Pool(pool) if pool.kind == PoolKind::Max)
 }

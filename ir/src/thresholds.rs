@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::PerChannel;
+
 /// `code = minimum + #{threshold <= x}`, with thresholds of its own for each channel: the general form
 /// of a quantiser behind a function that does not fall (FINN's and QONNX's `MultiThreshold`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,7 +77,7 @@ impl Thresholds {
     pub fn of_real(&self, channel: usize, x: f32) -> Option<i64> {
         match &self.rows {
             ThresholdRows::Reals(rows) => {
-                let row = rows.get(if rows.len() == 1 { 0 } else { channel })?;
+                let row = PerChannel::of(rows).get(channel)?;
                 Some(self.minimum + row.partition_point(|&t| t <= x) as i64)
             }
             ThresholdRows::Integers(_) => None,
@@ -86,7 +88,7 @@ impl Thresholds {
     pub fn of_integer(&self, channel: usize, v: i64) -> Option<i64> {
         match &self.rows {
             ThresholdRows::Integers(rows) => {
-                let row = rows.get(if rows.len() == 1 { 0 } else { channel })?;
+                let row = PerChannel::of(rows).get(channel)?;
                 Some(self.minimum + row.partition_point(|&t| t <= v) as i64)
             }
             ThresholdRows::Reals(_) => None,

@@ -2,6 +2,7 @@
 
 use snnc_ir::{Binary, DType, Folded, Graph, NodeId, Quantisation, TensorOp};
 
+use super::ascending::{first_reaching, key_of_real, real_of_key};
 use super::rewrite::{constant, inherit_before, op, set_op, set_sources};
 use super::{Context, Meaning, Pass};
 use crate::Error;
@@ -105,7 +106,7 @@ fn nearest(
     if q.minimum.abs_diff(q.maximum) > MOST_LEVELS {
         return None;
     }
-    let wanted = breaks(q.minimum, q.maximum, |x| q.code(before(x), 0));
+    let wanted = thresholds(q.minimum, q.maximum, |x| q.code(before(x), 0));
     let early = (changed.offset.is_empty() && changed.zero_at(0) != 0)
         .then(|| Quantisation { offset: vec![changed.zero_at(0) as f32], ..changed.clone() });
     let forms = std::iter::once(changed).chain(early);
@@ -116,10 +117,10 @@ fn nearest(
     });
     let mut best: Option<(u64, f32, Quantisation)> = None;
     for form in moved {
-        let found = breaks(q.minimum, q.maximum, |x| form.code(x, 0));
+        let found = thresholds(q.minimum, q.maximum, |x| form.code(x, 0));
         let differ = wanted.iter().zip(&found).filter(|(a, b)| a != b);
         let numbers = differ.clone().map(|(a, b)| a.abs_diff(*b)).sum();
-        let example = differ.map(|(a, b)| number(*a.min(b))).next().unwrap_or(0.0);
+        let example = differ.map(|(a, b)| real_of_key(*a.min(b))).next().unwrap_or(0.0);
         if best.as_ref().is_none_or(|(fewest, ..)| numbers < *fewest) {
             best = Some((numbers, example, form));
         }
@@ -135,24 +136,10 @@ fn nearest(
     Some(form)
 }
 
-/// The f32 number of a place in their order, in which 0 has place 0.
-fn number(place: i64) -> f32 {
-    let magnitude = f32::from_bits(place.unsigned_abs() as u32);
-    if place < 0 { -magnitude } else { magnitude }
-}
-
-/// For each level above the lowest the place of the first finite f32 number at which an ascending function
-/// reaches it; one place further than there are numbers where none does.
-fn breaks(minimum: i64, maximum: i64, code: impl Fn(f32) -> i64) -> Vec<i64> {
-    let top = i64::from(f32::MAX.to_bits());
-    let first = |level: i64| {
-        let (mut low, mut high) = (-top, top + 1);
-        while low < high {
-            let middle = low + (high - low).div_euclid(2);
-            if code(number(middle)) >= level { high = middle } else { low = middle + 1 }
-        }
-        low
-    };
+/// For each level above the lowest the key of the first real at which an ascending function reaches it.
+fn thresholds(minimum: i64, maximum: i64, code: impl Fn(f32) -> i64) -> Vec<i64> {
+    let never = key_of_real(f32::INFINITY) + 1;
+    let first = |level| first_reaching(|x| code(x) >= level).map_or(never, key_of_real);
     (minimum + 1..=maximum).map(first).collect()
 }
 
@@ -189,11 +176,11 @@ mod tests {
         let folded = found.folded.expect("some number is rounded twice");
         assert_ne!(found.code(folded.example, 0), q.code(before(folded.example), 0));
         // The slow twin looks at all numbers around each threshold.
-        let differs = |place: &i64| {
-            let x = number(*place);
+        let differs = |key: &i64| {
+            let x = real_of_key(*key);
             found.code(x, 0) != q.code(before(x), 0)
         };
-        let around = breaks(0, 255, |x| q.code(before(x), 0));
+        let around = thresholds(0, 255, |x| q.code(before(x), 0));
         let slow = around.iter().flat_map(|b| b - 40..b + 40).filter(differs).count();
         assert_eq!(folded.numbers, slow as u64);
     }

@@ -3,8 +3,8 @@
 use snnc_ir::analysis::bisect_thresholds;
 use snnc_ir::{Graph, NodeId, Quantisation, TensorOp, ThresholdRows, Thresholds};
 
+use super::ascending::first_reaching;
 use super::rewrite::{inherit_before, op, set_op, set_sources, used_once};
-use super::share_quantisers::first_reaching;
 use super::{Context, Meaning, Pass};
 use crate::Error;
 use crate::reference::Requantiser;

@@ -2,6 +2,7 @@
 
 mod absorb_affine;
 mod absorb_quantise;
+mod ascending;
 mod cancel_quantise;
 mod fold_batch_normalisation;
 mod fold_bias;

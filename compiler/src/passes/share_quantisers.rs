@@ -4,6 +4,7 @@ use snnc_ir::{
     DType, Graph, Node, NodeId, Quantisation, TensorOp, TensorType, ThresholdRows, Thresholds,
 };
 
+use super::ascending::first_real;
 use super::rewrite::{Names, inherit, op, set_op, set_sources};
 use super::{Context, Meaning, Pass};
 use crate::Error;
@@ -133,40 +134,6 @@ fn table(fine: &Quantisation, coarse: &Quantisation) -> Option<Vec<i64>> {
         .collect()
 }
 
-/// The smallest real with at least that code: minus infinity for the smallest code, none beyond the
-/// largest.
-pub(super) fn first_real(q: &Quantisation, channel: usize, code: i64) -> Option<f32> {
-    first_reaching(|x| q.code(x, channel) >= code)
-}
-
-/// The smallest real from which on something holds, minus infinity where it always does; `None` where it
-/// never does.
-pub(super) fn first_reaching(holds: impl Fn(f32) -> bool) -> Option<f32> {
-    let (mut low, mut high) = (key_of_real(f32::NEG_INFINITY), key_of_real(f32::INFINITY));
-    if holds(real_of_key(low)) {
-        return Some(real_of_key(low));
-    }
-    if !holds(real_of_key(high)) {
-        return None;
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if holds(real_of_key(middle)) { high = middle } else { low = middle }
-    }
-    Some(real_of_key(high))
-}
-
-/// Reals in their order are integers in theirs: the negative ones by their complement.
-pub(super) fn real_of_key(key: i64) -> f32 {
-    f32::from_bits(if key < 0 { (!key as u32) | 1 << 31 } else { key as u32 })
-}
-
-/// The integer of [`real_of_key`].
-pub(super) fn key_of_real(real: f32) -> i64 {
-    let magnitude = i64::from(real.to_bits() & !(1 << 31));
-    if real.is_sign_negative() { !magnitude } else { magnitude }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,14 +150,5 @@ mod tests {
         let relabelled = Quantisation::per_tensor(0.25, 13, 10, 25);
         let found = table(&fine, &relabelled).unwrap();
         assert_eq!(found, (10..=25).collect::<Vec<i64>>());
-    }
-
-    #[test]
-    fn the_first_real_of_a_code_is_its_threshold() {
-        let q = Quantisation::per_tensor(0.5, 0, -4, 4);
-        assert_eq!(first_real(&q, 0, 1), Some(0.25f32.next_up()));
-        assert_eq!(first_real(&q, 0, 2), Some(0.75), "the tie is even");
-        assert_eq!(first_real(&q, 0, 0), Some(-0.25));
-        assert_eq!((first_real(&q, 0, -4), first_real(&q, 0, 5)), (Some(f32::NEG_INFINITY), None));
     }
 }

@@ -7,7 +7,7 @@ use snnc_ir::{
 };
 
 use super::{Converter, Form, Payloads, unbatched};
-use crate::passes::share_quantisers::first_real;
+use crate::passes::ascending::first_real;
 
 /// Codes of more levels are not tabulated.
 const LEVELS: i64 = 1 << 16;

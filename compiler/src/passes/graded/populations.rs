@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, StraightLine, bisect_thresholds, sum_of_runs};
 use snnc_ir::{
     AccumulateNeuron, Coding, Connectivity, DType, GradedNeuron, LookupNeuron, Neuron, Node,
-    NodeId, Population, Projection, SpikingOp, Tensor, TensorOp, ThresholdTable,
+    NodeId, PerChannel, Population, Projection, SpikingOp, Tensor, TensorOp, ThresholdTable,
 };
 
 use super::join::{self, Join};
@@ -107,8 +107,7 @@ impl Converter<'_> {
             projections.push(projection);
             for c in 0..channels {
                 let gain = gain.get(c).copied().unwrap_or(1);
-                let own = gain
-                    * part.bias.get(if part.bias.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
+                let own = gain * PerChannel::of(&part.bias).get(c).copied().unwrap_or(0);
                 bias[c] += own;
                 potentials[c] =
                     potentials[c].plus(sums[c].times(gain)).plus(Interval::new(own, own));
@@ -145,9 +144,7 @@ impl Converter<'_> {
     fn joins(&self, r: &Requantiser, parts: [&Synapses; 2], channels: usize) -> Vec<Join> {
         let ranges = parts.map(|part| {
             let own_shape = &self.network[part.source.node].ty.shape;
-            let bias = |c: usize| {
-                part.bias.get(if part.bias.len() == 1 { 0 } else { c }).copied().unwrap_or(0)
-            };
+            let bias = |c: usize| PerChannel::of(&part.bias).get(c).copied().unwrap_or(0);
             let sums = sums(part, &placed(part), own_shape);
             let ranges = sums.into_iter().enumerate();
             ranges.map(|(c, s)| s.plus(Interval::new(bias(c), bias(c)))).collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use snnc_ir::{DType, Node, NodeId, Quantisation, Tensor, TensorOp, TensorType};
+use snnc_ir::{DType, Node, NodeId, PerChannel, Quantisation, Tensor, TensorOp, TensorType, exact};
 
 use super::{CALIBRATE, Lowering, Value, accumulator};
 use crate::passes::rewrite::{constant, op};
@@ -70,7 +70,7 @@ impl Lowering<'_> {
         if let (Some(bias), 1) = (&bias, units.len()) {
             self.leave_out(id, &mut weights, &q, bias);
         }
-        let at = |v: &[f32], i: usize| v[if v.len() == 1 { 0 } else { i }];
+        let at = |v: &[f32], i: usize| *PerChannel::of(v).at(i);
         let scales = units.len().max(weights.scale.len());
         let scale: Vec<f32> = (0..scales).map(|i| at(&units, i) * at(&weights.scale, i)).collect();
         if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
@@ -227,9 +227,7 @@ impl Lowering<'_> {
         let s_x = q.scale_at(0);
         let reach = weights.reach(q);
         let outputs = bias.reals.len();
-        let unit = |w: &Weights, i: usize| {
-            f64::from(s_x * w.scale[if w.scale.len() == 1 { 0 } else { i }])
-        };
+        let unit = |w: &Weights, i: usize| f64::from(s_x * *PerChannel::of(&w.scale).at(i));
         let few: Vec<usize> = (0..outputs)
             .filter(|&i| {
                 let (real, unit) = (bias.reals[i], unit(weights, i));
@@ -292,18 +290,16 @@ impl Lowering<'_> {
 
     /// The bias as a term of its own, exactly: an f32 is an integer of 24 bits times a power of two.
     fn real_bias(&mut self, id: NodeId, bias: &Bias) -> NodeId {
-        let parts = |&real: &f64| {
-            let bits = (real as f32).to_bits();
-            let (fraction, exponent) = (i64::from(bits & 0x7f_ffff), (bits >> 23 & 0xff) as i32);
-            let (mantissa, exponent) = match (fraction, exponent) {
-                (0, 0) => return (0, 1.0),
-                (fraction, 0) => (fraction, -149),
-                (fraction, exponent) => (fraction | 1 << 23, exponent - 150),
-            };
-            let unit = f64::from(exponent).exp2() as f32;
-            (if bits >> 31 == 1 { -mantissa } else { mantissa }, unit)
+        let term = |&real: &f64| {
+            let real = real as f32;
+            if real == 0.0 {
+                return (0, 1.0);
+            }
+            let (mantissa, exponent) = exact::parts(real.abs());
+            let code = mantissa as i64 * if real < 0.0 { -1 } else { 1 };
+            (code, f64::from(exponent).exp2() as f32)
         };
-        let (codes, scale): (Vec<i64>, Vec<f32>) = bias.reals.iter().map(parts).unzip();
+        let (codes, scale): (Vec<i64>, Vec<f32>) = bias.reals.iter().map(term).unzip();
         self.add_term(id, &codes, scale)
     }
 
@@ -353,30 +349,19 @@ fn most_of(wide: bool) -> i64 {
 /// Integers and a unit whose products are exactly the given positive numbers; `None` where an integer would
 /// take more than 40 bits.
 fn common_unit(scales: &[f32]) -> Option<(Vec<i64>, f32)> {
-    let parts = |scale: &f32| {
-        let bits = scale.to_bits();
-        let (fraction, exponent) = (i64::from(bits & 0x7f_ffff), (bits >> 23 & 0xff) as i32);
-        let (mantissa, exponent) = match exponent {
-            0 => (fraction, -149),
-            exponent => (fraction | 1 << 23, exponent - 150),
-        };
-        let zeros = mantissa.trailing_zeros() as i32;
-        (mantissa >> zeros, exponent + zeros)
+    let odd = |&scale: &f32| {
+        let (mantissa, exponent) = exact::parts(scale);
+        let zeros = mantissa.trailing_zeros();
+        ((mantissa >> zeros) as i64, exponent + zeros as i32)
     };
-    let parts: Vec<(i64, i32)> = scales.iter().map(parts).collect();
+    let parts: Vec<(i64, i32)> = scales.iter().map(odd).collect();
     let least = parts.iter().map(|p| p.1).min()?;
     let factor = |&(mantissa, exponent): &(i64, i32)| {
         let shift = exponent - least;
         (shift < 40 && mantissa.ilog2() as i32 + shift < 40).then(|| mantissa << shift)
     };
     let factors: Vec<i64> = parts.iter().map(factor).collect::<Option<_>>()?;
-    let divisor = factors.iter().fold(0i64, |a, &b| {
-        let (mut a, mut b) = (a, b);
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        a
-    });
+    let divisor = factors.iter().fold(0, |a, &b| exact::gcd(a, b.into())) as i64;
     let unit = (divisor as f64 * f64::from(least).exp2()) as f32;
     let factors = factors.iter().map(|f| f / divisor.max(1)).collect();
     unit.is_normal().then_some((factors, unit))
@@ -401,7 +386,7 @@ impl Bias {
     /// The nearest whole numbers of units that fit the accumulator beside the sum, and what is left of the bias.
     fn split(&self, scale: &[f32], reach: &[f64], wide: bool) -> (Vec<i64>, Bias) {
         let one = |(i, &real): (usize, &f64)| {
-            let unit = f64::from(scale[if scale.len() == 1 { 0 } else { i }]);
+            let unit = f64::from(*PerChannel::of(scale).at(i));
             let whole = (real / unit).round_ties_even();
             let fits = whole.abs() + reach.get(i).copied().unwrap_or(0.0) <= most_of(wide) as f64;
             let whole = if fits { whole } else { 0.0 };
@@ -415,7 +400,7 @@ impl Bias {
     /// a code of the model's whose scale is that of the accumulator, or a real that is a whole number of
     /// units. None if another is, or if it exceeds 32 bits together with the sum that `reach` bounds.
     fn in_units(&self, scale: &[f32], reach: &[f64], most: f64) -> Option<Vec<i64>> {
-        let at = |v: &[f32], i: usize| f64::from(v[if v.len() == 1 { 0 } else { i }]);
+        let at = |v: &[f32], i: usize| f64::from(*PerChannel::of(v).at(i));
         let code = |(i, &real): (usize, &f64)| {
             let unit = at(scale, i);
             let code = match &self.stated {

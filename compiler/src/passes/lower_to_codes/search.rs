@@ -7,8 +7,8 @@ use snnc_runtime::tensor::{Value as Array, evaluate};
 
 use super::Lowering;
 use super::function::Function;
+use crate::passes::ascending::{key_of_real, real_of_key};
 use crate::passes::rewrite::op;
-use crate::passes::share_quantisers::{key_of_real, real_of_key};
 
 /// Arguments that are tried at once.
 const AT_ONCE: usize = 1 << 18;
