@@ -13,6 +13,26 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// All files below a folder whose names have that ending, in the order of their paths.
+///
+/// # Panics
+/// When a folder cannot be read.
+pub fn files_below(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let (mut found, mut pending) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(&folder).expect("the folder is there") {
+            let path = entry.expect("the folder is readable").path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|e| e == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// A file of the digits example, which every clone has.
 pub fn digits(name: &str) -> PathBuf {
     repository().join("examples/digits").join(name)

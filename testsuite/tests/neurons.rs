@@ -1,26 +1,15 @@
 //! Neuron models: who may name which, and what targets do with each.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use snnc_backends::{MemoryFiles, TARGETS, TargetOptions};
 use snnc_ir::{Graph, Neuron, verify};
 use snnc_runtime::spiking::{FloatNetwork, Network, Sample};
+use snnc_testsuite::files_below;
 use syn::visit::{self, Visit};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in the workspace")
-}
-
-/// All sources of a folder.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("there is the folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
-        }
-    }
 }
 
 /// Where a source names models, and where it matches on some and lets others through.
@@ -131,8 +120,7 @@ const MAY_NAME: [&str; 3] = ["ir/src/neuron", "backends/src", "compiler/src/smt"
 fn models_are_named_by_targets_alone_and_none_slips_through() {
     let mut found = Vec::new();
     for folder in ["ir/src", "runtime/src", "backends/src", "compiler/src"] {
-        let mut files = Vec::new();
-        sources(&root().join(folder), &mut files);
+        let files = files_below(&root().join(folder), "rs");
         assert!(!files.is_empty(), "{folder} has sources");
         for file in files {
             let place = file.strip_prefix(root()).expect("it is below").to_owned();

@@ -1,8 +1,9 @@
 //! The compiler knows targets by what they say of themselves, not by name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use snnc_backends::{TARGETS, Trained};
+use snnc_testsuite::files_below;
 use syn::visit::{self, Visit};
 
 /// Sources in which a literal is a target's name, and why that is no question of which target it is.
@@ -37,22 +38,11 @@ fn names(source: &str) -> Vec<String> {
     names.0
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("there is the folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn the_compiler_asks_no_target_for_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in the workspace");
-    let (folder, mut files, mut found) = (root.join("compiler/src"), Vec::new(), Vec::new());
-    sources(&folder, &mut files);
+    let (folder, mut found) = (root.join("compiler/src"), Vec::new());
+    let files = files_below(&folder, "rs");
     assert!(files.len() > 50);
     for file in files {
         let place = file.strip_prefix(&folder).expect("it is below");

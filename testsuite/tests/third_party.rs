@@ -1,7 +1,7 @@
 //! Files that others made: networks of lava-dl, NIR and many ONNX exporters, and what they recorded.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use onnx_protobuf::{Message, ModelProto};
@@ -11,8 +11,8 @@ use snnc_backends::format::npz::Npz;
 use snnc_backends::loihi::Loihi;
 use snnc_backends::{MemoryFiles, Target};
 use snnc_ir::{SpikingOp, verify};
-use snnc_testsuite::beside;
 use snnc_testsuite::command::snnc;
+use snnc_testsuite::{beside, files_below};
 
 /// Writes an array, and returns its path.
 fn saved(folder: &Path, name: &str, array: &NpyArray) -> String {
@@ -27,23 +27,11 @@ fn traced(path: &Path, name: &str) -> Vec<i64> {
     npz.get(name).expect("reads").expect("is there").to_i64().expect("integers")
 }
 
-fn onnx_files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            onnx_files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "onnx") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 #[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
 fn models_decode() {
     let models = beside().join("models");
-    let mut files = Vec::new();
-    onnx_files(&models, &mut files);
+    let files = files_below(&models, "onnx");
     assert!(!files.is_empty(), "no .onnx file in {}", models.display());
     for file in files {
         let bytes = Bytes::from(fs::read(&file).unwrap());

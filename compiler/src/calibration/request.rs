@@ -48,7 +48,7 @@ impl Budget {
     }
 }
 
-/// A canonical network on reals with quantisers.
+/// An unquantised canonical network, with the quantisers that calibration gives it.
 pub struct Calibrated {
     /// The network.
     pub graph: Graph,
@@ -59,7 +59,7 @@ pub struct Calibrated {
 }
 
 impl Calibration {
-    /// Quantises a canonical network on reals of a model with that digest.
+    /// Quantises the unquantised canonical network of a model with that digest.
     ///
     /// # Errors
     /// When there is nothing to choose thresholds by, it does not fit the model, or no choice of bits keeps
@@ -127,7 +127,7 @@ fn allocation(
     within_drop(tensor, (sites, statistics, &rows), calibration, (&few, path), most)
 }
 
-/// The fewest payload bits with which at most so many percentage points of accuracy are lost.
+/// The fewest payload bits that keep the loss of accuracy within a limit, in percentage points.
 fn within_drop(
     tensor: &Graph,
     (sites, statistics, rows): (&[Site], &Statistics, &[SiteChoices]),

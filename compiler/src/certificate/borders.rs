@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use snnc_ir::analysis::intervals;
-use snnc_ir::{Connectivity, Graph, NodeId, Op, Operand, SpikingOp, Tensor, Window};
+use snnc_ir::{Connectivity, Graph, NodeId, Op, Operand, PerChannel, SpikingOp, Tensor, Window};
 
 use super::copies::merge;
 use crate::passes::graded::Conversion;
@@ -107,7 +107,7 @@ fn passes_on(graph: &Graph, id: NodeId) -> bool {
     (0..channels).all(|c| {
         let row = weights.len() / channels.max(1);
         let taps: Vec<(usize, i64)> = match &projection.connectivity {
-            Connectivity::OneToOne => vec![(c, weights[if weights.len() == 1 { 0 } else { c }])],
+            Connectivity::OneToOne => vec![(c, *PerChannel::of(&weights).at(c))],
             Connectivity::Convolution { groups, .. } => {
                 let first = c / (channels / (*groups).max(1)).max(1) * row;
                 let taps = weights[c * row..(c + 1) * row].iter().enumerate();

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use snnc_ir::analysis::{Interval, Intervals, intervals};
-use snnc_ir::{Graph, IntegrateAndFire, NodeId, Op, Population, SpikingOp, TensorOp};
+use snnc_ir::{Graph, IntegrateAndFire, NodeId, Op, PerChannel, Population, SpikingOp, TensorOp};
 
 use super::borders::in_canonical_layout;
 use super::copies::without_copies;
@@ -35,19 +35,8 @@ pub fn certify_against(
     // Populations are independent, so that their order is all that threads could change.
     let certified = |&(reference, source): &(NodeId, NodeId)| {
         let node = &canonical.network[reference];
-        let statement = |verdict, method: String| PopulationCertificate {
-            population: node.name.clone(),
-            node: node.describe(),
-            verdict,
-            method,
-            thresholds: 0,
-            reachable: 0,
-            differing: 0,
-            differences: Vec::new(),
-            witness: None,
-            mean_ties: 0,
-            bound: None,
-            measured: None,
+        let statement = |verdict, method: String| {
+            PopulationCertificate::new(&node.name, node.describe(), verdict, method)
         };
         match node.as_spiking() {
             Some(SpikingOp::Encoder(own)) => {
@@ -263,9 +252,9 @@ impl Pair<'_> {
         else {
             return says(Verdict::Failed, "its potential is not decoded".into());
         };
-        let at = |v: &[f32], c: usize| v[if v.len() == 1 { 0 } else { c }];
+        let at = |v: &[f32], c: usize| *PerChannel::of(v).at(c);
         for (c, &(n, d)) in factors.iter().enumerate() {
-            let zero = b.zero.get(if b.zero.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
+            let zero = PerChannel::of(&b.zero).get(c).copied().unwrap_or(0);
             if i128::from(bias[c] - zero) * i128::from(d)
                 != i128::from(own.bias_at(c)) * i128::from(n)
             {

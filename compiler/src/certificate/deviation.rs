@@ -1,6 +1,6 @@
 //! Intervals of how far values lie from the reference's, taken through synapses and pools.
 
-use snnc_ir::{Connectivity, Graph, NodeId, SpikingOp, Window};
+use snnc_ir::{Connectivity, Graph, NodeId, PerChannel, SpikingOp, Window};
 
 /// By how much a value is more than the reference's, at least and at most.
 pub(super) type Span = (f64, f64);
@@ -29,7 +29,7 @@ impl Synapses {
         let channels = to.first().copied().unwrap_or(1).max(1);
         let weights: Vec<f64> = match p.connectivity {
             Connectivity::OneToOne => {
-                let each = |c: usize| values[if values.len() == 1 { 0 } else { c }];
+                let each = |c: usize| *PerChannel::of(&values).at(c);
                 (0..channels).map(|c| (each(c) * p.gain_at(c)) as f64).collect()
             }
             _ => {

@@ -1,8 +1,8 @@
 //! What a neuron sends in a whole frame, as a function of all that reaches it in the frame.
 
 use snnc_ir::{
-    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, NegativeSpikes, NodeId, Population,
-    Presentation, Reset, Schedule, SpikingOp, Staircase,
+    BiasPlacement, Comparison, Graph, IntegrateAndFire, Leak, NegativeSpikes, NodeId, PerChannel,
+    Population, Presentation, Reset, Schedule, SpikingOp, Staircase,
 };
 
 /// The payloads of one frame, summed up.
@@ -129,7 +129,7 @@ impl<'a> Frame<'a> {
             graph.operands(id).iter().all(|o| o.delay == 0 && is_constant(graph, o.source));
         let biased = p.bias.is_empty() || p.bias_placement == BiasPlacement::EveryTimestep;
         let rows = n.threshold.0.len().max(n.initial.len());
-        let start = |c: usize| n.initial[if n.initial.len() == 1 { 0 } else { c }];
+        let start = |c: usize| *PerChannel::of(&n.initial).at(c);
         let started = (0..rows).all(|c| (0..n.threshold.at(c, 0)).contains(&start(c)));
         if inputs && biased && started && is_plain(n) && n.signed_limit.is_none() {
             let most = n.maximum.saturating_mul(timesteps as i64);
@@ -145,7 +145,7 @@ impl<'a> Frame<'a> {
     }
 
     fn floor(n: &'a IntegrateAndFire, low: i64, high: i64, method: &'static str) -> Frame<'a> {
-        let start = |c: usize| n.initial[if n.initial.len() == 1 { 0 } else { c }];
+        let start = |c: usize| *PerChannel::of(&n.initial).at(c);
         Frame::Staircase {
             answer: Box::new(move |c, v| {
                 v.saturating_add(start(c)).div_euclid(n.threshold.at(c, 0)).clamp(low, high)

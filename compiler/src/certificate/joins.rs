@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use snnc_ir::analysis::{Interval, Intervals, bisect_thresholds};
 use snnc_ir::exact::{Line, gcd};
-use snnc_ir::{Graph, NodeId, TensorOp};
+use snnc_ir::{Graph, NodeId, PerChannel, TensorOp};
 
 use super::inputs::{Inputs, factor, rows};
 use super::lattice::{HalfPlane, Rectangle, count, find};
@@ -161,7 +161,7 @@ impl Join<'_> {
         );
         let bias = self.quantised.source(layer, 2).filter(|_| linear);
         let values = bias.and_then(|b| self.quantised[b].data.as_ref()?.to_i64().ok());
-        values.and_then(|v| v.get(if v.len() == 1 { 0 } else { c }).copied()).unwrap_or(0)
+        values.and_then(|v| PerChannel::of(&v).get(c).copied()).unwrap_or(0)
     }
 
     fn potential(&self, c: usize, sides: [Side; 2], pair: (i64, i64)) -> i64 {

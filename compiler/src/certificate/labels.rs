@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{Graph, NodeId, Population, SigmaDeltaNeuron, SigmaDeltaRole, SpikingOp};
+use snnc_ir::{Graph, NodeId, PerChannel, Population, SigmaDeltaNeuron, SigmaDeltaRole, SpikingOp};
 
 use super::deviation::{EQUAL, Span, Synapses, pooled};
 use super::{Certificate, Difference, Verdict, certify};
@@ -167,7 +167,7 @@ impl<'a> Labels<'a> {
         for c in 0..channels {
             let from = given.source_channels(c);
             let row = &given.weights[c * width..(c + 1) * width];
-            let unit = |i: usize| sent[if sent.len() == 1 { 0 } else { from[i] }];
+            let unit = |i: usize| *PerChannel::of(&sent).at(from[i]);
             let per_code: Vec<f64> = row.iter().enumerate().map(|(i, w)| w / unit(i)).collect();
             let wanted = &reference.weights[c * width..(c + 1) * width];
             let square: f64 = wanted.iter().map(|w| w * w).sum();
@@ -178,8 +178,7 @@ impl<'a> Labels<'a> {
             factor.push(times);
         }
         let shift = u32::from(neuron.spike_exponent) + u32::from(neuron.state_exponent);
-        let at =
-            |v: &[i64], c: usize| v.get(if v.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
+        let at = |v: &[i64], c: usize| PerChannel::of(v).get(c).copied().unwrap_or(0);
         let bias = (0..channels).map(|c| (at(&neuron.bias, c) << shift) as f64).collect();
         let payload = f64::from(1u32 << neuron.state_exponent);
         let unit = match fires {
@@ -317,8 +316,8 @@ impl<'a> Labels<'a> {
             return Label::Unknown;
         };
         let score = |c: usize| -> (f64, f64, f64) {
-            let zero = d.zero.get(if d.zero.len() == 1 { 0 } else { c }).copied().unwrap_or(0);
-            let scale = f64::from(d.scale[if d.scale.len() == 1 { 0 } else { c }]);
+            let zero = PerChannel::of(&d.zero).get(c).copied().unwrap_or(0);
+            let scale = f64::from(*PerChannel::of(&d.scale).at(c));
             let (low, high) = span.map_or(EQUAL, |s| s[c]);
             let at = |off: f64| scale * ((raw[c] - zero) as f64 + off);
             (at(low), at(0.0), at(high))
@@ -365,7 +364,7 @@ impl Linear {
             // Sums of products in f64.
             let slack = 1e-9 * (base.abs() + errors[i].0.abs() + errors[i].1.abs()) + 1e-6;
             let state = (base + errors[i].0 + low - slack, base + errors[i].1 + high + slack);
-            let at = |v: &[f64], c: usize| v[if v.len() == 1 { 0 } else { c }];
+            let at = |v: &[f64], c: usize| *PerChannel::of(v).at(c);
             match &self.unit {
                 Some(unit) => {
                     let rectified = |state: f64| (state + self.bias[c]).max(0.0);
@@ -386,7 +385,7 @@ impl Linear {
 
 /// Codes of the reference that a unit of payload is worth, channel by channel or one for all.
 fn units(own: &Population, theirs: &Population) -> Option<Vec<f64>> {
-    let at = |v: &[f32], c: usize| v.get(if v.len() == 1 { 0 } else { c }).map(|&s| f64::from(s));
+    let at = |v: &[f32], c: usize| PerChannel::of(v).get(c).map(|&s| f64::from(s));
     let channels = own.scale.len().max(theirs.scale.len());
     (0..channels).map(|c| Some(at(&theirs.scale, c)? / at(&own.scale, c)?)).collect()
 }
@@ -422,9 +421,8 @@ fn shown(
         })
     };
     let (own, theirs) = (decoder(canonical, reference)?, decoder(emitted, found)?);
-    let at = |v: &[f32], c: usize| v.get(if v.len() == 1 { 0 } else { c }).map(|&s| f64::from(s));
-    let zero =
-        |v: &[i64], c: usize| v.get(if v.len() == 1 { 0 } else { c }).copied().unwrap_or(0) as f64;
+    let at = |v: &[f32], c: usize| PerChannel::of(v).get(c).map(|&s| f64::from(s));
+    let zero = |v: &[i64], c: usize| PerChannel::of(v).get(c).copied().unwrap_or(0) as f64;
     let line = |c: usize| {
         let per = at(&theirs.scale, c)? / at(&own.scale, c)?;
         Some((zero(&own.zero, c) - per * zero(&theirs.zero, c), per))

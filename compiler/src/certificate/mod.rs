@@ -108,6 +108,31 @@ pub struct PopulationCertificate {
     pub measured: Option<Measured>,
 }
 
+impl PopulationCertificate {
+    /// A statement on a population of that name, which stands for an ONNX node, without any figure.
+    pub fn new(
+        population: &str,
+        node: String,
+        verdict: Verdict,
+        method: impl Into<String>,
+    ) -> Self {
+        PopulationCertificate {
+            population: population.to_owned(),
+            node,
+            verdict,
+            method: method.into(),
+            thresholds: 0,
+            reachable: 0,
+            differing: 0,
+            differences: Vec::new(),
+            witness: None,
+            mean_ties: 0,
+            bound: None,
+            measured: None,
+        }
+    }
+}
+
 /// Accumulator values of one channel for which payloads differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {

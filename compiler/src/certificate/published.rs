@@ -47,19 +47,8 @@ struct Hints {
 }
 
 impl<'a> Published<'a> {
-    /// The certificate of `network`, which lies in `files` and came from `model`.
-    pub fn new(
-        certificate: &'a Certificate,
-        model: &'a Source,
-        files: &'a [FileRow],
-        network: &Graph,
-    ) -> Self {
-        let hints = |name: &'a str| {
-            let id = network.find(name)?;
-            let nodes = network[id].origins.iter().map(|o| o.node.clone()).collect();
-            Some((name, Hints { nodes }))
-        };
-        let names = certificate.populations.iter().map(|p| p.population.as_str());
+    /// The certificate of a network that lies in `files` and came from `model`.
+    pub fn new(certificate: &'a Certificate, model: &'a Source, files: &'a [FileRow]) -> Self {
         Published {
             format: FORMAT,
             version: VERSION,
@@ -68,8 +57,20 @@ impl<'a> Published<'a> {
             files,
             certificate,
             ties: Vec::new(),
-            hints: names.filter_map(hints).collect(),
+            hints: BTreeMap::new(),
         }
+    }
+
+    /// Adds the hints that the network's origins give.
+    #[must_use]
+    pub fn with_hints(self, network: &Graph) -> Self {
+        let hints = |name: &'a str| {
+            let id = network.find(name)?;
+            let nodes = network[id].origins.iter().map(|o| o.node.clone()).collect();
+            Some((name, Hints { nodes }))
+        };
+        let names = self.certificate.populations.iter().map(|p| p.population.as_str());
+        Published { hints: names.filter_map(hints).collect(), ..self }
     }
 
     /// Adds the ties of the quantised network.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use snnc_ir::{Graph, IntegrateAndFire, NodeId, SpikingOp};
+use snnc_ir::{Graph, IntegrateAndFire, NodeId, PerChannel, SpikingOp};
 use snnc_runtime::spiking::{Network, RunError, Sample};
 
 use super::frame;
@@ -59,7 +59,7 @@ fn distance(network: &Graph, id: NodeId, sums: &HashMap<NodeId, Vec<i64>>) -> f6
     let one = |(i, &sent): (usize, &i64)| {
         let channel = i / plane;
         let brought: i64 = ports.iter().map(|p| p[i]).sum();
-        let start = n.initial[if n.initial.len() == 1 { 0 } else { channel }];
+        let start = *PerChannel::of(&n.initial).at(channel);
         let total = brought + start + frame::bias(network, p, channel);
         (total.div_euclid(n.threshold.at(channel, 0)).clamp(0, most) - sent).abs() as f64
     };

@@ -140,20 +140,9 @@ mod tests {
     use crate::certificate::{Obligation, PopulationCertificate};
 
     fn certificate(verdict: Verdict) -> Certificate {
-        let population = PopulationCertificate {
-            population: "conv".into(),
-            node: "Conv `conv`".into(),
-            verdict,
-            method: "its windows are others".into(),
-            thresholds: 0,
-            reachable: 0,
-            differing: 0,
-            differences: Vec::new(),
-            witness: None,
-            mean_ties: 0,
-            bound: None,
-            measured: None,
-        };
+        let node = "Conv `conv`".into();
+        let population =
+            PopulationCertificate::new("conv", node, verdict, "its windows are others");
         let holds = verdict != Verdict::Failed;
         let obligation = Obligation { subject: "conv".into(), claim: "sums fit".into(), holds };
         let (populations, obligations) = (vec![population], vec![obligation]);

@@ -183,14 +183,8 @@ impl Subject for Codes<'_> {
         Ok(())
     }
 
-    fn published<'a>(
-        &'a self,
-        certificate: &'a Certificate,
-        manifest: &'a Manifest,
-        network: &'a Graph,
-    ) -> Published<'a> {
-        Published::new(certificate, &manifest.source, &manifest.files, network)
-            .with_ties(&self.model.quantised, self.conversion)
+    fn published<'a>(&self, published: Published<'a>, network: &Graph) -> Published<'a> {
+        published.with_hints(network).with_ties(&self.model.quantised, self.conversion)
     }
 
     fn host(&self) -> Option<Graph> {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use snnc_backends::{File, MemoryFiles, Note, Target, TargetOptions};
-use snnc_ir::{Graph, RealNetwork, RealOp, Stage};
+use snnc_ir::{RealNetwork, RealOp};
 
 use super::Compiled;
 use super::manifest::plain;
 use super::stages::{Legal, Lowered, ReadBack, Seen, Subject, drive, unreadable};
 use crate::artefact::Manifest;
-use crate::certificate::{Certificate, PopulationCertificate, Published, Verdict};
+use crate::certificate::{Certificate, PopulationCertificate, Verdict};
 use crate::frontend::RealFile;
 use crate::{Error, Problem};
 
@@ -54,17 +54,14 @@ impl Legal for Continuous {
     }
 }
 
-/// A network in continuous time, and an empty graph for its hints.
-struct Reals<'a> {
-    file: &'a RealFile,
-    none: Graph,
-}
+/// A network in continuous time.
+struct Reals<'a>(&'a RealFile);
 
 impl Subject for Reals<'_> {
     type Legal = Continuous;
 
     fn lowered(&self, target: &'static dyn Target) -> Result<Lowered<Continuous>, Error> {
-        let Some(emitted) = target.emit_real(&self.file.network) else {
+        let Some(emitted) = target.emit_real(&self.0.network) else {
             let name = target.name();
             let reason = format!("is on reals, and {name} takes integers");
             let help = "compile a quantised ONNX model, or --target nir";
@@ -79,25 +76,16 @@ impl Subject for Reals<'_> {
     }
 
     fn manifest(&self, lowered: &Lowered<Continuous>, entry: String) -> Manifest {
-        plain(lowered.target, self.file.source.clone(), entry)
+        plain(lowered.target, self.0.source.clone(), entry)
     }
 
     /// Nothing is proved: what neurons in continuous time do depends on the timestep that a user chooses.
     fn seen(&self, read: &ReadBack<Continuous>) -> Result<Seen, Error> {
         let neurons = |op: &RealOp| matches!(op, RealOp::Neurons(_));
-        let row = |node: usize| PopulationCertificate {
-            population: read.network.nodes[node].name.clone(),
-            node: format!("`{}`", read.network.nodes[node].name),
-            verdict: Verdict::Approximate,
-            method: "the same primitives and numbers; a timestep is chosen where it runs".into(),
-            thresholds: 0,
-            reachable: 0,
-            differing: 0,
-            differences: Vec::new(),
-            witness: None,
-            mean_ties: 0,
-            bound: None,
-            measured: None,
+        let method = "the same primitives and numbers; a timestep is chosen where it runs";
+        let row = |node: usize| {
+            let name = &read.network.nodes[node].name;
+            PopulationCertificate::new(name, format!("`{name}`"), Verdict::Approximate, method)
         };
         let certificate = Certificate {
             verdict: Verdict::Approximate,
@@ -106,15 +94,6 @@ impl Subject for Reals<'_> {
             obligations: Vec::new(),
         };
         Ok(Seen { certificate, evaluation: None, measured: BTreeMap::new() })
-    }
-
-    fn published<'a>(
-        &'a self,
-        certificate: &'a Certificate,
-        manifest: &'a Manifest,
-        _: &'a RealNetwork,
-    ) -> Published<'a> {
-        Published::new(certificate, &manifest.source, &manifest.files, &self.none)
     }
 }
 
@@ -126,5 +105,5 @@ pub fn compile_reals(
     file: &RealFile,
     target: &'static dyn Target,
 ) -> Result<Compiled<RealNetwork>, Error> {
-    drive(&Reals { file, none: Graph::new("", Stage::Spiking) }, target)
+    drive(&Reals(file), target)
 }

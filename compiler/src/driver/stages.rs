@@ -185,8 +185,9 @@ impl<L: Legal> Certified<L> {
         manifest.fit = lowered.legal.fit().to_vec();
         manifest.notes.extend_from_slice(lowered.legal.notes());
         manifest.files = files.par_iter().map(FileRow::of).collect();
-        let published = subject.published(&certificate, &manifest, &network).to_json();
-        files.push(File::new(CERTIFICATE, published.map_err(|e| fault(target, e))?));
+        let published = Published::new(&certificate, &manifest.source, &manifest.files);
+        let json = subject.published(published, &network).to_json();
+        files.push(File::new(CERTIFICATE, json.map_err(|e| fault(target, e))?));
         manifest.files.extend(files.last().map(FileRow::of));
         let yaml = serde_yaml::to_string(&manifest).map_err(|e| fault(target, e))?;
         files.insert(0, File::new(MANIFEST, yaml));
@@ -214,13 +215,14 @@ pub(super) trait Subject {
         Ok(())
     }
 
-    /// The certificate as it is published.
+    /// Adds to the certificate that is published what helps to check it.
     fn published<'a>(
-        &'a self,
-        certificate: &'a Certificate,
-        manifest: &'a Manifest,
-        network: &'a <Self::Legal as Legal>::Back,
-    ) -> Published<'a>;
+        &self,
+        published: Published<'a>,
+        _: &<Self::Legal as Legal>::Back,
+    ) -> Published<'a> {
+        published
+    }
 
     /// What the host makes of what the network shows.
     fn host(&self) -> Option<Graph> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use snnc_backends::{Legalised, Note, TARGETS, Target, TargetOptions, Trained as Takes};
-use snnc_ir::{Graph, Readout, SpikingOp, Verified};
+use snnc_ir::{Graph, NodeId, Readout, SpikingOp, Verified};
 
 use super::Compiled;
 use super::manifest::of_spikes;
@@ -114,13 +114,8 @@ impl Subject for OnTarget<'_> {
         Ok(())
     }
 
-    fn published<'a>(
-        &'a self,
-        certificate: &'a Certificate,
-        manifest: &'a Manifest,
-        network: &'a Graph,
-    ) -> Published<'a> {
-        Published::new(certificate, &manifest.source, &manifest.files, network)
+    fn published<'a>(&self, published: Published<'a>, network: &Graph) -> Published<'a> {
+        published.with_hints(network)
     }
 }
 
@@ -205,22 +200,13 @@ fn certificate(legalised: &Legalised, measured: &BTreeMap<String, Measured>) -> 
             note.map_or_else(|| "on integers".to_owned(), |n| n.text.clone())
         }
     };
-    let row = |id: snnc_ir::NodeId| match network[id].as_spiking() {
-        Some(SpikingOp::Population(_)) => Some(PopulationCertificate {
-            population: network[id].name.clone(),
-            node: network[id].describe(),
-            verdict: Verdict::Approximate,
-            method: method(&network[id].describe()),
-            thresholds: 0,
-            reachable: 0,
-            differing: 0,
-            differences: Vec::new(),
-            witness: None,
-            mean_ties: 0,
-            bound: None,
-            measured: measured.get(&network[id].name).copied(),
-        }),
-        _ => None,
+    let row = |id: NodeId| {
+        let (name, node) = (&network[id].name, network[id].describe());
+        let method = method(&node);
+        let row = PopulationCertificate::new(name, node, Verdict::Approximate, method);
+        let measured = measured.get(name).copied();
+        matches!(network[id].as_spiking(), Some(SpikingOp::Population(_)))
+            .then_some(PopulationCertificate { measured, ..row })
     };
     Certificate {
         verdict: Verdict::Approximate,

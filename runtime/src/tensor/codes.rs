@@ -128,15 +128,18 @@ fn extend(reals: &mut Vec<f32>, codes: &[i64], q: &Quantisation, channel: usize)
     }
 }
 
+/// What codes of the result stand for.
+fn of_result(ty: &TensorType) -> Result<&Quantisation, RunError> {
+    let reason = "the result has none";
+    ty.quantisation.as_ref().ok_or(RunError::Quantisation { shape: ty.shape.clone(), reason })
+}
+
 /// The two forms of requantisation; every step is one `f32` operation.
 pub(super) fn requantise(
     operands: &[(&Value, &TensorType)],
     ty: &TensorType,
 ) -> Result<Value, RunError> {
-    let q = ty
-        .quantisation
-        .as_ref()
-        .ok_or(RunError::Quantisation { shape: ty.shape.clone(), reason: "the result has none" })?;
+    let q = of_result(ty)?;
     let own = Channels::new(q, &ty.shape)?;
     if let ([(value, operand)], Some(nearest), 1) = (operands, Nearest::of(q, 0), q.scale.len())
         && q.zero_point.len() == 1
@@ -172,10 +175,7 @@ pub(super) fn requantise_sum(
     operands: &[(&Value, &TensorType)],
     ty: &TensorType,
 ) -> Result<Value, RunError> {
-    let q = ty
-        .quantisation
-        .as_ref()
-        .ok_or(RunError::Quantisation { shape: ty.shape.clone(), reason: "the result has none" })?;
+    let q = of_result(ty)?;
     if !q.offset.is_empty() {
         return requantise(operands, ty);
     }

@@ -309,13 +309,12 @@ pub(crate) fn multi_threshold(importer: &mut Importer, call: &Call) -> Outputs {
         "" if rank == 3 => 2,
         layout => layout.find('C').unwrap_or(1),
     };
-    let extent = importer.ty(x).shape.get(axis).copied();
-    if extent.is_none() {
+    let Some(&extent) = importer.ty(x).shape.get(axis) else {
         let text = format!("`data_layout` puts channels at {axis} of {rank} dimensions");
         return Err(Failure::malformed(text));
-    }
-    if channels != 1 && extent != Some(channels) {
-        let text = format!("{channels} rows of thresholds for {extent:?} channels");
+    };
+    if channels != 1 && extent != channels {
+        let text = format!("{channels} rows of thresholds for {extent} channels");
         return Err(Failure::malformed(text));
     }
     let (scale, bias) = (call.float("out_scale", 1.0)?, call.float("out_bias", 0.0)?);
