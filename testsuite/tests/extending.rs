@@ -39,11 +39,11 @@ const EXTENSIONS: &[Extension] = &[
     },
     // A file, its `mod`, a row of the codings and one of the IR's; targets that take it name it.
     Extension { patch: "coding.patch", most: 4, tests: &[] },
-    // A file, its `mod`, a variant, a line of `dispatch` and a row of the README.
+    // A file, its `mod`, a variant, a line of `dispatch` and a row of `docs/commands.md`.
     Extension {
         patch: "command.patch",
         most: 5,
-        tests: &[&["-p", "snnc-testsuite", "--test", "readme"]],
+        tests: &[&["-p", "snnc-testsuite", "--test", "commands"]],
     },
 ];
 

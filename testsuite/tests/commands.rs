@@ -1,4 +1,4 @@
-//! Every command of the README's table runs as it stands there, with files and names in the place of its words.
+//! Every command of the table in `docs/commands.md` runs as it is written there, with files and names in the place of its words.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,14 +12,14 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The commands in the first column of the README's table.
+/// The commands in the first column of the table.
 fn commands() -> Vec<String> {
-    let readme = std::fs::read_to_string(repository().join("README.md")).expect("reads");
+    let page = std::fs::read_to_string(repository().join("docs/commands.md")).expect("reads");
     let cell = |line: &str| {
         let (command, _) = line.strip_prefix("| `snnc ")?.split_once("` |")?;
         Some(command.replace("\\|", "|"))
     };
-    readme.lines().filter_map(cell).collect()
+    page.lines().filter_map(cell).collect()
 }
 
 /// A command with all that is optional, in the words of a command line; of alternatives the first.
@@ -143,6 +143,6 @@ fn every_command_of_the_table_runs() {
     let named = named.filter(|line| !line.starts_with(' '));
     for line in named.filter_map(|line| line.split_whitespace().next()) {
         let listed = commands.iter().any(|c| c.split_whitespace().next() == Some(line));
-        assert!(listed || line == "help", "`snnc {line}` is not in the README's table");
+        assert!(listed || line == "help", "`snnc {line}` is not in the table of docs/commands.md");
     }
 }
