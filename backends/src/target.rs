@@ -43,6 +43,12 @@ pub trait Target: Sync {
     /// A page of plain text on limits and options, for `snnc targets NAME`.
     fn description(&self) -> String;
 
+    /// A page in Markdown on the format of the target's files, for `snnc targets NAME --image-format`; `None`
+    /// where others define it.
+    fn image_format(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The network in the target's own arithmetic.
     ///
     /// # Errors

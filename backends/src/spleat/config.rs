@@ -9,6 +9,9 @@ pub const WORDS: usize = 32;
 /// `SPL1`.
 pub const MAGIC: u32 = 0x5350_4C31;
 
+/// Version of the format of images, which `docs/spleat-image-format.md` describes.
+pub const VERSION: u32 = 1;
+
 /// Where the checksum over the layer's memories is.
 pub const CHECKSUM: usize = 30;
 
@@ -31,7 +34,7 @@ pub fn words(layer: &Layer, port: usize, saturate: bool) -> Result<[u32; WORDS],
     };
     let mut w = [0u32; WORDS];
     w[0] = MAGIC;
-    w[1] = 1;
+    w[1] = VERSION;
     w[2] = match layer.neuron.kind {
         Kind::Maximum => 2,
         Kind::RunningMaximum => 4,
@@ -149,7 +152,7 @@ pub fn parse(words: &[u32], source: Map, dense: bool) -> Result<Configuration, (
     let check =
         |i: usize, holds: bool, reason: String| if holds { Ok(()) } else { Err((i, reason)) };
     check(0, at(0) == MAGIC, format!("the magic number is {:08X}, not {MAGIC:08X}", at(0)))?;
-    check(1, at(1) == 1, format!("version {} is not supported, only 1", at(1)))?;
+    check(1, at(1) == VERSION, format!("version {} is not supported, only {VERSION}", at(1)))?;
     check(2, at(2) <= 4, format!("layer type {}", at(2)))?;
     let dense = if at(2) == 3 { dense } else { at(2) == 1 };
     let input = if dense { Map { c: source.neurons(), h: 1, w: 1 } } else { source };
@@ -227,4 +230,56 @@ pub fn parse(words: &[u32], source: Map, dense: bool) -> Result<Configuration, (
         tables: [TIME_TABLES, RESET_TABLE, DECODE_TABLE].map(|bit| at(25) & bit != 0),
         checksum: at(CHECKSUM),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spleat::hardware::{AerWord, Hardware};
+    use crate::spleat::memory::MemoryKind;
+
+    const PAGE: &str = include_str!("../../../docs/spleat-image-format.md");
+
+    /// First cells of the rows of a table, by its heading.
+    fn cells(heading: &str) -> Vec<&'static str> {
+        let rows = PAGE.lines().skip_while(|line| !line.starts_with(heading)).skip(2);
+        let rows = rows.take_while(|line| line.starts_with('|'));
+        rows.filter_map(|line| line.split('|').nth(1)).map(str::trim).collect()
+    }
+
+    #[test]
+    fn the_page_has_every_word_and_flag_of_this_version() {
+        assert!(PAGE.starts_with(&format!("# SPLEAT-style memory images, version {VERSION}\n")));
+        assert!(PAGE.contains("SPLEAT-style, documented stand-in"));
+        assert!(PAGE.contains(&format!("| 0 | `{MAGIC:08X}`")));
+        let words: Vec<usize> = cells("| word | content |")
+            .into_iter()
+            .flat_map(|cell| cell.split(", "))
+            .map(|word| word.parse().unwrap())
+            .collect();
+        assert_eq!(words, (0..WORDS).collect::<Vec<_>>());
+        let flags = cells("| flag |").into_iter().map(|bit| 1 << bit.parse::<u32>().unwrap());
+        let known = [TIME_TABLES, SATURATE, CLEAR, BARRIER, RESET_TABLE, DECODE_TABLE];
+        assert_eq!(flags.collect::<Vec<u32>>(), known);
+    }
+
+    #[test]
+    fn the_page_has_every_memory_and_the_default_event_word() {
+        let files = cells("| file |").join(" ");
+        for kind in MemoryKind::ALL {
+            let stem = crate::spleat::memory::stem(0, kind, 0, 0);
+            let name = match kind {
+                MemoryKind::Configuration => "`l<k>_cfg.mem`".to_owned(),
+                _ => format!("`l<k>_{}<n>.mem`", &stem[3..stem.len() - 1]),
+            };
+            assert!(files.contains(&name), "{name}");
+        }
+        let aer: AerWord = Hardware::choose(None, None).unwrap().aer;
+        let span = |[high, low]: [u32; 2]| format!("{high}..{low}");
+        let default = format!("default of {} bits", aer.bits);
+        assert!(PAGE.contains(&default), "{default}");
+        for (field, range) in aer.fields() {
+            assert!(PAGE.contains(&span(range)), "{field} {}", span(range));
+        }
+    }
 }

@@ -207,7 +207,7 @@ fn manifest(
     }
     Ok(Manifest {
         format: FORMAT.into(),
-        version: 1,
+        version: config::VERSION,
         provenance: PROVENANCE.into(),
         name: graph.name.clone(),
         timing: graph.timing,

@@ -125,6 +125,10 @@ impl Target for Spleat {
         )
     }
 
+    fn image_format(&self) -> Option<&'static str> {
+        Some(include_str!("../../../docs/spleat-image-format.md"))
+    }
+
     fn legalise(
         &self,
         network: &Verified,

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         if manifest.format != FORMAT {
             return Err(malformed("format", format!("`{}` is not `{FORMAT}`", manifest.format)));
         }
-        if manifest.version != 1 {
+        if manifest.version != config::VERSION {
             let what = format!("version {}", manifest.version);
             return Err(ReadError::Unsupported {
                 file: entry.to_owned(),

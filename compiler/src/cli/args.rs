@@ -471,4 +471,7 @@ pub(super) struct TargetsArgs {
     /// One target
     #[arg(value_name = "NAME")]
     pub(super) name: Option<String>,
+    /// Print the format of the target's files
+    #[arg(long, requires = "name")]
+    pub(super) image_format: bool,
 }

@@ -41,6 +41,16 @@ pub(super) fn targets(args: &TargetsArgs, common: &Common) -> Result<(), Error> 
         Some(name) => resolve_targets(std::slice::from_ref(name))?,
         None => TARGETS.to_vec(),
     };
+    if args.image_format {
+        for t in &chosen {
+            let text = t.image_format().ok_or_else(|| {
+                let reason = format!("the format of `{}` is not this project's own", t.name());
+                Error::usage("--image-format", reason, "see `snnc targets` for what each target writes")
+            })?;
+            render::line(format_args!("{}", text.trim_end()));
+        }
+        return Ok(());
+    }
     let codings = |t: &dyn Target| t.codings().iter().map(|c| c.name()).collect::<Vec<_>>();
     let options = |t: &dyn Target| {
         let row = |o: &TargetOption| serde_json::json!({ "key": o.shown(), "values": o.values.to_string(), "summary": o.summary });
