@@ -23,6 +23,8 @@ fn main() {
     set("icarus", answers(Path::new("iverilog"), &["-V"]));
     set("srec_cat", installed(&["srec_cat"]));
     set("verilator", installed(&["verilator"]));
+    set("yosys", answers(Path::new("yosys"), &["-V"]));
+    set("z3", installed(&["z3"]));
 }
 
 /// What a variable of the environment names.

@@ -31,5 +31,5 @@ pub use options::{TargetOption, Values};
 pub use registry::{TARGETS, target, without_limits};
 pub use target::{
     Artefact, Clocks, EmitError, FAULT, File, FileSource, FitRow, LayerMemories, Legalised,
-    MemoryFiles, MemorySize, Note, ReadError, Target, TargetOptions, Violation,
+    MemoryFiles, MemorySize, Note, PipelineClocks, ReadError, Target, TargetOptions, Violation,
 };

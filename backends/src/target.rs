@@ -127,15 +127,27 @@ pub trait Target: Sync {
 
 /// Counts the clocks that hardware spends on samples.
 pub trait Clocks {
-    /// Whether spikes of the population of that name take clocks.
+    /// Whether what the population of that name sends takes clocks.
     fn concerns(&self, population: &str) -> bool;
 
-    /// Clocks of all that receives what a population sends in one timestep: one payload for each neuron.
-    fn received(&self, population: &str, payloads: &[i64]) -> u64;
+    /// Clocks of these samples, of each of which is said what every population of concern sends:
+    /// by name the payloads of each timestep, one for each neuron.
+    ///
+    /// # Errors
+    /// When the samples do not say what must be known, or the hardware comes to no end.
+    fn pipeline(
+        &self,
+        samples: &[BTreeMap<String, Vec<Vec<i64>>>],
+    ) -> Result<PipelineClocks, String>;
+}
 
-    /// Clocks for going through all neurons in all timesteps of a sample, in which populations sent that
-    /// many spikes.
-    fn swept(&self, timesteps: usize, spikes: &BTreeMap<String, u64>) -> u64;
+/// Clocks of samples in layers that work side by side.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PipelineClocks {
+    /// From the first word of a sample to its answer, for each sample by itself.
+    pub latencies: Vec<u64>,
+    /// Between answers when samples follow each other without a pause, mean; none of a single sample.
+    pub interval: Option<f64>,
 }
 
 /// One memory.

@@ -84,6 +84,7 @@ fn explored() -> String {
         energy_nj: Profile::all().iter().map(|p| (p.name.clone(), 1000.0 + f64::from(i))).collect(),
         image_bits: Some(100_000),
         cycles: Some(12345.5),
+        cycles_between: Some(10000.0),
         dominated: i % 3 == 1,
     };
     let exploration = Exploration {

@@ -110,7 +110,8 @@ impl Target for Spleat {
             "{PROVENANCE}.\n\
              Writes manifest.json and for each layer and bank of processing units the memories of\n\
              weights, biases, thresholds, initial potentials and configuration words. The image is\n\
-             read back and run from these files.\n\
+             read back and run from these files. Below rtl/ is a core in Verilog that runs the image, in\n\
+             simulators and synthesis tools alike; --image-format prints the format.\n\
              \n\
              Devices (--device, or a file with --hw): {}.\n\
              Option formats=mif,coe,ihex,qhex writes the memories in these formats too; option\n\
@@ -164,6 +165,7 @@ impl Target for Spleat {
         let hardware = chosen(options).map_err(|e| EmitError::Container(e.join("; ")))?;
         let formats = formats(options, &hardware).map_err(EmitError::Container)?;
         let mut artefact = emit::emit(&network.network, &hardware, &formats)?;
+        artefact.files.extend(core(&artefact).map_err(EmitError::Container)?);
         if bundles(options) {
             let files = qualia(&artefact).map_err(EmitError::Container)?;
             artefact.files.extend(files);
@@ -221,6 +223,15 @@ fn chosen(options: &TargetOptions) -> Result<Hardware, Vec<String>> {
 /// Whether the bundle for Qualia-Bench is wanted.
 fn bundles(options: &TargetOptions) -> bool {
     options.word(OPTIONS[0].key) == Some("qualia")
+}
+
+/// The sources of an image's accelerator, in a folder of their own.
+fn core(artefact: &Artefact) -> Result<Vec<File>, String> {
+    let files = MemoryFiles::from(artefact);
+    let (manifest, layers) =
+        read_layers(&files, ENTRY, Checksums::Checked).map_err(|e| e.to_string())?;
+    let sources = rtl::sources(&manifest, &layers)?.into_iter();
+    Ok(sources.map(|f| File::new(format!("rtl/{}", f.path), f.content)).collect())
 }
 
 /// The bundle for Qualia-Bench of an image, or why there is none.

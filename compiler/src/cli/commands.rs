@@ -45,7 +45,11 @@ pub(super) fn targets(args: &TargetsArgs, common: &Common) -> Result<(), Error> 
         for t in &chosen {
             let text = t.image_format().ok_or_else(|| {
                 let reason = format!("the format of `{}` is not this project's own", t.name());
-                Error::usage("--image-format", reason, "see `snnc targets` for what each target writes")
+                Error::usage(
+                    "--image-format",
+                    reason,
+                    "see `snnc targets` for what each target writes",
+                )
             })?;
             render::line(format_args!("{}", text.trim_end()));
         }

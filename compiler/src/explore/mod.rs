@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::Serialize;
-use snnc_backends::{File, MemoryFiles, Target, without_limits};
+use snnc_backends::{File, MemoryFiles, PipelineClocks, Target, without_limits};
 use snnc_ir::Coding;
 
 use crate::artefact::{Manifest, Unfinished};
@@ -22,7 +22,7 @@ use crate::inputs;
 use crate::passes::Context;
 use crate::{Error, Problem};
 
-pub use cycles::mean_clocks;
+pub use cycles::{mean_latency, pipeline_clocks};
 
 /// Payload bits of a point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,8 +132,10 @@ pub struct Point {
     pub energy_nj: BTreeMap<String, f64>,
     /// Bits of the image's memories, where the target has an image.
     pub image_bits: Option<u64>,
-    /// Clocks of all layers of the image's RTL model for one sample.
+    /// Clocks of the image's core from the first word of a sample to its answer.
     pub cycles: Option<f64>,
+    /// Clocks between answers when samples follow each other.
+    pub cycles_between: Option<f64>,
     /// Whether another point is no worse in accuracy, latency and energy, and better in one of them.
     pub dominated: bool,
 }
@@ -309,7 +311,7 @@ fn point(
     let cycles = match compiled.target.clocks(&files, entry).map_err(unreadable)? {
         Some(clocks) => {
             let (network, samples) = (&compiled.network, request.cycle_samples);
-            Some(mean_clocks(clocks.as_ref(), network, &runner, data, samples)?)
+            Some(pipeline_clocks(clocks.as_ref(), network, &runner, data, samples)?)
         }
         None => None,
     };
@@ -321,7 +323,7 @@ fn figures(
     setting: &Setting,
     manifest: &Manifest,
     e: &Evaluation,
-    (refused, image_bits, cycles): (Option<String>, Option<u64>, Option<f64>),
+    (refused, image_bits, cycles): (Option<String>, Option<u64>, Option<PipelineClocks>),
     model: &Model,
 ) -> Point {
     Point {
@@ -338,7 +340,8 @@ fn figures(
         synaptic_operations: e.synaptic_operations,
         energy_nj: e.energy_nj.clone(),
         image_bits,
-        cycles,
+        cycles: cycles.as_ref().map(mean_latency),
+        cycles_between: cycles.and_then(|c| c.interval),
         dominated: false,
     }
 }
@@ -385,6 +388,7 @@ mod tests {
             energy_nj: [("p".to_owned(), energy)].into(),
             image_bits: None,
             cycles: None,
+            cycles_between: None,
             dominated: false,
         }
     }

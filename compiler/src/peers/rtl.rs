@@ -1,4 +1,4 @@
-//! The layers' own RTL model, in the hardware simulators that are installed.
+//! The core beside an image, in the hardware simulators that are installed.
 //!
 //! The model reads the image's files; every event of every layer and every final potential is held
 //! against the interpreter's on the network that was read from the same files.
@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use snnc_backends::spleat::aer::{Event, events};
-use snnc_backends::spleat::rtl::{Capacities, Inference, Samples, Simulator, bench, parse};
+use snnc_backends::spleat::rtl::{
+    Inference, Samples, Simulator, events as input_events, parse, sources,
+};
 use snnc_backends::spleat::{
     Checksums, ENTRY, FileEntry, Format, Kind, Layer, Manifest, Map, read_layers,
 };
@@ -21,7 +23,7 @@ use crate::{Error, Problem};
 /// Samples that are compared: a simulator takes seconds for one.
 const SAMPLES: usize = 4;
 
-/// Icarus Verilog and Verilator on the RTL model.
+/// Icarus Verilog and Verilator on the core.
 pub struct Rtl;
 
 impl Peer for Rtl {
@@ -135,14 +137,14 @@ fn simulate(
     runs: &[Run],
 ) -> Result<Vec<Vec<Inference>>, Error> {
     let Image { manifest, layers } = image;
-    let capacities = Capacities::of(manifest, layers);
     let folder = tempfile::tempdir().map_err(failed)?;
-    let build = simulator.build(&capacities, folder.path()).map_err(failed)?;
+    let sources = sources(manifest, layers).map_err(failed)?;
+    let build = simulator.build(&sources, folder.path()).map_err(failed)?;
     let samples = |name: &String| -> Samples {
         runs.iter().map(|r| r.payloads.get(name).cloned().unwrap_or_default()).collect()
     };
     let inputs: Vec<Samples> = manifest.inputs.iter().map(|i| samples(&i.name)).collect();
-    for file in bench(manifest, layers, &inputs, &capacities).map_err(failed)? {
+    for file in input_events(manifest, &inputs).map_err(failed)? {
         std::fs::write(folder.path().join(file.path), file.content).map_err(failed)?;
     }
     let read = |f: &&FileEntry| f.format == Format::Mem;
@@ -150,7 +152,7 @@ fn simulate(
         let Some(name) = Path::new(&entry.path).file_name() else { continue };
         std::fs::copy(artefact.join(&entry.path), folder.path().join(name)).map_err(failed)?;
     }
-    let output = build.run(folder.path()).map_err(failed)?;
+    let output = build.run(folder.path(), &[]).map_err(failed)?;
     Ok(parse(&output, layers.len()).map_err(failed)?.layers)
 }
 
@@ -172,7 +174,7 @@ fn compare(
             Some(format!("{} samples came to their end of {}", inferences.len(), runs.len()))
         };
         let place = format!("`{}` in {}", layer.name, simulator.program());
-        Some(Problem::new(place, reason?, "this is a fault of the compiler or of its RTL model"))
+        Some(Problem::new(place, reason?, "this is a fault of the compiler or of its core"))
     });
     differing.collect()
 }

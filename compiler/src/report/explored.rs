@@ -17,6 +17,7 @@ impl Exploration {
         names.extend(Profile::all().iter().map(|p| format!("nJ, {}", p.name)));
         names.push("image bits".into());
         names.push("cycles".into());
+        names.push("cycles between".into());
         names.push("dominated".into());
         names
     }
@@ -44,7 +45,7 @@ impl Exploration {
                 header {
                     h1 { (title) }
                     p.soft {
-                        (self.samples) " samples; cycles are means over " (self.cycle_samples) " of them, of all layers of the RTL model together. "
+                        (self.samples) " samples; cycles of the image's core are means over " (self.cycle_samples) " of them, from the first event of a sample to its answer, and between answers when samples follow each other. "
                         "A point is dominated if another is no worse in accuracy, latency and energy by profile " (self.profile) ", and better in one of them."
                     }
                 }
@@ -138,6 +139,7 @@ fn row(p: &Point) -> Vec<Cell> {
     row.extend(Profile::all().iter().map(|profile| Cell::number(energy(profile), 1)));
     row.push(Cell::count(p.image_bits));
     row.push(Cell::number(p.cycles, 0));
+    row.push(Cell::number(p.cycles_between, 0));
     row.push(if p.dominated { Cell::Text("dominated".into()) } else { Cell::Nothing });
     row
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Hardware simulators for the RTL model of the SPLEAT-style images, and srecord for their text formats.
-# `install.sh` takes Icarus Verilog and srecord, which are small; `install.sh all` Verilator too, with
+# Hardware simulators and a synthesis tool for the core of the SPLEAT-style images, srecord for their text
+# formats.
+# `install.sh` takes Icarus Verilog, Yosys, z3 and srecord; `install.sh all` Verilator too, with
 # the compiler that it needs. Debian or a descendant, as root or with sudo that asks nothing; where
 # that is not so, one line says so, and the tests that need the programs say that they are skipped.
 set -u
@@ -8,6 +9,8 @@ set -u
 packages() {
     command -v iverilog >/dev/null 2>&1 || echo iverilog
     command -v srec_cat >/dev/null 2>&1 || echo srecord
+    command -v yosys >/dev/null 2>&1 || echo yosys
+    command -v z3 >/dev/null 2>&1 || echo z3
     if [ "${1:-}" = all ]; then
         command -v verilator >/dev/null 2>&1 || echo verilator g++ make
     fi

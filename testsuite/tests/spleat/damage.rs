@@ -66,8 +66,7 @@ fn meets(geometry: &Geometry, co: usize, place: usize, events: &Events) -> bool 
     let ci = group * geometry.inputs_per_group() + local;
     events.iter().any(|(_, e)| {
         let input = if geometry.dense { geometry.source.event_place(e.c, e.y, e.x) } else { e.c };
-        let taps = cycles::taps(geometry, e);
-        input == ci && taps.iter().any(|t| (t.ky, t.kx) == (ky, kx) && t.target.is_some())
+        input == ci && cycles::taps(geometry, e).contains(&(ky, kx))
     })
 }
 

@@ -5,6 +5,8 @@ mod damage;
 mod formats;
 mod random;
 mod rtl;
+mod simulated;
+mod trained;
 
 use std::collections::BTreeMap;
 

@@ -1,51 +1,24 @@
-//! Random networks in hardware simulators: event for event what the interpreter does.
+//! Random networks in hardware simulators: event for event, potential for potential and clock for clock
+//! what the interpreter and the model of clocks say.
 
-use snnc_backends::spleat::rtl::{
-    Build, Capacities, Inference, Simulation, Simulator, bench, parse,
-};
-use snnc_backends::spleat::{Kind, cycles};
+use snnc_backends::spleat::Kind;
+use snnc_backends::spleat::rtl::Simulator;
 use snnc_backends::{File, Target as _};
 use snnc_ir::{BiasPlacement, Leak, Neuron, Op, Reset, Schedule, SpikingOp};
-use snnc_runtime::spiking::Sample;
 
 use crate::random::{self, Case, Numbers};
+use crate::simulated::{check, difference, run};
 use crate::{Behaviour, Image, behaviour, hardware, image};
 
-/// Potentials of an inference in (C, H, W) order.
-fn potentials(inference: &Inference) -> Vec<i64> {
-    inference.potentials.values().copied().collect()
-}
-
-fn steps(sample: &Sample) -> Vec<Vec<i64>> {
-    match sample {
-        Sample::InTime(steps) => steps.clone(),
-        _ => Vec::new(),
-    }
-}
-
-/// Runs samples of an image in a build that holds it.
-fn run(build: &Build, capacities: &Capacities, image: &Image, samples: &[Sample]) -> Simulation {
-    let inputs = vec![samples.iter().map(steps).collect()];
-    let bench = bench(&image.manifest, &image.layers, &inputs, capacities).expect("a bench");
-    let folder = tempfile::tempdir().expect("a folder");
-    for File { path, content } in image.artefact.files.iter().chain(&bench) {
-        std::fs::write(folder.path().join(path), content).expect("writes");
-    }
-    let output = build.run(folder.path()).expect("simulates");
-    parse(&output, image.layers.len()).unwrap_or_else(|e| panic!("{}: {e}", image.network.name))
-}
-
-/// Compares the networks of all seeds in one build of the model that holds every image.
-fn compare_all(seeds: impl Iterator<Item = u64>, simulator: Simulator, fifo: usize) {
-    let all: Vec<_> = seeds.map(|seed| (seed, prepared(seed, fifo))).collect();
-    let capacities = all.iter().fold(Capacities::default(), |all, (_, (_, image, _))| {
-        all.and(Capacities::of(&image.manifest, &image.layers))
-    });
-    let folder = tempfile::tempdir().expect("a folder");
-    let build = simulator.build(&capacities, folder.path()).expect("builds");
-    for (seed, (case, image, expected)) in &all {
-        let simulation = run(&build, &capacities, image, &case.samples);
-        compare(*seed, simulator, image, expected, &simulation);
+fn check_all(
+    seeds: impl Iterator<Item = u64>,
+    simulator: Simulator,
+    fifo: usize,
+    options: &[&str],
+) {
+    for seed in seeds {
+        let (_, image, expected) = prepared(seed, fifo);
+        check(simulator, &image, &expected, options);
     }
 }
 
@@ -65,61 +38,13 @@ fn prepared(seed: u64, fifo: usize) -> (Case, Image, Vec<Behaviour>) {
     (case, image, expected)
 }
 
-fn compare(
-    seed: u64,
-    simulator: Simulator,
-    image: &Image,
-    expected: &[Behaviour],
-    simulation: &Simulation,
-) {
-    for (layer, inferences) in image.layers.iter().zip(&simulation.layers) {
-        let what = format!("seed {seed}, {simulator:?}, `{}`", layer.name);
-        assert_eq!(inferences.len(), expected.len(), "{what}");
-        for (i, (inference, behaviour)) in inferences.iter().zip(expected).enumerate() {
-            let (sent, v) = &behaviour[&layer.name];
-            assert_eq!(inference.overflows, 0, "{what}");
-            assert_eq!(clocks(image, layer.index, &expected[..=i]), measured(inference), "{what}");
-            if layer.neuron.kind != Kind::Accumulate {
-                assert_eq!(inference.events, *sent, "{what}");
-            }
-            // A layer of maxima holds nothing at the end.
-            if !layer.neuron.kind.is_maximum() {
-                assert_eq!(potentials(inference), *v, "{what}");
-            }
-        }
-    }
-}
-
-fn measured(inference: &Inference) -> (u64, u64) {
-    (inference.accumulate_clocks, inference.sweep_clocks)
-}
-
-/// What the model of clocks says of a layer for samples one after the other.
-fn clocks(image: &Image, index: usize, samples: &[Behaviour]) -> (u64, u64) {
-    let layer = &image.layers[index];
-    let ports = &image.manifest.layers[index].ports;
-    let steps = image.network.timing.timesteps;
-    let (mut accumulate, mut spikes) = (0, 0);
-    for behaviour in samples {
-        for (port, entry) in ports.iter().enumerate() {
-            let events = &behaviour[&entry.source].0;
-            accumulate +=
-                events.iter().map(|(_, e)| cycles::accumulate(layer, port, e)).sum::<u64>();
-        }
-        if layer.neuron.kind != Kind::Accumulate {
-            spikes += behaviour[&layer.name].0.len() as u64;
-        }
-    }
-    (accumulate, cycles::sweep(layer, steps * samples.len(), spikes))
-}
-
 #[test]
 #[cfg_attr(
     not(icarus),
     ignore = "Icarus Verilog was not installed (testsuite/peers/setup.sh installs it) when this was built"
 )]
 fn thirty_random_networks_are_the_same_in_icarus() {
-    compare_all(0..30, Simulator::Icarus, 16);
+    check_all(0..30, Simulator::Icarus, 16, &[]);
 }
 
 /// What can be had without a simulator.
@@ -136,7 +61,7 @@ fn thirty_random_networks_are_written_and_run() {
 )]
 fn fifos_of_one_word_change_no_result() {
     // The branches of residual networks, too: one FIFO of them is full while the other is awaited.
-    compare_all(0..30, Simulator::Icarus, 1);
+    check_all(0..30, Simulator::Icarus, 1, &[]);
 }
 
 #[test]
@@ -144,8 +69,28 @@ fn fifos_of_one_word_change_no_result() {
     not(verilator),
     ignore = "Verilator was not installed (testsuite/peers/setup.sh installs it) when this was built"
 )]
-fn thirty_random_networks_are_the_same_in_verilator() {
-    compare_all(0..30, Simulator::Verilator, 16);
+fn ten_random_networks_are_the_same_in_verilator() {
+    check_all(0..10, Simulator::Verilator, 16, &[]);
+}
+
+#[test]
+#[cfg_attr(
+    not(icarus),
+    ignore = "Icarus Verilog was not installed (testsuite/peers/setup.sh installs it) when this was built"
+)]
+fn pauses_of_senders_and_takers_change_no_result() {
+    check_all(0..8, Simulator::Icarus, 4, &["+gap=5", "+stall=9", "+seed=7"]);
+}
+
+#[test]
+#[cfg_attr(
+    not(icarus),
+    ignore = "Icarus Verilog was not installed (testsuite/peers/setup.sh installs it) when this was built"
+)]
+fn a_reset_at_any_time_begins_anew() {
+    for clock in [1, 40, 150, 333] {
+        check_all(0..4, Simulator::Icarus, 8, &[&format!("+reset={clock}")]);
+    }
 }
 
 #[test]
@@ -154,7 +99,7 @@ fn thirty_random_networks_are_the_same_in_verilator() {
     ignore = "Icarus Verilog was not installed (testsuite/peers/setup.sh installs it) when this was built"
 )]
 fn a_changed_weight_shows_in_the_simulation() {
-    let (case, mut image, expected) = prepared(1, 16);
+    let (_, mut image, expected) = prepared(1, 16);
     let is_weight = |f: &&mut File| f.path.starts_with("l0_w") && f.path.ends_with(".mem");
     for file in image.artefact.files.iter_mut().filter(is_weight) {
         // The lowest bit of every weight, behind the comment of the first line.
@@ -168,13 +113,9 @@ fn a_changed_weight_shows_in_the_simulation() {
         };
         file.content = text.lines().map(flip).collect::<String>().into();
     }
-    let capacities = Capacities::of(&image.manifest, &image.layers);
-    let folder = tempfile::tempdir().expect("a folder");
-    let build = Simulator::Icarus.build(&capacities, folder.path()).expect("builds");
-    let simulation = run(&build, &capacities, &image, &case.samples);
-    let first = &expected[0][&image.layers[0].name];
-    let found = &simulation.layers[0][0];
-    assert!(found.events != first.0 || potentials(found) != first.1);
+    let simulation = run(Simulator::Icarus, &image, &expected, &[], None).expect("runs");
+    let found = difference(&image, &expected, &simulation).expect("the weights are others");
+    assert!(found.starts_with(&format!("`{}`", image.layers[0].name)), "{found}");
 }
 
 #[test]

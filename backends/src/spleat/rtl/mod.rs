@@ -1,21 +1,20 @@
-//! A behavioural SystemVerilog model of the layers, and its runs in hardware simulators.
+//! A synthesisable core for images, and its runs in hardware simulators.
 //!
-//! The model is fixed text whose parameters are capacities: [`Simulator::build`] compiles it once,
-//! and the build runs every image that fits ([`Capacities`]). [`bench`] writes what a run needs
-//! beside the image: the plan that connects the layers as the manifest says, and the input events.
-//! All else the model reads from the image's own files, so that a run shows that the image is
-//! complete. Clocks counted here are those of this model, not of SPLEAT.
+//! [`sources`] writes the core, fixed text whose parameters are a layer's configuration words, and
+//! for each image a top that connects its layers and a test bench. All else the core takes from the
+//! image's own files. The same text is simulated and synthesised; the macro `SPLEAT_TRACE` adds what is
+//! printed, which [`parse`] reads. Clocks counted here are those of this core, not of SPLEAT.
 
-mod plan;
+mod bench;
 mod simulator;
+mod top;
 
 use std::collections::BTreeMap;
 
-pub use plan::Capacities;
 pub use simulator::{Build, Simulator};
+pub(super) use top::feeds;
 
-use super::aer::{self, Event};
-use super::geometry::Map;
+use super::aer::Event;
 use super::layer::Layer;
 use super::manifest::Manifest;
 use crate::File;
@@ -23,32 +22,35 @@ use crate::File;
 /// The samples of one input: for each sample and timestep the payloads in (C, H, W) order.
 pub type Samples = Vec<Vec<Vec<i64>>>;
 
-/// The files of a run in a build of these capacities, to be put beside those of the image.
+/// The sources of an image's accelerator: the core, which is fixed text, and the top and test bench
+/// of this image.
 ///
 /// # Errors
-/// When inputs are missing, or not as many as the network has, or the image is too large.
-pub fn bench(
-    manifest: &Manifest,
-    layers: &[Layer],
-    inputs: &[Samples],
-    capacities: &Capacities,
-) -> Result<Vec<File>, String> {
-    if inputs.len() != manifest.inputs.len() {
-        return Err(format!("{} inputs for {}", inputs.len(), manifest.inputs.len()));
-    }
-    let samples = inputs.iter().map(Vec::len).max().unwrap_or(0);
-    let mut files = vec![File::new("plan.mem", plan::plan(manifest, layers, samples, capacities)?)];
-    for (i, (entry, input)) in manifest.inputs.iter().zip(inputs).enumerate() {
-        let map = Map::of(&entry.shape).ok_or_else(|| format!("input `{}`", entry.name))?;
-        if input.len() != samples || input.iter().flatten().any(|x| x.len() != map.neurons()) {
-            return Err(format!("samples of input `{}` have another size", entry.name));
-        }
-        let words: Vec<_> = input.iter().flat_map(|steps| aer::words(steps, map)).collect();
-        let aer = &manifest.hardware.description.aer;
-        files.push(File::new(format!("in{i}.aer"), aer::file(&words, aer)));
-        files.push(File::new(format!("in{i}.csv"), aer::table(&words)));
-    }
+/// When the manifest connects what is not there.
+pub fn sources(manifest: &Manifest, layers: &[Layer]) -> Result<Vec<File>, String> {
+    let mut files: Vec<File> = CORE.map(|(name, text)| File::new(name, text)).to_vec();
+    files.push(File::new("spleat_top.v", top::top(manifest, layers)?));
+    files.push(File::new("spleat_tb.v", bench::bench(manifest, layers)));
     Ok(files)
+}
+
+/// The core: read by Icarus Verilog, Verilator and Yosys alike.
+const CORE: [(&str, &str); 7] = [
+    ("spleat_fifo.v", include_str!("spleat_fifo.v")),
+    ("spleat_lane.v", include_str!("spleat_lane.v")),
+    ("spleat_layer.v", include_str!("spleat_layer.v")),
+    ("spleat_memories.v", include_str!("spleat_memories.v")),
+    ("spleat_neuron.v", include_str!("spleat_neuron.v")),
+    ("spleat_port.v", include_str!("spleat_port.v")),
+    ("spleat_window.v", include_str!("spleat_window.v")),
+];
+
+/// The input events of a run, to be put beside the image.
+///
+/// # Errors
+/// When inputs are missing, or not as many as the network has.
+pub fn events(manifest: &Manifest, inputs: &[Samples]) -> Result<Vec<File>, String> {
+    bench::events(manifest, inputs)
 }
 
 /// What one layer did in one inference.
@@ -58,10 +60,10 @@ pub struct Inference {
     pub events: Vec<(usize, Event)>,
     /// Membrane potentials at the end, in (C, H, W) order by (channel, row, column).
     pub potentials: BTreeMap<(usize, usize, usize), i64>,
-    /// Clocks spent on input events.
-    pub accumulate_clocks: u64,
-    /// Clocks spent on sweeps, from the first inference on.
-    pub sweep_clocks: u64,
+    /// Clock, from the end of reset, in which the inference ended.
+    pub clock: u64,
+    /// Clocks spent on taps of input events, from the first inference on.
+    pub work: u64,
     /// How often a membrane could not hold a sum, from the first inference on.
     pub overflows: u64,
 }
@@ -88,6 +90,11 @@ pub fn parse(output: &str, layers: usize) -> Result<Simulation, String> {
     for line in output.lines() {
         let mut fields = line.split_whitespace();
         let (Some(tag), rest) = (fields.next(), fields.collect::<Vec<_>>()) else { continue };
+        if tag == "RESTART" {
+            simulation.layers = vec![Vec::new(); layers];
+            open = vec![Inference::default(); layers];
+            continue;
+        }
         if tag == "F"
             && let [name, most] = rest.as_slice()
         {
@@ -95,7 +102,7 @@ pub fn parse(output: &str, layers: usize) -> Result<Simulation, String> {
             continue;
         }
         if !matches!(tag, "E" | "V" | "C" | "DONE") {
-            if matches!(tag, "FAULT" | "DEADLOCK") {
+            if matches!(tag, "DIFFERS" | "DEADLOCK") {
                 return Err(line.to_owned());
             }
             continue;
@@ -117,9 +124,9 @@ pub fn parse(output: &str, layers: usize) -> Result<Simulation, String> {
             ("V", &[_, y, x, c, v], Some(inference)) => {
                 inference.potentials.insert((size(c), size(y), size(x)), v);
             }
-            ("C", &[_, accumulate, sweep, overflows], Some(inference)) => {
-                inference.accumulate_clocks = accumulate.unsigned_abs();
-                inference.sweep_clocks = sweep.unsigned_abs();
+            ("C", &[_, clock, work, overflows], Some(inference)) => {
+                inference.clock = clock.unsigned_abs();
+                inference.work = work.unsigned_abs();
                 inference.overflows = overflows.unsigned_abs();
                 simulation.layers[layer].push(std::mem::take(inference));
             }
@@ -139,11 +146,11 @@ mod tests {
         let simulation = parse(whole, 1).unwrap();
         let inference = &simulation.layers[0][0];
         assert_eq!(inference.events, [(1, Event { c: 2, y: 0, x: 0, payload: -4 })]);
-        assert_eq!((inference.potentials[&(0, 0, 0)], inference.sweep_clocks), (7, 6));
+        assert_eq!((inference.potentials[&(0, 0, 0)], inference.work), (7, 6));
         assert_eq!((simulation.clocks, simulation.fifos["out0"]), (42, 3));
         for (text, reason) in [
             ("DEADLOCK no word is handed on since clock 7\n", "DEADLOCK"),
-            ("FAULT layer 0: configuration of port 0\n", "FAULT"),
+            ("DIFFERS output 0 word 0: 1, not 2\n", "DIFFERS"),
             ("E 0 1 2 0 0 x\nDONE 1\n", "not a number"),
             ("E 3 1 2 0 0 1\nDONE 1\n", "not understood"),
             ("C 0 5 6 0\n", "ended early"),

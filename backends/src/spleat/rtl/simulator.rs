@@ -1,10 +1,10 @@
-//! Builds the model in the simulators that are installed, and runs images in it.
+//! Builds the core of an image in the simulators that are installed, and runs it.
 
 use std::io::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::plan::Capacities;
+use crate::File;
 
 /// A hardware simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,40 +36,35 @@ impl Simulator {
         Command::new(self.program()).arg(version).output().is_ok_and(|o| o.status.success())
     }
 
-    /// Builds the model for all images within the capacities, in a folder of its own.
+    /// Builds the sources of an image's accelerator, with its traces, in a folder.
     ///
     /// # Errors
     /// When the simulator is not there, or does not take the sources.
-    pub fn build(self, capacities: &Capacities, folder: &Path) -> Result<Build, Error> {
+    pub fn build(self, sources: &[File], folder: &Path) -> Result<Build, Error> {
         let folder = std::path::absolute(folder)?;
-        for (name, text) in SOURCES {
-            std::fs::write(folder.join(name), text)?;
+        for File { path, content } in sources {
+            std::fs::write(folder.join(path), content)?;
         }
         let mut build = Command::new(self.program());
         let program = match self {
             Simulator::Icarus => {
-                build.args(["-g2012", "-s", "top", "-o", "top.vvp"]);
-                for (name, value) in capacities.parameters() {
-                    build.arg(format!("-Ptop.{name}={value}"));
-                }
-                folder.join("top.vvp")
+                build.args(["-g2012", "-DSPLEAT_TRACE", "-s", "spleat_tb", "-o", "spleat.vvp"]);
+                folder.join("spleat.vvp")
             }
             Simulator::Verilator => {
-                build.args(["--binary", "--timing", "-Wno-fatal", "-Wno-lint", "-Wno-style"]);
-                build.args(["-CFLAGS", "-O1", "--top-module", "top", "--Mdir", "verilated"]);
-                for (name, value) in capacities.parameters() {
-                    build.arg(format!("-G{name}={value}"));
-                }
-                folder.join("verilated").join("Vtop")
+                build.args(["--binary", "--timing", "-DSPLEAT_TRACE", "-Wno-fatal", "-Wno-lint"]);
+                build.args(["-Wno-style", "-CFLAGS", "-O0", "-O3", "--top-module", "spleat_tb"]);
+                build.args(["--Mdir", "verilated"]);
+                folder.join("verilated").join("Vspleat_tb")
             }
         };
-        build.args(SOURCES.map(|(name, _)| name));
+        build.args(sources.iter().map(|file| &file.path));
         output(build.current_dir(&folder))?;
         Ok(Build { simulator: self, program })
     }
 }
 
-/// The model, built in a simulator.
+/// The core of an image, built in a simulator.
 #[derive(Clone, Debug)]
 pub struct Build {
     simulator: Simulator,
@@ -82,11 +77,12 @@ impl Build {
         self.simulator
     }
 
-    /// Runs the image and bench in a folder; returns what the model printed.
+    /// Runs in the folder of an image and its events, with options of the test bench such as
+    /// `+stall=3`; returns what was printed.
     ///
     /// # Errors
     /// When the simulation fails.
-    pub fn run(&self, folder: &Path) -> Result<String, Error> {
+    pub fn run(&self, folder: &Path, options: &[&str]) -> Result<String, Error> {
         let mut run = match self.simulator {
             Simulator::Icarus => {
                 let mut run = Command::new("vvp");
@@ -95,15 +91,9 @@ impl Build {
             }
             Simulator::Verilator => Command::new(&self.program),
         };
-        output(run.current_dir(folder))
+        output(run.args(options).current_dir(folder))
     }
 }
-
-const SOURCES: [(&str, &str); 3] = [
-    ("event_fifo.sv", include_str!("event_fifo.sv")),
-    ("spleat_layer.sv", include_str!("spleat_layer.sv")),
-    ("top.sv", include_str!("top.sv")),
-];
 
 fn output(command: &mut Command) -> Result<String, Error> {
     let output = command.output()?;
