@@ -5,7 +5,7 @@ use snnc_ir::analysis::intervals;
 use snnc_ir::{Graph, NodeId, Op, Population, SpikingOp};
 
 use super::hardware::{Format, Hardware, OverflowRule};
-use super::layer::{Kind, Layer, signed_bits};
+use super::layer::{Kind, Layer};
 use super::legalise::{layers, membrane_range};
 use super::manifest::{
     Checks, FORMAT, FileEntry, HardwareEntry, InputEntry, LayerEntry, LayerKind, Manifest,
@@ -35,7 +35,7 @@ pub fn emit(graph: &Graph, hardware: &Hardware, formats: &[Format]) -> Result<Ar
         let range = membrane_range(graph, &bounds, id);
         let checks = Checks {
             membrane: [range.low, range.high],
-            used_bits: signed_bits(range.low).max(signed_bits(range.high)),
+            used_bits: range.bits(),
             available_bits: layer.widths.membrane,
         };
         let mut written = Vec::new();

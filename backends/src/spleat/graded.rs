@@ -1,11 +1,11 @@
 //! Graded neurons as multi-level integrate-and-fire neurons, channel by channel.
 
-use snnc_ir::analysis::Interval;
+use snnc_ir::analysis::{Interval, signed_bits};
 use snnc_ir::{Neuron, Op, Population, SpikingOp};
 
 use super::bounds::{ChannelDrive, membrane};
 use super::fit::{Fit, fit};
-use super::layer::{Kind, signed_bits};
+use super::layer::Kind;
 use super::work::Work;
 use crate::{Note, Violation};
 

@@ -1,5 +1,6 @@
 //! One layer as its memories hold it: between the spiking IR and the image.
 
+use snnc_ir::analysis::signed_bits;
 use snnc_ir::{
     BiasPlacement, Comparison, Connectivity, Graph, IntegrateAndFire, Leak, Neuron, NodeId, Op,
     Population, Presentation, Projection, Reset, Schedule, SpikingOp, TimeTable, Window,
@@ -361,23 +362,4 @@ pub fn spread(values: &[i64], channels: usize) -> Vec<i64> {
 /// Bits of two's complement that hold all values, at least 1.
 pub fn width<'a>(values: impl IntoIterator<Item = &'a i64>) -> u8 {
     values.into_iter().map(|&v| signed_bits(v)).max().unwrap_or(1)
-}
-
-/// Bits of two's complement that hold `value`.
-pub fn signed_bits(value: i64) -> u8 {
-    (65 - (value ^ (value >> 63)).leading_zeros()) as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn widths_are_two_s_complement() {
-        for (value, bits) in
-            [(0, 1), (-1, 1), (1, 2), (-2, 2), (7, 4), (-8, 4), (8, 5), (i64::MIN, 64)]
-        {
-            assert_eq!(signed_bits(value), bits, "{value}");
-        }
-    }
 }

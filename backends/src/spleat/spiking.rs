@@ -1,13 +1,13 @@
 //! Neurons that fire by themselves already, in the tables and widths of an image.
 
-use snnc_ir::analysis::Interval;
+use snnc_ir::analysis::{Interval, signed_bits};
 use snnc_ir::{
     BiasPlacement, Comparison, IntegrateAndFire, Leak, Neuron, Op, PerChannel, Population, Reset,
     Schedule, SpikingOp, TimeTable,
 };
 
 use super::bounds::{ChannelDrive, membrane};
-use super::layer::{Kind, rows, signed_bits, spread};
+use super::layer::{Kind, rows, spread};
 use super::work::Work;
 use crate::{Note, Violation};
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use snnc_backends::{FitRow, Note};
+use snnc_ir::analysis::signed_bits;
 use snnc_ir::{
     Connectivity, DType, Graph, Node, NodeId, Op, Origin, Presentation, Readout, Rounding,
     Schedule, SpikingOp, Stage, TensorOp,
@@ -340,11 +341,6 @@ impl PopulationRow {
             scale: Vec::new(),
         }
     }
-}
-
-/// Two's complement bits of `w`.
-fn signed_bits(w: i64) -> u8 {
-    (65 - if w < 0 { (!w).leading_zeros() } else { w.leading_zeros() }) as u8
 }
 
 fn fan_in(projection: &Node) -> usize {

@@ -83,10 +83,11 @@ impl Checker<'_> {
         if p.accumulator.overflow == Overflow::Error && bits >= 64 {
             return;
         }
-        let sum = |(c, i): (usize, &Interval)| i.magnitude() / p.gain_at(c).unsigned_abs().max(1);
-        let worst = i128::from(bounds.values(id).iter().enumerate().map(sum).max().unwrap_or(0));
-        let holds = bits >= 64 || worst < 1i128 << (bits - 1);
-        let claim = format!("sums up to {worst} fit {bits} bits");
+        // A bound of a multiple of the gain: the accumulator itself never holds it.
+        let reached = bounds.values(id).iter().enumerate().map(|(c, i)| i.over(p.gain_at(c)));
+        let sums = reached.fold(Interval::new(0, 0), Interval::union);
+        let holds = sums.bits() <= bits;
+        let claim = format!("sums from {} to {} fit {bits} bits", sums.low, sums.high);
         self.say(&self.emitted[id].name.clone(), claim, holds);
     }
 

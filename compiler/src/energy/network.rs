@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use snnc_backends::{LayerMemories, MemorySize};
-use snnc_ir::analysis::{Interval, Intervals, intervals};
+use snnc_ir::analysis::{Interval, Intervals, intervals, signed_bits};
 use snnc_ir::{
     Binary, Connectivity, EnergyClass, Graph, Node, NodeId, Population, Presentation, Projection,
     SpikingOp, TensorOp,
@@ -219,16 +219,13 @@ impl Walk<'_> {
 
     fn widths(&self, population: NodeId, node: &Node, synapses: &Projection) -> Widths {
         let weights = node.data.as_ref().and_then(|w| w.to_i64().ok()).unwrap_or_default();
-        let weight = weights.iter().map(|&w| signed_bits(w)).max().unwrap_or(1);
+        let weight = weights.iter().map(|&w| u32::from(signed_bits(w))).max().unwrap_or(1);
         let held = synapses.accumulator.bits;
         let potential = if held < 64 {
             u32::from(held)
         } else {
             let steps = self.timesteps.ceil().max(1.0) as i64;
-            let reach = |i: &Interval| {
-                signed_bits(i.with_zero().low.saturating_mul(steps))
-                    .max(signed_bits(i.high.max(0).saturating_mul(steps)))
-            };
+            let reach = |i: &Interval| u32::from(i.with_zero().times(steps).bits());
             self.intervals.potentials(population).iter().map(reach).max().unwrap_or(32)
         };
         Widths { weight, potential }
@@ -248,11 +245,6 @@ impl Sent {
             presentations: self.presentations.max(other.presentations),
         }
     }
-}
-
-/// Two's complement bits of `x`.
-fn signed_bits(x: i64) -> u32 {
-    65 - if x < 0 { (!x).leading_zeros() } else { x.leading_zeros() }
 }
 
 fn ranged(minimum: i64, maximum: i64) -> Payload {

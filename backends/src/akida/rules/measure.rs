@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use snnc_ir::analysis::signed_bits;
+
 use crate::akida::layer::{Layer, LayerType};
 use crate::akida::layout::Padding;
 use crate::akida::spec::Spec;
@@ -246,8 +248,8 @@ pub fn measure(
             steps.iter().map(|s| s.ceil() as i64).max().into_iter().collect()
         }
         "threshold_bits" => {
-            let signed_bits = |v: &i64| 65 - i64::from((v ^ (v >> 63)).leading_zeros());
-            values(layer, "threshold").iter().map(signed_bits).max().into_iter().collect()
+            let bits = |v: &i64| i64::from(signed_bits(*v));
+            values(layer, "threshold").iter().map(bits).max().into_iter().collect()
         }
         "weights_set" => {
             let set = |name| {

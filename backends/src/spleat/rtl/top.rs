@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use crate::spleat::geometry::Map;
 use crate::spleat::hardware::AerWord;
-use crate::spleat::layer::{Kind, Layer, signed_bits};
+use snnc_ir::analysis::signed_bits;
+
+use crate::spleat::layer::{Kind, Layer};
 use crate::spleat::manifest::{Manifest, Reads};
 use crate::spleat::memory::{MemoryKind, depth};
 
