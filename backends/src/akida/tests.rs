@@ -324,6 +324,6 @@ fn residual_additions_are_akida_2_s_alone() {
         ];
         assert_eq!(outline(&emitted(&Akida2, &network)), pairs(&layers));
         let violations = refused(&Akida1, &network);
-        assert!(violations.iter().any(|v| v.node == "`sum`" && v.remedy.contains("akida2")));
+        assert!(violations.iter().any(|v| v.node == "`sum`" && v.remedy.contains("Akida 2.0")));
     }
 }

@@ -1,6 +1,6 @@
 //! Akida 1.0.
 
-use snnc_ir::{NodeId, Population, SpikingOp};
+use snnc_ir::{NodeId, Population, SpikingOp, Window};
 
 use super::copies::over_copies;
 use super::synapses::{Geometry, Kind, Shapes, Synapses, diagonal};
@@ -13,6 +13,8 @@ use crate::akida::search::{OneLimits, ceil_div, search_one};
 const INPUT: Shapes = Shapes { kernels: &[3, 5, 7], paddings: &[Padding::Same, Padding::Valid] };
 const PLAIN: Shapes = Shapes { kernels: &[1, 3, 5, 7], paddings: &[Padding::Same] };
 const SEPARABLE: Shapes = Shapes { kernels: &[3, 5, 7], paddings: &[Padding::Same] };
+/// What both have at a stride of 2.
+const STRIDED: Shapes = Shapes { kernels: &[3], paddings: &[Padding::Same] };
 
 /// A layer whose weights are still to come: their kernel, their place, and their largest value.
 struct Plan {
@@ -47,7 +49,7 @@ impl Legaliser<'_> {
             self.violation(
                 id,
                 "several layers meet here, but an Akida 1.0 model is a chain",
-                "compile for akida2, or remove the residual connections",
+                "remove the residual connections, which only Akida 2.0 has",
             );
             return self.stand_in(id, p);
         }
@@ -69,6 +71,7 @@ impl Legaliser<'_> {
         let inbound = s.signal.layer.clone();
         let first = self.is_pixels(s.source);
         let limit = self.weight_limit(id, s, first)?;
+        let strided = |w: &Window| w.strides.iter().any(|&s| s != 1);
         let (kind, shapes) = match &s.kind {
             Kind::Dense => {
                 let layer = Layer::new(name, LayerType::FullyConnected)
@@ -77,7 +80,9 @@ impl Legaliser<'_> {
                 return Some(Plan { layer, geometry: None, limit });
             }
             Kind::Plain(_) if first => (LayerType::InputConvolutional, INPUT),
+            Kind::Plain(w) if strided(w) => (LayerType::Convolutional, STRIDED),
             Kind::Plain(_) => (LayerType::Convolutional, PLAIN),
+            Kind::Depthwise(w) if strided(w) => (LayerType::SeparableConvolutional, STRIDED),
             Kind::Depthwise(_) => (LayerType::SeparableConvolutional, SEPARABLE),
             Kind::Global | Kind::OneToOne => {
                 let layer = Layer::new(name, LayerType::Convolutional).after(inbound).with(&[
@@ -153,7 +158,7 @@ impl Legaliser<'_> {
                     format!(
                         "payloads 0 to {other}; Akida 1.0 sends 1, 2 or 4 bits: 0 to 1, 3 or 15"
                     ),
-                    "quantise the activations to 4 bits, or compile for akida2",
+                    "quantise the activations to 1, 2 or 4 bits",
                 );
                 4
             }

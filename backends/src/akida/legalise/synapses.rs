@@ -187,13 +187,19 @@ impl Legaliser<'_> {
         let own = [window.kernel[0].max(window.kernel[1])];
         let all = [Padding::Same, Padding::SameUpper, Padding::Valid];
         let kernels = || shapes.kernels.iter().copied();
-        let found = kernels()
+        let supported = kernels()
             .find_map(|k| placed(s, &window, [k, k], shapes.paddings, false))
             .or_else(|| {
                 let square =
                     || kernels().find_map(|k| placed(s, &window, [k, k], shapes.paddings, true));
                 crop.then(square).flatten()
-            })
+            });
+        if supported.is_none()
+            && let Some((reason, remedy)) = other_padding(s, &window, shapes)
+        {
+            self.paddings.insert(self.graph[id].name.clone(), (reason, remedy));
+        }
+        let found = supported
             // What the hardware does not have the rules report, with what they ask for.
             .or_else(|| placed(s, &window, [own[0], own[0]], &all, false))
             .or_else(|| placed(s, &window, [window.kernel[0], window.kernel[1]], &all, false));
@@ -323,6 +329,21 @@ impl Synapses {
 pub(super) fn diagonal(factors: impl ExactSizeIterator<Item = i64>) -> Vec<Vec<i64>> {
     let n = factors.len();
     factors.enumerate().map(|(i, w)| (0..n).map(|j| if i == j { w } else { 0 }).collect()).collect()
+}
+
+/// What to say of a window that the hardware has but for its padding, and what to do: the cells that Akida
+/// pads it with, as (top, bottom, left, right).
+fn other_padding(s: &Synapses, window: &Window, shapes: Shapes) -> Option<(String, String)> {
+    let (kernel, strides) = (window.kernel[0], window.strides[0]);
+    if window.kernel[1] != kernel || !shapes.kernels.contains(&kernel) {
+        return None;
+    }
+    let cells = |axis: usize| shapes.paddings[0].cells(s.own_map[axis], kernel, strides);
+    let ((top, bottom), (left, right)) = (cells(1)?, cells(2)?);
+    let own = (window.before[0], window.after[0], window.before[1], window.after[1]);
+    let reason = format!("padding {own:?}; Akida pads {:?}", (top, bottom, left, right));
+    let remedy = format!("train it with pads=[{top}, {left}, {bottom}, {right}]");
+    Some((reason, remedy))
 }
 
 /// A padding mode with which a kernel of extent `kernel` around the canonical one gives the canonical
