@@ -41,7 +41,7 @@ fn strokes() -> Recording {
         y: (i * i % 34) as u16,
         brighter: i.is_multiple_of(3),
     };
-    Recording { label: None, events: (0..2000).map(event).collect() }
+    Recording { events: (0..2000).map(event).collect(), ..Recording::default() }
 }
 
 #[test]
@@ -81,6 +81,52 @@ fn the_recordings_of_n_mnist_are_read() {
         let binned: i64 = rows.iter().flatten().sum();
         assert_eq!(binned as usize, recording.events.len(), "each event is in one timestep");
     }
+}
+
+/// The samples of Prophesee's cameras, against what expelliarmus decoded of one of them.
+///
+/// That decoder counts every step back of the lower 12 bits of the clock as an overflow, also where the upper bits
+/// have counted it, or the step takes an earlier one back: its times run ahead by 4096 microseconds for each.
+#[test]
+#[cfg_attr(not(shared), ignore = "../shared was not there when this was built")]
+fn recordings_of_prophesee_are_read_event_by_event() {
+    let sample =
+        |name: &str| std::fs::read(beside().join("neuromorphic/events").join(name)).unwrap();
+    let (bytes, decoded) = (sample("evt3_sample.raw"), sample("evt3_sample.npy"));
+    let recording = read(bytes.clone()).unwrap().remove(0);
+    // 16 bytes an event: i64 t, i16 x, i16 y, u8 p.
+    let records = &decoded[decoded.len() - 16 * recording.events.len()..];
+    let falls = falls_of_the_lower_time(&bytes);
+    assert_eq!(falls.len(), recording.events.len());
+    for (i, (event, record)) in recording.events.iter().zip(records.chunks_exact(16)).enumerate() {
+        let t = i64::from_le_bytes(record[..8].try_into().unwrap()) as u64;
+        let axis = |at: usize| u16::from_le_bytes([record[at], record[at + 1]]);
+        assert_eq!((event.x, event.y), (axis(8), axis(10)), "event {i}");
+        assert_eq!(event.brighter, record[12] == 1, "event {i}");
+        assert_eq!(recording.began + event.microseconds + 4096 * falls[i], t, "event {i}");
+    }
+    let second = read(sample("evt2_sample.raw")).unwrap().remove(0);
+    assert_eq!(second.events.len(), 367_855 + 171_626, "words of each polarity in the file");
+    assert!(second.events.iter().all(|e| e.x < 640 && e.y < 480));
+}
+
+/// How often the lower bits of the time have fallen before each event of an EVT 3.0 file.
+fn falls_of_the_lower_time(bytes: &[u8]) -> Vec<u64> {
+    let start = bytes.windows(3).position(|w| w[0] == b'\n' && w[1] != b'%').unwrap() + 1;
+    let (mut falls, mut low, mut out) = (0, 0, Vec::new());
+    for word in bytes[start..].chunks_exact(2).map(|w| u16::from_le_bytes([w[0], w[1]])) {
+        match word >> 12 {
+            6 => {
+                falls += u64::from(word & 0xfff < low);
+                low = word & 0xfff;
+            }
+            2 => out.push(falls),
+            4 => out.extend(vec![falls; (word & 0xfff).count_ones() as usize]),
+            5 => out.extend(vec![falls; (word & 0xff).count_ones() as usize]),
+            _ => {}
+        }
+    }
+    out
 }
 
 #[test]

@@ -233,14 +233,23 @@ pub(super) struct RunArgs {
     #[arg(value_name = "ARTEFACT|MODEL")]
     pub(super) network: PathBuf,
     /// Samples; with --bin-us recordings of an event camera
-    #[arg(long, value_name = "X.npz|X.npy|X.bin")]
+    #[arg(long, value_name = "X.npz|X.npy|X.bin|X.raw")]
     pub(super) input: PathBuf,
-    /// The input is events (ATIS .bin, or .npz with t, x, y, p), cut into timesteps of this many us
+    /// The input is events (.bin, .raw, .dat, .aedat, .npz with t, x, y, p), cut into timesteps of this many us
     #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "settle")]
     pub(super) bin_us: Option<u64>,
     /// What a pixel with several events in one timestep brings: their number, or 1
     #[arg(long, value_enum, default_value_t = EventForm::Counts, value_name = "FORM", requires = "bin_us")]
     pub(super) event_values: EventForm,
+    /// Sum events over squares of this many pixels a side
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..), default_value_t = 1, requires = "bin_us")]
+    pub(super) event_pool: u16,
+    /// Leave out events outside of the network's input, which are an error otherwise
+    #[arg(long, requires = "bin_us")]
+    pub(super) event_crop: bool,
+    /// Run what comes before the damage of recordings that are damaged
+    #[arg(long, requires = "bin_us")]
+    pub(super) lenient: bool,
     /// Run recordings so many timesteps at a time, which changes nothing [default: all]
     #[arg(long, value_name = "T", value_parser = positive, requires = "bin_us")]
     pub(super) chunk: Option<usize>,

@@ -17,6 +17,9 @@ use crate::data::Scaling;
 use crate::evaluate::prediction;
 use crate::stream::Streamer;
 
+/// Ends of the names of recordings.
+const ENDINGS: [&str; 5] = [".bin", ".raw", ".dat", ".aedat", ".npz"];
+
 /// What one recording became.
 struct Row {
     label: Option<i64>,
@@ -53,7 +56,7 @@ pub(super) fn recordings(
 ) -> Result<(Vec<Recording>, Bins), Error> {
     let place = |path: &Path| format!("`{}`", path.display());
     let fault = |path: &Path, e: &dyn std::fmt::Display| {
-        let help = "give 40-bit events (.bin, .bin.gz) or an .npz with t, x, y and p";
+        let help = "give ATIS .bin, Prophesee .raw or .dat, AEDAT 2.0 or 3.1, or an .npz with t, x, y and p";
         Error::input(place(path), e.to_string(), help)
     };
     let mut recordings = Vec::new();
@@ -61,7 +64,16 @@ pub(super) fn recordings(
         let bytes = std::fs::read(&path).map_err(|e| {
             Error::input(place(&path), format!("cannot be read: {e}"), "check the path")
         })?;
-        recordings.extend(events::read(bytes).map_err(|e| fault(&path, &e))?);
+        let (read, damage) = events::read_lenient(bytes).map_err(|e| fault(&path, &e))?;
+        match damage {
+            Some(damage) if args.lenient => render::warning(&place(&path), &damage.to_string()),
+            Some(damage) => {
+                let help = "give the whole file, or run what is whole with --lenient";
+                return Err(Error::input(place(&path), damage.to_string(), help));
+            }
+            None => {}
+        }
+        recordings.extend(read);
     }
     recordings.truncate(args.data.limit.unwrap_or(usize::MAX));
     let form = match args.event_values {
@@ -69,6 +81,12 @@ pub(super) fn recordings(
         EventForm::Frames => Form::Frames,
     };
     let bins = Bins::new(shape, microseconds, form).map_err(|e| fault(&args.input, &e))?;
+    for recording in &mut recordings {
+        recording.pool(args.event_pool);
+        if args.event_crop {
+            bins.crop(recording);
+        }
+    }
     Ok((recordings, bins))
 }
 
@@ -83,12 +101,13 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     for entry in std::fs::read_dir(path).map_err(fail)? {
         let file = entry.map_err(fail)?.path();
         let name = file.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if [".bin", ".bin.gz", ".npz"].iter().any(|ending| name.ends_with(ending)) {
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        if ENDINGS.iter().any(|ending| plain.ends_with(ending)) {
             found.push(file);
         }
     }
     if found.is_empty() {
-        let help = "recordings end in .bin, .bin.gz or .npz";
+        let help = format!("recordings end in {}", ENDINGS.join(", "));
         return Err(Error::input(place, "holds no recording", help));
     }
     found.sort();

@@ -43,6 +43,11 @@ impl Bins {
         Ok(Bins { microseconds: microseconds.max(1), form, shape })
     }
 
+    /// Leaves out the events that lie outside of the input.
+    pub fn crop(&self, recording: &mut Recording) {
+        recording.events.retain(|event| self.cell(0, event).is_ok());
+    }
+
     /// How many timesteps a recording takes: to its last event, at least 1.
     ///
     /// # Errors

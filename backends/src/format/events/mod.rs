@@ -1,24 +1,33 @@
 //! Recordings of event cameras: what each pixel saw grow brighter or darker, and when.
 //!
-//! Two forms are read, the content decides which:
+//! The content decides which form a file has:
 //!
-//! * The 40-bit events of ATIS, in which N-MNIST is published (Orchard et al., "Converting Static
-//!   Image Datasets to Spiking Neuromorphic Datasets Using Saccades", Frontiers in Neuroscience
-//!   9:437, 2015): x in bits 39 to 32, y in 31 to 24, polarity in 23, microseconds in 22 to 0, most
-//!   significant byte first. An event at y = 240 is no event but says that 2^13 microseconds have
-//!   passed that the clock does not show. A file holds one recording, or many, each after a header
-//!   of three little-endian 32-bit numbers: its index, its label and its number of events.
-//! * `.npz` with arrays `t` (microseconds), `x`, `y` and `p` (0 darker, 1 brighter) of one recording.
+//! | form | file | read by |
+//! |---|---|---|
+//! | 40-bit events of ATIS, as N-MNIST has them | `.bin` | `atis` |
+//! | arrays `t`, `x`, `y`, `p` | `.npz` | `arrays` |
+//! | Prophesee EVT 2.0 and 2.1 | `.raw` | `evt2` |
+//! | Prophesee EVT 3.0 | `.raw` | `evt3` |
+//! | Prophesee DAT, version 2 | `.dat` | `dat` |
+//! | AEDAT 2.0 and 3.1 | `.aedat` | `aedat` |
 //!
-//! Either may be gzipped. [`Bins`] cuts a recording into timesteps.
+//! Each may be gzipped. HDF5 and AEDAT 4 are refused by name: their events are compressed with filters that no
+//! kept library in Rust decodes. [`Bins`] cuts a recording into timesteps.
 
+mod aedat;
+mod arrays;
+mod atis;
 mod bins;
+mod dat;
+mod evt2;
+mod evt3;
+mod header;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use bins::{Bins, Form};
-pub use read::read;
+pub use read::{read, read_lenient};
 
 use super::LimitExceeded;
 use super::npy::NpyError;
@@ -44,6 +53,43 @@ pub struct Recording {
     pub label: Option<i64>,
     /// The events.
     pub events: Vec<Event>,
+    /// What the camera's clock showed at the beginning, in microseconds: 0 where it starts with the recording.
+    pub began: u64,
+}
+
+impl Recording {
+    /// Sums the events of squares of `side` pixels: what happened in one happened in its pixel.
+    pub fn pool(&mut self, side: u16) {
+        for event in &mut self.events {
+            (event.x, event.y) = (event.x / side.max(1), event.y / side.max(1));
+        }
+    }
+
+    /// The same with times counted from the first event, for clocks that run before a recording starts.
+    fn since_first(mut self) -> Self {
+        let first = self.events.iter().map(|e| e.microseconds).min().unwrap_or(0);
+        for event in &mut self.events {
+            event.microseconds -= first;
+        }
+        self.began = first;
+        self
+    }
+
+    fn read(self, damage: Option<EventError>) -> Read {
+        Read { recordings: vec![self], damage }
+    }
+}
+
+/// What was read of a file: all of it, or what comes before the damage.
+struct Read {
+    recordings: Vec<Recording>,
+    damage: Option<EventError>,
+}
+
+impl Read {
+    fn whole(recordings: Vec<Recording>) -> Self {
+        Read { recordings, damage: None }
+    }
 }
 
 /// Why bytes are no recording, or a recording does not fit.
@@ -52,6 +98,18 @@ pub enum EventError {
     /// The bytes are neither of the forms.
     #[error("{0} bytes are no whole number of 5-byte events, nor recordings with headers")]
     Length(usize),
+    /// The file ends within a word, an event or a packet.
+    #[error("the file is cut off: what begins at byte {offset} is not whole")]
+    Cut {
+        /// Where the damage begins.
+        offset: usize,
+    },
+    /// A form that is known, but not read.
+    #[error("recordings in {0} are not read")]
+    Unread(&'static str),
+    /// Polarities are -1 and 1, or 0 and 1, not all three.
+    #[error("event {0}: p = 0 in a recording that has p = -1 too")]
+    Polarity(usize),
     /// The gzip stream is damaged.
     #[error("the gzip stream is damaged: {0}")]
     Gzip(#[from] std::io::Error),
@@ -83,7 +141,7 @@ pub enum EventError {
         found: usize,
     },
     /// A value that no event has.
-    #[error("event {index}: {name} = {value} is not from 0 to {limit}")]
+    #[error("event {index}: {name} = {value} is not from {least} to {limit}")]
     Range {
         /// Which event.
         index: usize,
@@ -91,6 +149,8 @@ pub enum EventError {
         name: &'static str,
         /// Its value.
         value: i64,
+        /// Smallest value.
+        least: i64,
         /// Largest value.
         limit: i64,
     },

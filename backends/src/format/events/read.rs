@@ -1,22 +1,16 @@
 //! Bytes to recordings.
 
-use std::io::Read;
+use std::io::Read as _;
 
 use bytes::Bytes;
 
-use super::{Event, EventError, Recording};
+use super::header::Header;
+use super::{EventError, Read, Recording, aedat, arrays, atis, dat, evt2, evt3};
 use crate::format::npz::Npz;
 use crate::format::{EMPTY_ZIP_MAGIC, LimitExceeded, Limits, ZIP_MAGIC};
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-const EVENT: usize = 5;
-const HEADER: usize = 12;
-/// Row that marks an overflow of the clock.
-const OVERFLOW_ROW: u8 = 240;
-/// Microseconds that it stands for.
-const OVERFLOW: u64 = 1 << 13;
-/// Largest time of an `.npz`: beyond any recording, and far from any overflow of sums.
-const MAX_TIME: i64 = 1 << 50;
+const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Reads the recordings of a file, in the file's order; events are sorted by time, equal times in
 /// the file's order.
@@ -24,21 +18,57 @@ const MAX_TIME: i64 = 1 << 50;
 /// # Errors
 /// When the bytes are of no known form, or damaged.
 pub fn read(bytes: impl Into<Bytes>) -> Result<Vec<Recording>, EventError> {
-    let bytes = bytes.into();
+    let read = decode(bytes.into())?;
+    match read.damage {
+        None => Ok(read.recordings),
+        Some(damage) => Err(damage),
+    }
+}
+
+/// Reads what is undamaged of a file, and says where the damage begins.
+///
+/// # Errors
+/// When the bytes are of no known form.
+pub fn read_lenient(
+    bytes: impl Into<Bytes>,
+) -> Result<(Vec<Recording>, Option<EventError>), EventError> {
+    let read = decode(bytes.into())?;
+    Ok((read.recordings, read.damage))
+}
+
+fn decode(bytes: Bytes) -> Result<Read, EventError> {
     let bytes = if bytes.starts_with(GZIP_MAGIC) { expand(&bytes)? } else { bytes };
-    let mut recordings = if bytes.starts_with(ZIP_MAGIC) || bytes.starts_with(EMPTY_ZIP_MAGIC) {
-        vec![arrays(&Npz::open(bytes)?)?]
-    } else if let Some(many) = with_headers(&bytes) {
-        many
-    } else if bytes.len() % EVENT == 0 {
-        vec![Recording { label: None, events: events(&bytes) }]
-    } else {
-        return Err(EventError::Length(bytes.len()));
-    };
-    for recording in &mut recordings {
+    let mut read = form(&bytes)?;
+    for recording in &mut read.recordings {
         recording.events.sort_by_key(|e| e.microseconds);
     }
-    Ok(recordings)
+    Ok(read)
+}
+
+/// Which form the content is of.
+fn form(bytes: &Bytes) -> Result<Read, EventError> {
+    if bytes.starts_with(ZIP_MAGIC) || bytes.starts_with(EMPTY_ZIP_MAGIC) {
+        return arrays::read(&Npz::open(bytes.clone())?);
+    }
+    if bytes.starts_with(HDF5_MAGIC) {
+        return Err(EventError::Unread("HDF5"));
+    }
+    if let Some(header) = Header::of(bytes, b'%') {
+        let evt = header.value("evt").or_else(|| header.value("format")).unwrap_or_default();
+        match evt.trim_start_matches("EVT").split(';').next().unwrap_or_default() {
+            "2.0" | "2" => return Ok(evt2::read(&header)),
+            "2.1" | "21" => return Ok(evt2::read_vectors(&header)),
+            "3.0" | "3" => return Ok(evt3::read(&header)),
+            _ => {}
+        }
+        if header.value("Data").is_some() || header.value("Version").is_some() {
+            return dat::read(&header);
+        }
+    }
+    if bytes.starts_with(b"#!AER-DAT") {
+        return aedat::read(bytes);
+    }
+    Ok(atis::read(bytes))
 }
 
 fn expand(bytes: &Bytes) -> Result<Bytes, EventError> {
@@ -52,68 +82,4 @@ fn expand(bytes: &Bytes) -> Result<Bytes, EventError> {
         return Err(LimitExceeded::Ratio { stored, expanded, limit: limits.max_ratio }.into());
     }
     Ok(out.into())
-}
-
-/// Recordings behind headers, if that is what the bytes are from end to end.
-fn with_headers(mut bytes: &[u8]) -> Option<Vec<Recording>> {
-    let mut recordings = Vec::new();
-    while !bytes.is_empty() {
-        let (header, rest) = bytes.split_at_checked(HEADER)?;
-        let word = |at: usize| {
-            let word = header.get(at..at + 4)?;
-            Some(u32::from_le_bytes(word.try_into().ok()?))
-        };
-        let (label, count) = (word(4)?, usize::try_from(word(8)?).ok()?);
-        let (body, rest) = rest.split_at_checked(count.checked_mul(EVENT)?)?;
-        recordings.push(Recording { label: Some(label.into()), events: events(body) });
-        bytes = rest;
-    }
-    (!recordings.is_empty()).then_some(recordings)
-}
-
-fn events(bytes: &[u8]) -> Vec<Event> {
-    let (mut out, mut passed) = (Vec::with_capacity(bytes.len() / EVENT), 0u64);
-    for event in bytes.chunks_exact(EVENT) {
-        let &[x, y, high, middle, low] = event else { continue };
-        if y == OVERFLOW_ROW {
-            passed += OVERFLOW;
-            continue;
-        }
-        let clock = u32::from_be_bytes([0, high & 0x7f, middle, low]);
-        out.push(Event {
-            microseconds: passed + u64::from(clock),
-            x: x.into(),
-            y: y.into(),
-            brighter: high & 0x80 != 0,
-        });
-    }
-    out
-}
-
-fn arrays(npz: &Npz) -> Result<Recording, EventError> {
-    let column = |name: &'static str, limit: i64| -> Result<Vec<i64>, EventError> {
-        let array = npz.get(name)?.ok_or(EventError::Missing(name))?;
-        let values = array.to_i64().map_err(|source| EventError::Array { name, source })?;
-        match values.iter().position(|v| !(0..=limit).contains(v)) {
-            Some(index) => Err(EventError::Range { index, name, value: values[index], limit }),
-            None => Ok(values),
-        }
-    };
-    let t = column("t", MAX_TIME)?;
-    let axis = |name, limit| {
-        let values = column(name, limit)?;
-        if values.len() == t.len() {
-            return Ok(values);
-        }
-        Err(EventError::Lengths { name, expected: t.len(), found: values.len() })
-    };
-    let (x, y, p) = (axis("x", u16::MAX.into())?, axis("y", u16::MAX.into())?, axis("p", 1)?);
-    let event = |(((&t, &x), &y), &p): (((&i64, &i64), &i64), &i64)| Event {
-        microseconds: t as u64,
-        x: x as u16,
-        y: y as u16,
-        brighter: p == 1,
-    };
-    let events = t.iter().zip(&x).zip(&y).zip(&p).map(event).collect();
-    Ok(Recording { label: None, events })
 }

@@ -1,3 +1,5 @@
+mod cameras;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -56,15 +58,39 @@ fn arrays_of_an_archive_are_a_recording() {
 }
 
 #[test]
+fn polarities_and_clocks_of_others_are_taken() {
+    let signs = npz(&[("t", &[7, 8]), ("x", &[1, 2]), ("y", &[3, 4]), ("p", &[-1, 1])]);
+    assert_eq!(read(signs).unwrap()[0].events, [event(1, 3, false, 7), event(2, 4, true, 8)]);
+    let mixed = npz(&[("t", &[7, 8]), ("x", &[1, 2]), ("y", &[3, 4]), ("p", &[-1, 0])]);
+    assert!(matches!(read(mixed), Err(EventError::Polarity(1))));
+    // Microseconds since 1970.
+    let since = 1_790_000_000_000_000;
+    let epoch = npz(&[("t", &[since + 9, since]), ("x", &[1, 2]), ("y", &[3, 4]), ("p", &[0, 1])]);
+    let recording = read(epoch).unwrap().remove(0);
+    assert_eq!(recording.began, since as u64);
+    assert_eq!(recording.events, [event(2, 4, true, 0), event(1, 3, false, 9)]);
+}
+
+#[test]
+fn squares_are_summed_and_what_lies_outside_is_left_out() {
+    let events = vec![event(9, 3, true, 0), event(4, 8, false, 5)];
+    let mut recording = Recording { events, ..Recording::default() };
+    recording.pool(3);
+    assert_eq!(recording.events, [event(3, 1, true, 0), event(1, 2, false, 5)]);
+    Bins::new(&[2, 3, 3], 1, Form::Counts).unwrap().crop(&mut recording);
+    assert_eq!(recording.events, [event(1, 2, false, 5)]);
+}
+
+#[test]
 fn polarity_is_a_channel_and_payloads_count() {
     let recording = Recording {
-        label: None,
         events: vec![
             event(0, 0, true, 0),
             event(0, 0, true, 99),
             event(1, 0, false, 99),
             event(1, 1, true, 250),
         ],
+        ..Recording::default()
     };
     let bins = Bins::new(&[1, 2, 2, 2], 100, Form::Counts).unwrap();
     assert_eq!(bins.count(&recording).unwrap(), 3);
@@ -78,7 +104,7 @@ fn polarity_is_a_channel_and_payloads_count() {
     let small = Bins::new(&[2, 1, 2], 100, Form::Counts).unwrap();
     assert!(matches!(small.rows(&recording, 2, 1), Err(EventError::Outside { index: 3, .. })));
     assert!(matches!(Bins::new(&[3, 8, 8], 1, Form::Counts), Err(EventError::Shape(_))));
-    let endless = Recording { label: None, events: vec![event(0, 0, true, 1 << 40)] };
+    let endless = Recording { events: vec![event(0, 0, true, 1 << 40)], ..Recording::default() };
     assert!(matches!(bins.count(&endless).map(|n| n > MAX_BINS), Err(EventError::TooLong(_))));
 }
 
