@@ -14,6 +14,8 @@ pub struct Outcome {
     pub code: u8,
     /// Place and reason of each error.
     pub errors: Vec<String>,
+    /// What each error says that would help, in the order of the errors.
+    pub remedies: Vec<String>,
     /// Standard output.
     pub answer: String,
 }
@@ -75,12 +77,14 @@ pub fn there(command: &mut Command) -> Outcome {
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let errors = text(stderr);
-    let mut errors: Vec<String> =
-        errors.lines().filter_map(|l| l.strip_prefix("error: ")).map(str::to_owned).collect();
+    let lines =
+        |prefix| errors.lines().filter_map(move |l| l.strip_prefix(prefix)).map(str::to_owned);
+    let (mut said, remedies): (Vec<String>, _) =
+        (lines("error: ").collect(), lines("  help: ").collect());
     if code == 124 {
-        errors.push(format!("no answer within {PATIENCE} s"));
+        said.push(format!("no answer within {PATIENCE} s"));
     }
-    Outcome { code, errors, answer: text(stdout) }
+    Outcome { code, errors: said, remedies, answer: text(stdout) }
 }
 
 fn here(arguments: &[&str]) -> Outcome {
@@ -93,6 +97,7 @@ fn here(arguments: &[&str]) -> Outcome {
     Outcome {
         code: error.as_ref().map_or(0, snnc::Error::exit_code),
         errors: error.iter().flat_map(|e| e.problems()).map(line).collect(),
+        remedies: error.iter().flat_map(|e| e.problems()).map(|p| p.remedy.clone()).collect(),
         answer: executed.answer,
     }
 }

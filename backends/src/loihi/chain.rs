@@ -83,7 +83,7 @@ fn refused(network: &Graph, id: NodeId) -> Option<Violation> {
         SpikingOp::Population(_) if network.sources(id).len() > 1 => (
             "NetX networks are sequential: one projection to a population, no residual additions"
                 .to_owned(),
-            "skip one rectified layer at a time in sigma-delta coding, remove the skip connection, or use another target",
+            "skip one rectified layer at a time, remove the skip connection, or use another target",
         ),
         SpikingOp::Encoder(_) | SpikingOp::Population(_) if network.users(id).len() > 1 => (
             format!(

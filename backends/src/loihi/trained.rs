@@ -82,13 +82,15 @@ fn refused(network: &Graph, layer: &Layer) -> Option<Violation> {
         }
         Reset::Hard(_) => (
             "is reset to another value than 0, the only one of NetX",
-            "train with v_reset=0, or compile for spleat",
+            "train with v_reset=0, or compile for spleat or reference",
         ),
         Reset::Soft(_) => (
             "has a soft reset, which NetX's neurons have not: firing sets them to 0",
-            "train with a reset to 0 (snnTorch: reset_mechanism='zero', SpikingJelly: v_reset=0), or compile for spleat",
+            "train with a reset to 0 (snnTorch: reset_mechanism='zero', SpikingJelly: v_reset=0), or compile for spleat or reference",
         ),
-        Reset::None => ("is not reset, as all neurons of NetX are", "compile for spleat"),
+        Reset::None => {
+            ("is not reset, as all neurons of NetX are", "compile for spleat or reference")
+        }
     };
     Some(Violation::new(node, reason, remedy))
 }
@@ -107,7 +109,7 @@ fn refused_input(network: &Graph, input: NodeId) -> Option<Violation> {
         (e.maximum - e.zero_point) as f64 * f64::from(e.scale),
         e.scale
     );
-    let remedy = "train on spikes (events, or a population that encodes), or compile for spleat";
+    let remedy = "train on spikes (events, or a population that encodes), or compile for spleat or reference";
     Some(Violation::new(node, reason, remedy))
 }
 

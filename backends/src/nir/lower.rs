@@ -318,7 +318,8 @@ impl Lowering<'_> {
                 return None;
             }
             _ => {
-                let remedy = "compile it with --code rate or multi-level";
+                let remedy =
+                    "use an activation that never falls, such as ReLU, or compile for reference";
                 self.refuse(id, "has neurons that NIR has no primitive for", remedy);
                 return None;
             }

@@ -10,7 +10,7 @@ use snnc_ir::{
 use super::bounds::membrane;
 use super::geometry::Geometry;
 use super::hardware::Hardware;
-use super::layer::{Layer, signed_bits};
+use super::layer::Layer;
 use super::spiking::channel_drive;
 use super::work::{Work, populations, stages};
 use super::{limits, report};
@@ -124,7 +124,8 @@ impl Work<'_> {
                 population.bias = (0..channels).map(|c| population.bias_at(c)).collect();
             }
             other => {
-                let remedy = "use the coding multi-level, few-spikes, rate or atif";
+                let remedy =
+                    "use an activation that never falls, such as ReLU, or compile for reference";
                 return Err(self.violation(format!("has no form for {}", other.name()), remedy));
             }
         }
@@ -229,7 +230,7 @@ fn set_widths(
     let bounds = intervals(graph).map_err(|e| vec![internal(&e.to_string())])?;
     for id in populations(graph) {
         let range = membrane_range(graph, &bounds, id);
-        let needed = signed_bits(range.low).max(signed_bits(range.high));
+        let needed = range.bits();
         let limit = hardware.numbers.membrane_bits;
         if needed > limit {
             violations.push(Violation::new(

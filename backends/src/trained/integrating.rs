@@ -61,7 +61,7 @@ fn refused(network: &Graph, layer: &Layer) -> Option<Violation> {
     let node = &network[layer.population];
     if layer.current_decay > 0.0 {
         let reason = "has a synaptic current that decays by itself, for which there is no memory";
-        let remedy = "compile for loihi, or train neurons without (alpha = 0)";
+        let remedy = "train neurons without (alpha = 0), or compile for reference";
         return Some(Violation::new(node, reason, remedy));
     }
     if layer.threshold.is_some() {

@@ -112,17 +112,21 @@ impl Distance {
 
 /// A row of the table, in YAML's flow form.
 #[derive(Default)]
-struct Row(Vec<String>);
+pub struct Row {
+    fields: Vec<String>,
+    /// What refused to compile the case, if that is the row.
+    pub refused: Option<Outcome>,
+}
 
 impl Row {
-    fn add(&mut self, key: &str, value: &str) {
+    pub fn add(&mut self, key: &str, value: &str) {
         let plain = |c: char| c.is_ascii_alphanumeric() || " ()+-.".contains(c);
         let list = value.starts_with('[') && value.ends_with(']');
         let value = match !value.is_empty() && (list || value.chars().all(plain)) {
             true => value.to_owned(),
             false => serde_json::to_string(value).expect("text is JSON"),
         };
-        self.0.push(format!("{key}: {value}"));
+        self.fields.push(format!("{key}: {value}"));
     }
 
     fn refused(what: &str, outcome: &Outcome, places: [&Path; 2]) -> Row {
@@ -144,11 +148,11 @@ impl Row {
     }
 
     fn is(&self, outcome: &str) -> bool {
-        self.0.first().is_some_and(|f| f.strip_prefix("outcome: ") == Some(outcome))
+        self.fields.first().is_some_and(|f| f.strip_prefix("outcome: ") == Some(outcome))
     }
 
-    fn to_text(&self) -> String {
-        format!("{{{}}}", self.0.join(", "))
+    pub fn to_text(&self) -> String {
+        format!("{{{}}}", self.fields.join(", "))
     }
 }
 
@@ -268,7 +272,8 @@ impl Case {
         let (model, data) = (self.model(), self.data());
         let compile = snnc(&["compile", &model, "--target", target, "--data", &data, "-o", &out]);
         if compile.code != 0 {
-            return Row::refused("refused", &compile, [&self.folder, scratch]);
+            let row = Row::refused("refused", &compile, [&self.folder, scratch]);
+            return Row { refused: Some(compile), ..row };
         }
         let artefact = scratch.join("out").join(target);
         let certificate = certificate(&artefact);
@@ -279,7 +284,7 @@ impl Case {
         };
         let mut wrong = match (&answer, self.kind) {
             (Err(refused), _) => {
-                row.0.extend(refused.0.iter().cloned());
+                row.fields.extend(refused.fields.iter().cloned());
                 Some("compiled but not run")
             }
             _ if row.is("other outputs") => Some("compiled to other outputs"),
@@ -336,13 +341,28 @@ impl Case {
     }
 
     /// The row of `run MODEL` or of a target.
-    pub fn row(&self, what: &str) -> String {
+    pub fn row(&self, what: &str) -> Row {
         let scratch = tempfile::tempdir().expect("a folder for what is written");
-        let row = match what {
+        match what {
             "run" => self.run_model(scratch.path()),
             target => self.compile(target, scratch.path()),
-        };
-        row.to_text()
+        }
+    }
+
+    /// What compiling for a target in a coding of so many timesteps says.
+    pub fn in_coding(&self, target: &str, coding: &str) -> Outcome {
+        let scratch = tempfile::tempdir().expect("a folder for what is written");
+        let out = scratch.path().join("out").display().to_string();
+        let (model, data) = (self.model(), self.data());
+        let mut line = vec!["compile", &model, "--target", target, "--data", &data, "-o", &out];
+        line.extend(["--code", coding]);
+        let plain = snnc(&line);
+        let asks = |e: &String| e.starts_with("--timesteps");
+        if !plain.errors.iter().any(asks) {
+            return plain;
+        }
+        line.extend(["--timesteps", "16"]);
+        snnc(&line)
     }
 }
 

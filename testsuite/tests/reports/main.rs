@@ -7,6 +7,7 @@
 //! `SNNC_LONG=1` runs the slow cases too, `SNNC=BINARY` that program instead of this one.
 
 mod case;
+mod remedy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,10 +17,13 @@ use libtest_mimic::{Arguments, Trial};
 use snnc_testsuite::repository;
 use snnc_testsuite::table::{Rows, Table};
 
-use case::{Case, folders};
+use case::{Case, Row, folders};
 
 /// What each case is given to.
 const RUNS: [&str; 7] = ["run", "reference", "loihi", "akida1", "akida2", "spleat", "nir"];
+
+/// Options of every compilation.
+const GIVEN: [&str; 4] = ["--target", "--data", "-o", "--output"];
 
 /// Cases that take minutes.
 const SLOW: [&str; 2] = ["activations-16bit-weights-4bit", "dead-channel-with-bias"];
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
     let names: Vec<String> = folders.keys().cloned().collect();
     let (kept, all) = (Arc::clone(&table), names.clone());
     let mut trials = vec![Trial::test("the_table_names_only_cases", move || Ok(kept.only(&all)?))];
+    trials.push(Trial::test("remedies_that_lead_nowhere_are_found", remedy::finds));
     let long = std::env::var_os("SNNC_LONG").is_some();
     for (name, folder) in folders {
         let table = Arc::clone(&table);
@@ -61,7 +66,16 @@ fn failed(name: &str, reason: String) -> Trial {
 
 fn judge(table: &Table, folder: PathBuf) -> Result<(), String> {
     let case = Case::open(&folder)?;
-    let row = |what: &&str| (format!("{}/{what}", case.name), case.row(what));
-    let rows: Rows = RUNS.iter().map(row).collect();
-    table.judge(&case.name, rows)
+    let mut rows: Vec<(&str, Row)> = RUNS.iter().map(|what| (*what, case.row(what))).collect();
+    let taken: Vec<&str> =
+        rows.iter().filter(|(_, row)| row.refused.is_none()).map(|(what, _)| *what).collect();
+    for (target, row) in &mut rows {
+        let Some(refused) = row.refused.take() else { continue };
+        let coded = |coding: &str| case.in_coding(target, coding);
+        if let Some(remedy) = remedy::leads_nowhere(&refused, &GIVEN, &taken, coded) {
+            row.add("WRONG", &format!("leads nowhere: {remedy}"));
+        }
+    }
+    let named = rows.iter().map(|(what, row)| (format!("{}/{what}", case.name), row.to_text()));
+    table.judge(&case.name, named.collect::<Rows>())
 }
