@@ -165,7 +165,12 @@ impl Dataset {
             l
         });
         let data = Dataset { shape: shape.to_vec(), labels, dtype: x.dtype, bytes, len };
-        match (0..len).into_par_iter().find_map_first(|index| data.flaw(index)) {
+        let flaw = match len {
+            // One sample is not worth the way to another thread.
+            1 => data.flaw(0),
+            _ => (0..len).into_par_iter().find_map_first(|index| data.flaw(index)),
+        };
+        match flaw {
             None => Ok(data),
             Some(reason) => Err((reason, "replace that number, or leave the sample out")),
         }

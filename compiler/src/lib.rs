@@ -23,6 +23,7 @@ pub mod import;
 pub mod inputs;
 pub mod inspect;
 mod listed;
+pub mod loaded;
 mod mmap;
 mod nearest;
 pub mod passes;
@@ -38,5 +39,6 @@ pub mod spiking_check;
 pub mod spiking_integers;
 pub mod stream;
 mod trial;
+pub mod watch;
 
 pub use problem::{Error, Problem};

@@ -10,10 +10,10 @@ use snnc_ir::Graph;
 use snnc_runtime::tensor::{Program, Value};
 
 use super::{Distribution, Histogram, Site};
-use crate::Error;
 use crate::data::Dataset;
 use crate::feed::{Feed, Given};
 use crate::inputs::Cut;
+use crate::{Error, watch};
 
 /// First bytes of a statistics file.
 const MAGIC: &[u8; 8] = b"snnc.st\x03";
@@ -238,9 +238,11 @@ impl Statistics {
             a.add(&b);
             Ok(a)
         };
+        let watch = watch::current();
         range
             .into_par_iter()
             .try_fold(Statistics::default, |mut all, index| {
+                watch.iter().for_each(|watch| watch.check());
                 let value = feed.value(data, index, &shape)?;
                 let mut wrong: Option<String> = None;
                 let count = &mut |id, value: &Value| {

@@ -8,22 +8,7 @@ use snnc_backends::format::npz::{Compression, NpzWriter};
 use super::output::write_file;
 use crate::Error;
 
-/// Arrays with their names.
-pub(super) type Arrays = Vec<(String, NpyArray)>;
-
-/// An array that cannot be made is a fault of the compiler.
-pub(super) fn array_fault(e: impl std::fmt::Display) -> Error {
-    Error::internal("answer", e)
-}
-
-/// An array of reals.
-pub(super) fn reals(shape: &[usize], values: impl Iterator<Item = f32>) -> Result<NpyArray, Error> {
-    NpyArray::from_f32(shape.to_vec(), &values.collect::<Vec<_>>()).map_err(array_fault)
-}
-
-pub(super) fn integers(shape: &[usize], values: &[i64]) -> Result<NpyArray, Error> {
-    NpyArray::from_i64(shape.to_vec(), values).map_err(array_fault)
-}
+pub(super) use crate::loaded::answers::{Arrays, array_fault, integers, reals};
 
 /// Writes arrays under their names.
 pub(super) fn write_npz(path: &Path, arrays: &[(String, NpyArray)]) -> Result<(), Error> {

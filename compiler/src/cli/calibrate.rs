@@ -231,8 +231,8 @@ fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<Site
     let sites = sites(tensor);
     let (first, last) = (range.start as u64, range.end as u64);
     let bar = progress::bar(common, "running samples", range.len());
-    let found = Statistics::gather(tensor, &sites, (&data, path), range, input, &|| bar.inc(1));
-    bar.finish_and_clear();
+    let found = Statistics::gather(tensor, &sites, (&data, path), range, input, &|| bar.step());
+    bar.finish();
     let mut statistics = found?;
     statistics.model = opened.digest.sha256().to_owned();
     let bytes = mmap::read(path, true).map_err(|e| {

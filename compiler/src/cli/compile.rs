@@ -20,7 +20,7 @@ use crate::feed::Given;
 use crate::frontend::TensorModel;
 use crate::passes::Context;
 use crate::spiking_integers::Run;
-use crate::{Error, codings, trial};
+use crate::{Error, codings, trial, watch};
 
 /// `compile`
 pub(super) fn compile(args: &CompileArgs, common: &Common) -> Result<(), Error> {
@@ -62,6 +62,7 @@ fn made(
     let opened = open::compilable(&args.model, &args.import, &mut context)?;
     let (mut compiled, mut errors) = (Vec::new(), Vec::new());
     let mut take = |target: &dyn Target, done: Result<Compiled<()>, Error>| {
+        watch::point();
         match done {
             Ok(done) => compiled.push(done),
             // An input that cannot be read is none for any target.

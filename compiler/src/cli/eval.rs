@@ -17,8 +17,8 @@ pub(super) fn eval(args: &EvalArgs, common: &Common) -> Result<(), Error> {
     let mut runner = runner(&loaded, &args.data, !args.no_reference)?;
     bare::set_input(&mut runner, &loaded, &data, &args.data)?;
     let bar = progress::bar(common, "running samples", data.len());
-    let evaluation = runner.evaluate_with(&data, &args.samples, &|| bar.inc(1));
-    bar.finish_and_clear();
+    let evaluation = runner.evaluate_with(&data, &args.samples, &|| bar.step());
+    bar.finish();
     let evaluation = evaluation?;
     let labels =
         args.certify_labels.then(|| labels::certified(args, &loaded, &data)).transpose()?;

@@ -64,8 +64,8 @@ pub(super) fn explore(args: &ExploreArgs, common: &Common) -> Result<(), Error> 
         "running samples",
         data.len() * explore::settings(target, true).len(),
     );
-    let found = explore::explore(&request, &|| bar.inc(1));
-    bar.finish_and_clear();
+    let found = explore::explore(&request, &|| bar.step());
+    bar.finish();
     let found = found?;
     if let Some(folder) = &args.output {
         write(&found, folder)?;

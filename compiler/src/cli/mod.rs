@@ -12,6 +12,7 @@ mod compile;
 mod compiled;
 mod config;
 mod deliver;
+mod described;
 mod diff;
 mod dump;
 mod eval;
@@ -38,17 +39,27 @@ mod when;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use snnc_runtime::kernels::Kernels;
 
 use command::{Cli, Command};
 
+use crate::watch::{self, Watch};
 use crate::{Error, nearest, read_files};
 
-/// Parses the arguments, runs the command and returns the exit code.
+pub use described::{OptionRow, advice, options};
+
+/// Parses the arguments of the process, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    ExitCode::from(main_with(std::env::args_os()))
+}
+
+/// As [`main`], with these arguments, the name of the program first.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(mut cli) => {
             cli.command.complete();
             cli
@@ -57,17 +68,17 @@ pub fn main() -> ExitCode {
             // Help and version are answers, not faults.
             let code = if e.use_stderr() { 2 } else { 0 };
             let _ = e.print();
-            return ExitCode::from(code);
+            return code;
         }
     };
     start_log(&cli);
     signals::watch();
     read_files::watch();
     match run(&cli).and_then(|()| render::finish()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             render::error(&error);
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }
@@ -93,13 +104,42 @@ pub fn execute<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Exe
             cli.command.complete();
             dispatch(&cli)
         }
-        Err(e) if e.use_stderr() => Err(Error::usage("command line", e.to_string(), "")),
+        Err(e) if e.use_stderr() => Err(unparsed(&e)),
         Err(e) => {
             render::line(e);
             Ok(())
         }
     });
     Executed { result, answer, notes }
+}
+
+/// As [`execute`], for somebody who waits in `watch`: is told of its progress, and can stop it. `None` where
+/// it was stopped; nothing is then half written.
+pub fn execute_watched<A: Into<OsString>>(
+    arguments: impl IntoIterator<Item = A>,
+    watch: &Arc<Watch>,
+) -> Option<Executed> {
+    watch::watched(watch, || execute(arguments))
+}
+
+/// What is wrong with arguments.
+fn unparsed(error: &clap::Error) -> Error {
+    let said = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => Some(texts.join(", ")),
+        _ => None,
+    };
+    // `--timesteps <T>` is the option --timesteps.
+    let option = said(ContextKind::InvalidArg).unwrap_or_default();
+    let place = option.split(' ').next().filter(|name| name.starts_with('-'));
+    let text = error.to_string();
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let reason = first.trim_start_matches("error: ");
+    let remedy = match said(ContextKind::ValidValue) {
+        Some(known) => format!("there are {known}"),
+        None => rest.split("\nUsage:").next().unwrap_or_default().trim().replace('\n', " "),
+    };
+    Error::usage(place.unwrap_or("command line"), reason, remedy)
 }
 
 fn start_log(cli: &Cli) {

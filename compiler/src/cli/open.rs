@@ -10,17 +10,10 @@ use crate::data::Scaling;
 use crate::evaluate::Runner;
 use crate::feed::{Feed, Given};
 use crate::frontend::{self, Content, Kind, Model, RealFile, SpikingModel, TensorModel};
-use crate::inputs::{self, Port};
 use crate::passes::Context;
-use crate::{Error, artefact};
 
-/// A network on integers or in tensor operators, which most commands run.
-pub(super) enum Loaded {
-    /// An artefact.
-    Artefact(Box<artefact::Opened>),
-    /// A model: on integer codes where it could be brought to them.
-    Model(Box<snnc_ir::Graph>),
-}
+pub(super) use crate::loaded::Loaded;
+use crate::{Error, artefact};
 
 /// A network that spikes in single precision.
 pub(super) struct Floating {
@@ -184,39 +177,7 @@ pub(super) fn tensor(path: &Path, import: &ImportArgs) -> Result<TensorModel, Er
     }
 }
 
-impl Loaded {
-    /// The inputs of the network as data files name them.
-    pub(super) fn ports(&self) -> Vec<Port> {
-        match self {
-            Loaded::Model(graph) => inputs::ports(graph),
-            Loaded::Artefact(opened) => {
-                let rows = opened.manifest.as_ref().map(|m| &m.inputs);
-                let mut ports = inputs::ports(&opened.network);
-                for port in &mut ports {
-                    let row = rows.and_then(|rows| rows.iter().find(|r| r.name == port.name));
-                    port.real = row.map(|r| r.dtype.starts_with('f') || r.dtype.starts_with("bf"));
-                }
-                ports
-            }
-        }
-    }
-}
-
 /// What runs a network, as the options of data say.
 pub(super) fn runner(loaded: &Loaded, data: &DataArgs, reference: bool) -> Result<Runner, Error> {
-    match loaded {
-        Loaded::Model(graph) => Runner::tensor(graph, Feed::of_model(graph, given(data)?).scaling),
-        Loaded::Artefact(opened) => {
-            let input = opened.manifest.as_ref().and_then(|m| m.inputs.first());
-            let Feed { takes_reals, scaling, .. } = Feed::of_artefact(input, given(data)?);
-            let source = opened.source.as_ref().filter(|_| reference);
-            let runner = Runner::spiking(&opened.network, source, takes_reals, scaling)?;
-            let runner = runner.with_ports(loaded.ports());
-            let runner = match &opened.host {
-                Some(host) => runner.with_host(host)?,
-                None => runner,
-            };
-            Ok(runner.with_memories(opened.memories.clone()))
-        }
-    }
+    loaded.runner(given(data)?, reference)
 }

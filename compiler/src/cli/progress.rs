@@ -1,14 +1,45 @@
-//! Bars on long work, on a terminal only.
+//! How far long work has come: bars on a terminal, and word to whoever waits for the command.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::args::Common;
 use super::when::Progress;
+use crate::watch::{self, Watch};
 
-/// A bar on standard error for `length` steps, or none if bars are not wanted.
-pub(super) fn bar(common: &Common, what: &str, length: usize) -> ProgressBar {
+/// Work of a number of steps.
+pub(super) struct Bar {
+    shown: ProgressBar,
+    watch: Option<Arc<Watch>>,
+}
+
+impl Bar {
+    /// One step is done, on any thread.
+    pub(super) fn step(&self) {
+        self.shown.inc(1);
+        if let Some(watch) = &self.watch {
+            watch.step();
+        }
+    }
+
+    /// All is done.
+    pub(super) fn finish(&self) {
+        self.shown.finish_and_clear();
+    }
+}
+
+/// Work of `length` steps, with a bar on standard error if bars are wanted.
+pub(super) fn bar(common: &Common, what: &str, length: usize) -> Bar {
+    let watch = watch::current();
+    if let Some(watch) = &watch {
+        watch.begin(what, length as u64);
+    }
+    Bar { shown: shown(common, what, length), watch }
+}
+
+fn shown(common: &Common, what: &str, length: usize) -> ProgressBar {
     let shown = match common.progress {
         Progress::Always => true,
         Progress::Never => false,

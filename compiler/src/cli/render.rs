@@ -55,6 +55,10 @@ fn plain(text: &str) -> Cow<'_, str> {
 
 /// Prints every problem of an error.
 pub(super) fn error(error: &Error) {
+    let lines = error.problems().iter().map(|p| (p.place.clone(), p.reason.clone()));
+    if keep(|c| c.notes.extend(lines)) {
+        return;
+    }
     let mut out = std::io::stderr().lock();
     for Problem { place, reason, remedy } in error.problems() {
         let kind = paint("1;31", "error");

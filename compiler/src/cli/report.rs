@@ -65,7 +65,7 @@ fn see(
         let data = bare::set_time(&mut one.loaded, data.clone(), &TimeArgs::default())?;
         let mut runner = runner(&one.loaded, args, true)?;
         bare::set_input(&mut runner, &one.loaded, &data, args)?;
-        let tick = || bar.inc(1);
+        let tick = || bar.step();
         one.run = Some(match &one.loaded {
             Loaded::Artefact(opened) => {
                 report::observe(&runner, &opened.network, &data, path, &tick)?
@@ -73,7 +73,7 @@ fn see(
             Loaded::Model(_) => (runner.evaluate_with(&data, path, &tick)?, Vec::new()),
         });
     }
-    bar.finish_and_clear();
+    bar.finish();
     for one in &seen {
         for warning in one.evaluation().into_iter().flat_map(Evaluation::warnings) {
             render::warning(&one.name, &warning);

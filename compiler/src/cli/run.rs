@@ -1,18 +1,16 @@
 //! `run`: answers for samples, and the spikes behind them.
 
-use snnc_backends::format::npy::{NpyArray, NpyType};
-use snnc_ir::{DType, Graph, NodeId, Schedule, SpikingOp};
-use snnc_runtime::tensor::Value;
+use snnc_ir::{Graph, NodeId, Schedule};
 
 use super::args::{Common, Format, RunArgs};
-use super::arrays::{Arrays, array_fault, integers, reals, write_npz};
-use super::open::{Any, Loaded, load_any, runner};
+use super::arrays::{Arrays, integers, reals, write_npz};
+use super::open::{Any, load_any, runner};
 use super::{bare, checks, float, output, render, stream, tables};
 use crate::Error;
-use crate::artefact::Opened;
 use crate::data::Dataset;
-use crate::driver::AS_TRAINED;
-use crate::evaluate::{Answer, Runner, prediction};
+use crate::evaluate::{Runner, prediction};
+use crate::loaded::answers::{Traced, is_vector, outputs, traced};
+use crate::loaded::{Loaded, trained};
 
 /// `run`
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
@@ -37,7 +35,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     checks::warn_of_clipping(&runner, data);
     let settling = settling(args, &loaded)?;
     let (answers, trace) = match &args.trace {
-        Some(_) => traced(&runner, &loaded, data)?,
+        Some(_) => traced(&runner, spikes(&loaded)?, data)?,
         None => (runner.answers(data, &args.input)?, Vec::new()),
     };
     if let Loaded::Artefact(opened) = &loaded {
@@ -85,38 +83,16 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether an artefact holds a network that was trained as a spiking one, whose samples have time.
-pub(super) fn trained(opened: &Opened) -> bool {
-    let coding = opened.manifest.as_ref().and_then(|m| m.options.get("code"));
-    coding.is_some_and(|coding| coding == AS_TRAINED)
-}
-
-/// Whether the first output has one score for each class, or is the class.
-fn is_vector(outputs: &[Value]) -> bool {
-    let Some(first) = outputs.first() else { return false };
-    let extents = first.shape().iter().filter(|&&d| d != 1).count();
-    extents == 1 || (extents == 0 && first.as_i64().is_some())
-}
-
-/// The model's outputs: the first as `output`, each under its name, and what was read out as `codes`
-/// where no output has that name.
-fn outputs(runner: &Runner, answers: &[Answer]) -> Result<Arrays, Error> {
-    let mut arrays = Arrays::new();
-    for (i, port) in runner.outputs().iter().enumerate() {
-        let values: Vec<&Value> = answers.iter().filter_map(|a| a.outputs.get(i)).collect();
-        let array = joined(&values, port.ty.dtype)?;
-        if i == 0 {
-            arrays.push(("output".into(), array.clone()));
-        }
-        if port.name != "output" {
-            arrays.push((port.name.clone(), array));
-        }
+/// The network whose spikes `--trace` shows.
+fn spikes(loaded: &Loaded) -> Result<&Graph, Error> {
+    match loaded {
+        Loaded::Artefact(opened) => Ok(&opened.network),
+        Loaded::Model(_) => Err(Error::usage(
+            "--trace",
+            "only spiking networks have spikes to trace",
+            "compile the model first",
+        )),
     }
-    let codes: Vec<&Value> = answers.iter().filter_map(|a| a.codes.as_ref()).collect();
-    if !codes.is_empty() && arrays.iter().all(|(name, _)| name != "codes") {
-        arrays.push(("codes".into(), joined(&codes, DType::I64)?));
-    }
-    Ok(arrays)
 }
 
 /// What the output port of a file alone shows, (T, ..) as in NetX.
@@ -140,33 +116,6 @@ fn in_time(
     arrays.extend(port.filter(|name| name != "output").map(|name| (name, output)));
     arrays.push(("codes".into(), integers(&shape, &shown)?));
     Ok(arrays)
-}
-
-/// The values of all samples along their first dimension, in elements of type `dtype`.
-fn joined(values: &[&Value], dtype: DType) -> Result<NpyArray, Error> {
-    let (kind, stored) = match dtype {
-        DType::Bool => (NpyType::Bool, DType::Bool),
-        DType::U2 | DType::U4 | DType::U8 => (NpyType::U8, DType::U8),
-        DType::I2 | DType::I4 | DType::I8 => (NpyType::I8, DType::I8),
-        DType::U16 => (NpyType::U16, dtype),
-        DType::I16 => (NpyType::I16, dtype),
-        DType::U32 => (NpyType::U32, dtype),
-        DType::I32 => (NpyType::I32, dtype),
-        DType::U64 => (NpyType::U64, dtype),
-        DType::I64 => (NpyType::I64, dtype),
-        DType::F16 => (NpyType::F16, dtype),
-        DType::Bf16 | DType::F32 => (NpyType::F32, DType::F32),
-        DType::F64 => (NpyType::F64, dtype),
-    };
-    let shape = match values.first().and_then(|value| value.shape().split_first()) {
-        Some((rows, rest)) => [&[rows * values.len()], rest].concat(),
-        None => vec![values.len()],
-    };
-    let mut bytes = Vec::new();
-    for value in values {
-        bytes.extend_from_slice(value.to_tensor(stored).map_err(array_fault)?.bytes());
-    }
-    NpyArray::new(kind, shape, bytes).map_err(array_fault)
 }
 
 /// Whether the answer is to say when each sample settled.
@@ -195,13 +144,6 @@ fn in_words(settled: &[usize]) -> String {
     )
 }
 
-/// What one population sent, shaped (N, T, ..), and its spikes in each timestep.
-struct Traced {
-    population: String,
-    sent: NpyArray,
-    spikes: Vec<usize>,
-}
-
 /// Spikes of all samples, population by population and timestep by timestep.
 fn spikes_in_time(trace: &[Traced]) -> String {
     let steps = trace.iter().map(|t| t.spikes.len()).max().unwrap_or(0);
@@ -223,47 +165,3 @@ fn spikes_in_time(trace: &[Traced]) -> String {
 
 /// At most so many timesteps have a column of their own.
 const COLUMNS: usize = 16;
-
-/// Runs sample by sample and keeps what every population sent, shaped (N, T, ..).
-fn traced(
-    runner: &Runner,
-    loaded: &Loaded,
-    data: &Dataset,
-) -> Result<(Vec<Answer>, Vec<Traced>), Error> {
-    let Loaded::Artefact(opened) = loaded else {
-        return Err(Error::usage(
-            "--trace",
-            "only spiking networks have spikes to trace",
-            "compile the model first",
-        ));
-    };
-    let graph = &opened.network;
-    let mut sent: std::collections::BTreeMap<NodeId, Vec<i64>> = Default::default();
-    let mut answers = Vec::with_capacity(data.len());
-    let traced = |&id: &NodeId| {
-        matches!(graph[id].as_spiking(), Some(SpikingOp::Encoder(_) | SpikingOp::Population(_)))
-    };
-    let wanted: Vec<NodeId> = graph.ids().filter(traced).collect();
-    for i in 0..data.len() {
-        answers.push(runner.answer_showing(data, i, Some(&wanted), &mut |id, _, value| {
-            sent.entry(id).or_default().extend_from_slice(value);
-        })?);
-    }
-    let mut arrays = Vec::with_capacity(sent.len());
-    for (id, values) in sent {
-        let neurons = graph[id].ty.len().max(1);
-        let steps = values.len() / neurons / data.len().max(1);
-        let shape = [&[data.len(), steps], graph[id].ty.shape.as_slice()].concat();
-        if values.len() != shape.iter().product::<usize>() {
-            let reason = "samples took different numbers of timesteps";
-            return Err(Error::usage("--trace", reason, "trace one sample with --limit 1"));
-        }
-        let mut spikes = vec![0; steps];
-        for (i, row) in values.chunks(neurons).enumerate() {
-            spikes[i % steps.max(1)] += row.iter().filter(|&&v| v != 0).count();
-        }
-        let population = graph[id].name.clone();
-        arrays.push(Traced { population, sent: integers(&shape, &values)?, spikes });
-    }
-    Ok((answers, arrays))
-}

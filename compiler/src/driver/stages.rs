@@ -12,10 +12,10 @@ use snnc_backends::{
 use snnc_ir::Graph;
 
 use super::{Compiled, verified};
-use crate::Error;
 use crate::artefact::{CERTIFICATE, CertificateSummary, FileRow, MANIFEST, Manifest, same_network};
 use crate::certificate::{Certificate, Measured, Published};
 use crate::evaluate::Evaluation;
+use crate::{Error, watch};
 
 /// A network in a form that a target's files can hold.
 pub(super) trait Legal {
@@ -236,8 +236,10 @@ pub(super) fn drive<S: Subject>(
     target: &'static dyn Target,
 ) -> Result<Compiled<<S::Legal as Legal>::Back>, Error> {
     let emitted = subject.lowered(target)?.emit()?;
+    watch::point();
     let manifest = subject.manifest(&emitted.lowered, emitted.entry());
     let read = emitted.read_back(manifest)?;
+    watch::point();
     let seen = subject.seen(&read)?;
     read.certified(seen).stored(subject)
 }

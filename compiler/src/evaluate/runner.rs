@@ -20,6 +20,7 @@ use crate::data::{Dataset, Scaling};
 use crate::energy::{self, Layer};
 use crate::feed::{self, Feed};
 use crate::inputs::{self, Cut, Port};
+use crate::watch;
 
 /// A network made ready to answer samples.
 pub struct Runner {
@@ -340,12 +341,18 @@ impl Runner {
         tick: &(dyn Fn() + Sync),
     ) -> Result<Vec<Answer>, Error> {
         let data = &*data.fitted(&self.input_shape, path)?;
+        let watch = watch::current();
+        let check = || watch.iter().for_each(|watch| watch.check());
         let Body::Spiking { network, reference, host, .. } = &self.body else {
-            let answer = |i| self.answer(data, i).inspect(|_| tick());
+            let answer = |i| {
+                check();
+                self.answer(data, i).inspect(|_| tick())
+            };
             return (0..data.len()).into_par_iter().map(answer).collect();
         };
         let share = share(data.len(), network.batch());
         let answers = |first: usize| {
+            check();
             let indices = first..data.len().min(first + share);
             let parts = (&**network, &**host, reference.as_deref());
             let answers = self.spiking_answers(parts, data, indices);

@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::frontend::TensorModel;
 use crate::inputs;
 use crate::passes::Context;
-use crate::{Error, Problem};
+use crate::{Error, Problem, watch};
 
 pub use cycles::{mean_latency, pipeline_clocks};
 
@@ -223,6 +223,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
             models.insert(key.clone(), model);
         }
         let Some(model) = models.get(&key) else { continue };
+        watch::point();
         match point(request, &setting, model, tick) {
             Ok(point) => points.push(point),
             Err(error @ (Error::Unsupported(_) | Error::Usage(_))) => {

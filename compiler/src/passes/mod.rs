@@ -32,7 +32,7 @@ mod turn_input;
 
 use snnc_ir::Graph;
 
-use crate::Error;
+use crate::{Error, watch};
 
 pub use pipeline::{CANONICAL, QUANTISED, canonicalise, quantised, run};
 pub use steps::{CALIBRATED, CODE, GRADED, IMPORT, LEGALISE, RECOGNISE, Step, steps};
@@ -101,6 +101,7 @@ pub enum Means {
 impl Context {
     /// Shows the graph to whoever wants to see it after a step.
     pub fn show(&mut self, step: &str, graph: &Graph, changed: bool) {
+        watch::point();
         if let Some(after) = &mut self.after_pass {
             after(step, graph, changed);
         }
