@@ -15,6 +15,7 @@ pub mod driver;
 pub mod energy;
 pub mod evaluate;
 pub mod explore;
+pub mod export;
 pub mod feed;
 mod finite;
 mod fold;

@@ -26,5 +26,7 @@ pub const MANIFEST: &str = "manifest.yaml";
 pub const CERTIFICATE: &str = "certificate.json";
 /// Name of the quantised network against which the certificate was made.
 pub const SOURCE: &str = "source.snn";
+/// Name of the same network as ONNX, where it was asked for.
+pub const QUANTISED: &str = "quantised.onnx";
 /// Name of the operators that the host applies to what the network shows.
 pub const HOST: &str = "host.snn";

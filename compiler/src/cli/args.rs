@@ -89,6 +89,10 @@ pub(super) struct CompileArgs {
     /// An option of the target alone, as KEY=VALUE
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) set: Vec<(String, String)>,
+    /// Also write the quantised network in another form: `onnx` is `quantised.onnx` in each folder, with
+    /// QuantizeLinear and DequantizeLinear
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) emit: Option<Emit>,
     /// Write the network even where it does not fit, or its certificate failed, and say so
     #[arg(long)]
     pub(super) force: bool,
@@ -145,6 +149,13 @@ pub(super) struct QuantiseArgs {
     /// Statistics of a float model, from `snnc calibrate`
     #[arg(long, value_name = "STATS")]
     pub(super) statistics: Option<PathBuf>,
+}
+
+/// A form of the quantised network beside the target's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Emit {
+    /// Quantised ONNX (QDQ).
+    Onnx,
 }
 
 /// What shares a threshold.

@@ -6,7 +6,7 @@ use std::path::Path;
 use snnc_backends::{File, Target, TargetOptions};
 use snnc_ir::{Coding, Leak};
 
-use super::args::{Common, CompileArgs};
+use super::args::{Common, CompileArgs, Emit};
 use super::commands::{resolve_targets, semantics};
 use super::config::Config;
 use super::deliver::{self, check_output, deliver};
@@ -60,6 +60,10 @@ fn made(
     let after_pass = printing.as_ref().map(Printing::after_pass);
     let mut context = Context { after_pass, ..Context::default() };
     let opened = open::compilable(&args.model, &args.import, &mut context)?;
+    if args.emit.is_some() && !matches!(opened, Compilable::Tensor(_)) {
+        let reason = "the model has no quantised network: its neurons spike already";
+        return Err(Error::usage("--emit", reason, "leave it out"));
+    }
     let (mut compiled, mut errors) = (Vec::new(), Vec::new());
     let mut take = |target: &dyn Target, done: Result<Compiled<()>, Error>| {
         watch::point();
@@ -214,6 +218,7 @@ pub(super) fn compile_options(
         input: config.given(),
         data: args.data.clone(),
         thresholds_by: args.quantise.calibration.clone(),
+        emit_onnx: args.emit == Some(Emit::Onnx),
     })
 }
 

@@ -9,14 +9,14 @@ use snnc_ir::{Coding, Graph, NodeId, SpikingOp, Verified};
 use super::manifest::of_codes;
 use super::stages::{Lowered, ReadBack, Seen, Subject, drive, fault};
 use super::{Compiled, Model, verified};
-use crate::artefact::{HOST, Manifest, SOURCE};
+use crate::artefact::{HOST, Manifest, QUANTISED, SOURCE};
 use crate::certificate::{Certificate, Published, certify_against};
 use crate::data::Dataset;
 use crate::evaluate::{Evaluation, Runner};
 use crate::feed::{Feed, Given};
 use crate::passes::graded::{Conversion, ReadOut};
 use crate::reference::Semantics;
-use crate::{Error, Problem, calibration, codings, inputs};
+use crate::{Error, Problem, calibration, codings, export, inputs};
 
 /// Everything that shapes a compilation besides the model and the targets.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct CompileOptions {
     /// Data by which thresholds of neurons that lose what exceeds them are chosen; `None` takes
     /// `data`.
     pub thresholds_by: Option<PathBuf>,
+    /// Whether the quantised network is written as ONNX too.
+    pub emit_onnx: bool,
 }
 
 /// The coding that the options name, or the target's own.
@@ -177,6 +179,9 @@ impl Subject for Codes<'_> {
             with_activity(read, evaluation)?;
         }
         read.add(SOURCE, self.model.quantised.to_wire());
+        if self.options.emit_onnx {
+            read.add(QUANTISED, export::onnx(&self.model.quantised)?);
+        }
         if read.manifest.host.is_some() {
             read.add(HOST, self.conversion.host.to_wire());
         }
