@@ -61,7 +61,7 @@ impl std::fmt::Display for Values {
             Values::Whole { from, to } => write!(f, "a whole number from {from} to {to}"),
             Values::Word([word]) => write!(f, "{word}"),
             Values::Word(words) => write!(f, "one of {}", words.join(", ")),
-            Values::Words(words) => write!(f, "some of {}, with commas between", words.join(", ")),
+            Values::Words(words) => write!(f, "a comma-separated list of {}", words.join(", ")),
         }
     }
 }

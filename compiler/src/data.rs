@@ -351,7 +351,7 @@ fn joined(mut arrays: Vec<NpyArray>, ports: &[Port]) -> Result<NpyArray, (String
             let real = matches!(array.dtype, NpyType::F16 | NpyType::F32 | NpyType::F64);
             if !real && port.real != Some(false) {
                 let (name, kind) = (&port.name, array.dtype);
-                let reason = format!("has {kind} for `{name}` beside arrays of other types");
+                let reason = format!("has {kind} for `{name}` next to arrays of other types");
                 return Err((reason, "give it as f32, or all inputs in one type"));
             }
             let values = array.to_f32().map_err(|e| (e.to_string(), "give it as f32"))?;

@@ -48,7 +48,7 @@ fn wrong_usage_is_told_from_wrong_input() {
     };
     check(with("nothing,reference,neither", &[]), 2, &["--target", "nothing"]);
     check(with("nothing,reference,neither", &[]), 2, &["--target", "neither"]);
-    check(with("reference", &["--code", "morse"]), 2, &["--code", "morse"]);
+    check(with("reference", &["--code", "morse"]), 2, &["--coding", "morse"]);
     check(with("reference", &["--device", "x"]), 2, &["--device"]);
     check(with("reference", &["--data", "nowhere.npz"]), 4, &["nowhere.npz"]);
     check(with("reference", &["--config", "nowhere.yaml"]), 4, &["nowhere.yaml"]);

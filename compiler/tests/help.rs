@@ -183,7 +183,7 @@ fn an_artefact_of_a_model_on_reals_is_verified_against_it() {
         let output = snnc(&[&verify[..], &limited].concat());
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("of 20 predictions are not those of the model on reals"), "{text}");
+        assert!(text.contains("of 20 predictions are not those of the float model"), "{text}");
         ends(&[&verify[..], &["--calibration", &set]].concat(), 0);
         // Another calibration set makes another network.
         let other = digits("digits-train-1437.npz");

@@ -190,7 +190,7 @@ fn inspection_rates_every_target_and_names_what_is_missing() {
     }
     assert!(grades(&hard).contains(&grade("akida2", "cannot")));
     let nir = hard.targets.iter().find(|t| t.target == "nir").unwrap();
-    assert!(nir.reasons[0].reason.contains("single precision"), "{:?}", nir.reasons);
+    assert!(nir.reasons[0].reason.contains("float32"), "{:?}", nir.reasons);
     let soft = rated("snntorch_step_subtract_ts");
     assert!(grades(&soft).contains(&grade("loihi", "cannot")));
     assert!(grades(&soft).contains(&grade("spleat", "approximate")));

@@ -210,7 +210,7 @@ impl<'a> Legaliser<'a> {
             [c, x, y] => (c, x, y),
             ref other => {
                 let reason = format!("an input of shape {other:?}; Akida takes maps (C, H, W)");
-                self.violation(id, reason, "use an input of 3 dimensions beside the batch");
+                self.violation(id, reason, "use an input of 3 dimensions and the batch");
                 return;
             }
         };
@@ -224,7 +224,7 @@ impl<'a> Legaliser<'a> {
                 Version::V2 => "codes -128 to 127",
             };
             let reason = format!(
-                "the input's codes {low} to {high} go elsewhere than into one convolution of a map with 1 or 3 channels; there Akida {} takes {takes}",
+                "an input with codes {low} to {high} must feed exactly one convolution with 1 or 3 channels; any other input of Akida {} takes {takes}",
                 generation(self.version)
             );
             let remedy = "start the network with a convolution over 1 or 3 channels, or quantise its input to fewer bits";

@@ -36,7 +36,7 @@ pub struct Akida2;
 static OPTIONS: [TargetOption; 1] = [TargetOption {
     key: "copies",
     values: Values::Whole { from: 1, to: 16 },
-    summary: "most copies of a map that are laid out so that weights fit; 1 leaves that out",
+    summary: "largest number of copies of a map, so that weights fit; 1 turns this off",
 }];
 
 macro_rules! target {

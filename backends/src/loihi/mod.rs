@@ -103,29 +103,31 @@ impl Target for Loihi {
     }
 
     fn description(&self) -> String {
-        "Writes network.net, the HDF5 file that Lava NetX (lava-dl 0.6.0) loads, and mapping.yaml.\n\
+        "Writes network.net, the HDF5 file that Lava NetX (lava-dl 0.6.0) loads, and\n\
+         mapping.yaml.\n\
          \n\
-         Networks must be sequential: convolutions (strided, dilated, grouped) and dense layers, average\n\
-         pools included. There is no max pooling and no concatenation. NetX pads both sides of a map alike: where\n\
-         a model does not, the kernel is widened by zeros.\n\
-         A residual addition over one layer is carried through that layer by more channels, in sigma-delta\n\
-         coding; any other is refused.\n\
+         Networks must be sequential: convolutions (strided, dilated, grouped), dense layers,\n\
+         average pools; no max pooling, no concatenation. NetX pads both sides of a map alike:\n\
+         where a model does not, the kernel is widened by zeros. A residual addition over one\n\
+         layer is carried through that layer by extra channels, in sigma-delta coding; any\n\
+         other is refused.\n\
          \n\
-         The coding sigma-delta is the default: each neuron sends the changes of its rectified sum as graded spikes.\n\
-         NetX's neuron neither rescales, nor rounds to codes, nor stops at the largest code, so the network\n\
-         is approximate and the certificate says by how much. Weights take 8 bits, the state 24; the\n\
-         latency is one timestep for each layer. --set saturate=on lets neurons stop at the largest code, by\n\
-         a second neuron each that takes back what lies beyond: twice the neurons, four times the synapses. It\n\
-         pays where most activations saturate in few layers; in deep networks the finer weights are missed.\n\
+         Coding sigma-delta (the default): each neuron emits the changes of its rectified sum\n\
+         as graded spikes. NetX's neuron neither rescales, nor rounds to codes, nor saturates,\n\
+         so the network is approximate and the certificate states the error. Weights have 8\n\
+         bits, the state 24; the latency is one timestep per layer. --set saturate=on adds a\n\
+         second neuron that subtracts what exceeds the largest code: twice the neurons, four\n\
+         times the synapses. It helps where most activations saturate in few layers.\n\
          \n\
-         The coding rate makes binary spikes of current-based neurons, which are reset to 0 and lose what\n\
-         exceeds their threshold. --set peak-rate=R (0.25) is the number of spikes a timestep that stands\n\
-         for the largest code: fewer lose less and take longer. Thresholds are lowered by what neurons\n\
-         lose on average on --data, or by --set threshold.POPULATION=FACTOR.\n\
+         Coding rate: binary spikes of current-based neurons with a hard reset, which lose\n\
+         what exceeds their threshold. --set peak-rate=R (0.25) is the firing rate of the\n\
+         largest code: a lower one loses less and needs more timesteps. Thresholds are lowered\n\
+         by the mean loss on --data, or by --set threshold.POPULATION=FACTOR.\n\
          \n\
-         mapping.yaml cuts the network into cores by the published figures of the device (loihi2, the default;\n\
-         loihi1 has no payloads, and so needs the coding rate). Intel's own tools, which are not public, may\n\
-         map it otherwise. With --data it says how many spikes go from core to core in a timestep."
+         mapping.yaml divides the network into cores by published figures of the device\n\
+         (loihi2, the default; loihi1 has no payloads and needs the coding rate). Intel's own\n\
+         tools are not public and may map it otherwise. With --data it counts the spikes from\n\
+         core to core in a timestep."
             .into()
     }
 

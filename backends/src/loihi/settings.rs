@@ -24,12 +24,12 @@ pub(super) const OPTIONS: [TargetOption; 3] = [
     TargetOption {
         key: "peak-rate",
         values: Values::Number { above: 0.0, up_to: 1.0 },
-        summary: "spikes a timestep that stand for the largest code, in the coding rate",
+        summary: "firing rate of the largest code, in the coding rate",
     },
     TargetOption {
         key: "saturate",
         values: Values::Word(&["on", "off"]),
-        summary: "lets sigma-delta neurons stop at the largest code, by a second neuron each",
+        summary: "lets sigma-delta neurons saturate at the largest code, with a second neuron each",
     },
     TargetOption {
         key: TargetOptions::THRESHOLD,

@@ -178,7 +178,7 @@ impl Legaliser<'_> {
             self.note(
                 id,
                 format!(
-                    "approximate: NetX's sigma-delta neurons neither round to codes nor stop at {ceiling}"
+                    "approximate: NetX's sigma-delta neurons neither round to codes nor saturate at {ceiling}"
                 ),
             );
         }

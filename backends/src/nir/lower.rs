@@ -209,7 +209,7 @@ impl Lowering<'_> {
                 let square = portable::square(window, *groups, (&real(&weights), &source));
                 if square.0.before != square.0.after {
                     let remedy = "pad both sides alike";
-                    self.refuse(id, "pads its sides differently, which NIR cannot say", remedy);
+                    self.refuse(id, "pads its sides differently, which NIR cannot express", remedy);
                     return None;
                 }
                 RealOp::Convolution {
@@ -222,7 +222,7 @@ impl Lowering<'_> {
             Connectivity::OneToOne => {
                 if !bias.is_empty() {
                     let remedy = "give its source a weight for the bias";
-                    self.refuse(id, "has a bias beside weights from one neuron to one", remedy);
+                    self.refuse(id, "has a bias and weights from one neuron to one", remedy);
                     return None;
                 }
                 let plane = shape.iter().skip(1).product::<usize>().max(1);
@@ -297,7 +297,7 @@ impl Lowering<'_> {
             metadata.extend(text("bias_placement", "once"));
             self.note(
                 id,
-                "adds its bias once a frame, which NIR cannot say: it is in the metadata",
+                "adds its bias once a frame, which NIR cannot express: it is in the metadata",
             );
         }
         let neurons = match &p.neuron {
@@ -311,7 +311,7 @@ impl Lowering<'_> {
             }
             Neuron::CurrentBased(n) => self.current_based(id, n, plane, channels)?,
             Neuron::Float(_) => {
-                let reason = "is in single precision, and this target writes networks on integers";
+                let reason = "is in float32, and this target writes integer networks";
                 let remedy = "let the framework that trained it write NIR (snntorch.export_to_nir), or \
                               compile for reference, spleat or loihi";
                 self.refuse(id, reason, remedy);
@@ -327,7 +327,7 @@ impl Lowering<'_> {
         if p.maximum > 1 && neurons.firing.is_some() {
             let bits = p.payload_bits();
             let text = format!(
-                "sends payloads of {bits} bits, which NIR cannot say: other readers run neurons that \
+                "sends payloads of {bits} bits, which NIR cannot express: other readers run neurons that \
                  send one spike a timestep"
             );
             self.note(id, text);
@@ -360,14 +360,14 @@ impl Lowering<'_> {
         };
         metadata.extend(text("reset", name));
         if name == "soft" {
-            self.note(id, "resets by subtraction, which NIR cannot say: it is in the metadata");
+            self.note(id, "resets by subtraction, which NIR cannot express: it is in the metadata");
         }
         let neurons = threshold.len();
         let table: Vec<i64> = n.threshold.0.iter().flatten().copied().collect();
         metadata.extend(array("threshold", &table));
         if n.initial.iter().any(|&v| v != 0) {
             metadata.extend(array("initial", &n.initial));
-            self.note(id, "starts at a potential that NIR cannot say: it is in the metadata");
+            self.note(id, "starts at a potential that NIR cannot express: it is in the metadata");
         }
         let leak = match n.leak {
             Leak::None => None,

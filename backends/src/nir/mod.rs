@@ -109,7 +109,7 @@ impl Target for Nir {
             return Err(ReadError::Unsupported {
                 file: entry.to_owned(),
                 place: "node".into(),
-                what: "a network on reals as an artefact".into(),
+                what: "a continuous-time network as an artefact".into(),
             });
         };
         let graph = Graph::from_wire(wire).map_err(|e| malformed(e.to_string()))?;

@@ -31,7 +31,7 @@ impl Target for Reference {
 
     fn description(&self) -> String {
         "Writes network.snn, the spiking IR as protobuf. It has no limits and every coding; the other\n\
-         targets are held against it."
+         targets are compared with it."
             .into()
     }
 

@@ -82,7 +82,7 @@ type Values<'a, T> = dyn Fn(&str, &[f32], f64) -> Result<T, Refusal> + 'a;
 
 fn layer(network: &Graph, id: NodeId, p: &Population) -> Result<Layer, Refusal> {
     let Neuron::Float(n) = &p.neuron else {
-        return Err(("is no neuron in single precision".into(), "compile it by itself"));
+        return Err(("is not a float32 neuron".into(), "compile it by itself"));
     };
     let decoded = |u: NodeId| matches!(network[u].as_spiking(), Some(SpikingOp::Decoder(_)));
     if n.firing.is_none() && !network.users(id).into_iter().all(decoded) {

@@ -99,7 +99,7 @@ def test_an_unknown_argument_is_told_what_it_may_have_been() -> None:
     ("options", "place"),
     [
         ({"timesteps": "many"}, "--timesteps"),
-        ({"code": "morse"}, "--code"),
+        ({"coding": "morse"}, "--coding"),
         ({"granularity": "sample"}, "--granularity"),
         ({"force": "yes"}, "force"),
         ({"timesteps": object()}, "timesteps"),

@@ -14,7 +14,7 @@ pub use manifest::{
     CertificateSummary, HostOutput, HostRow, InputRow, Manifest, OutputRow, PopulationRow,
 };
 pub(crate) use open::{Folder, bare, content, folder_of_manifest};
-pub use open::{Opened, open, same_network};
+pub use open::{Opened, artefacts_in, open, same_network};
 pub(crate) use store::{Unfinished, sync_folder};
 pub use store::{abandon, check_free, write_all};
 

@@ -1,6 +1,6 @@
 //! Opening what a user names: an artefact's folder, or a bare file of a target's format.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use snnc_backends::{FileSource, LayerMemories, MemoryFiles, ReadError, TARGETS, Target, target};
@@ -111,6 +111,20 @@ pub(crate) struct Folder<'a> {
     files: MemoryFiles,
 }
 
+/// The artefacts in a folder that is none itself, in the order of their names; `None` where there are none.
+pub fn artefacts_in(folder: &Path) -> Option<Vec<PathBuf>> {
+    if folder.join(MANIFEST).exists() {
+        return None;
+    }
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.join(MANIFEST).is_file())
+        .collect();
+    found.sort();
+    (!found.is_empty()).then_some(found)
+}
+
 impl<'a> Folder<'a> {
     /// Reads the manifest in a folder and the files that it lists.
     ///
@@ -118,11 +132,15 @@ impl<'a> Folder<'a> {
     /// When it is no artefact, or one that is damaged.
     pub(crate) fn open(path: &'a Path) -> Result<Folder<'a>, Error> {
         let text = DirectoryFiles::new(path).read(MANIFEST).map_err(|e| {
-            Error::input(
-                format!("`{}`", path.display()),
-                e.to_string(),
-                "name a folder that `snnc compile` wrote",
-            )
+            let help = match artefacts_in(path) {
+                None => "name a folder that `snnc compile` wrote".to_owned(),
+                Some(all) => {
+                    let all: Vec<String> =
+                        all.iter().map(|p| format!("`{}`", p.display())).collect();
+                    format!("name one of the artefacts in it: {}", all.join(", "))
+                }
+            };
+            Error::input(format!("`{}`", path.display()), e.to_string(), help)
         })?;
         let text = String::from_utf8_lossy(&text).into_owned();
         let manifest = Manifest::parse(&text, MANIFEST)?;

@@ -270,7 +270,7 @@ impl Plan {
 
 fn not_known(site: &Site) -> Problem {
     let reason = "the calibration statistics do not know it";
-    Problem::new(format!("`{}`", site.name), reason, "calibrate this model anew")
+    Problem::new(format!("`{}`", site.name), reason, "calibrate this model again")
 }
 
 /// What divides the channels at a site, and whether its threshold is 1 by that.

@@ -81,7 +81,7 @@ impl Calibration {
         let samples = samples.as_ref().map(|(data, path)| (data, *path));
         let note = format!(
             "{}: quantised to {bits} and {}-bit weights by {} samples",
-            if is_unquantised(tensor) { "is on reals" } else { "is on reals in part" },
+            if is_unquantised(tensor) { "is unquantised" } else { "is partly unquantised" },
             chosen.weight_bits,
             statistics.samples
         );
@@ -189,7 +189,7 @@ fn statistics(
     let Some(path) = &calibration.data else {
         return Err(Error::Unsupported(vec![Problem::new(
             "the network",
-            "is on reals, and there is nothing to choose thresholds by",
+            "is unquantised, and there is no calibration set",
             "give calibration data with --data, or statistics with --statistics",
         )]));
     };

@@ -4,7 +4,7 @@
 //! intervals of the deviation are taken through the network (interval arithmetic: sound, and wide where much
 //! deviates). A population that is proved deviates only by what reaches it; one that differs also where the
 //! accumulators that are listed can occur. For Loihi's sigma-delta neurons, of which no equality is claimed, the deviation follows from
-//! the reference's accumulators by the weights and units of the artefact: they neither round to codes nor stop at the largest.
+//! the reference's accumulators by the weights and units of the artefact: they neither round to codes nor saturate at the largest.
 
 use std::collections::HashMap;
 

@@ -10,21 +10,24 @@ use super::when::Progress;
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// Form of the answer on standard output; messages go to standard error
+    /// Format of standard output; messages go to standard error
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-    /// Number of threads, at most that of the cores [default: all]
+    /// Number of threads [default: all cores]
     #[arg(short = 'j', long = "jobs", global = true, value_name = "N", value_parser = positive)]
     pub(super) threads: Option<usize>,
-    /// Only errors
+    /// Print errors only
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
-    /// When to show bars on long work
-    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "WHEN")]
+    /// When to show progress bars
+    #[arg(long, global = true, hide_short_help = true, value_enum, default_value_t = Progress::Auto, value_name = "WHEN")]
     pub(super) progress: Progress,
-    /// More of what happens; twice for all of it
+    /// Show all notes and more of what happens; twice for all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
+    /// Show all columns of tables, also where the terminal is too narrow
+    #[arg(long, global = true)]
+    pub(super) wide: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,29 +54,29 @@ pub(super) struct CompileArgs {
     /// Targets, separated by commas, or `all`
     #[arg(long, value_delimiter = ',', required = true, value_name = "NAME")]
     pub(super) target: Vec<String>,
-    /// Folder in which each target gets its own
+    /// Folder for the artefacts, one subfolder per target
     #[arg(short, long, default_value = "out", value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Samples on which the certificate is checked and lossy targets are measured
+    /// Samples (and labels) on which the artefacts are run and measured
     #[arg(long, value_name = "DATA.npz")]
     pub(super) data: Option<PathBuf>,
-    /// Options in a file
+    /// Options file, see `snnc config --print`
     #[arg(long, value_name = "snnc.yaml")]
     pub(super) config: Option<PathBuf>,
     /// How values become spikes [default: the target's]
-    #[arg(long, value_name = "CODE")]
+    #[arg(long = "coding", visible_alias = "code", value_name = "CODING")]
     pub(super) code: Option<String>,
-    /// Timesteps of the coding [default: the fewest that are exact, else the coding's own]
+    /// Timesteps of the coding [default: the fewest that are exact]
     #[arg(long, value_name = "T", value_parser = timesteps)]
     pub(super) timesteps: Option<usize>,
-    /// Where membrane potentials of rate, multi-level and atif start [default: half; zero for atif]
-    #[arg(long, value_name = "half|zero")]
+    /// Initial membrane potential of rate, multi-level and atif [default: half; zero for atif]
+    #[arg(long, hide_short_help = true, value_name = "half|zero")]
     pub(super) initial: Option<String>,
-    /// What firing does to the membrane potential in the coding rate [default: soft]
-    #[arg(long, value_name = "soft|hard")]
+    /// Reset of the coding rate [default: soft]
+    #[arg(long, hide_short_help = true, value_name = "soft|hard")]
     pub(super) reset: Option<String>,
-    /// Leak of the coding rate: each timestep the potential loses its 2^K-th part [default: none]
-    #[arg(long, value_name = "K")]
+    /// Leak of the coding rate: the potential loses its 2^K-th part in each timestep [default: none]
+    #[arg(long, hide_short_help = true, value_name = "K")]
     pub(super) leak: Option<u8>,
     /// Device of the target
     #[arg(long, value_name = "NAME", conflicts_with = "hw")]
@@ -81,72 +84,70 @@ pub(super) struct CompileArgs {
     /// Hardware description of the target
     #[arg(long, value_name = "FILE.yaml")]
     pub(super) hw: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Quantisation of float models")]
     pub(super) quantise: QuantiseArgs,
-    /// What the emitted network is held against
+    /// Arithmetic of the quantised model with which the artefact is compared
     #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
     pub(super) reference: String,
-    /// An option of the target alone, as KEY=VALUE
+    /// Option of one target, see `snnc targets NAME`
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) set: Vec<(String, String)>,
-    /// Also write the quantised network in another form: `onnx` is `quantised.onnx` in each folder, with
-    /// QuantizeLinear and DequantizeLinear
+    /// Also write the quantised network: `onnx` is `quantised.onnx` in each folder, in QDQ form
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) emit: Option<Emit>,
-    /// Write the network even where it does not fit, or its certificate failed, and say so
+    /// Write an artefact even if it does not fit or its certificate failed
     #[arg(long)]
     pub(super) force: bool,
-    /// Write nothing unless all targets can be written
+    /// Write nothing unless every target can be written
     #[arg(long)]
     pub(super) all_or_nothing: bool,
     /// Print the network after this pass
-    #[arg(long, value_name = "PASS")]
+    #[arg(long, hide_short_help = true, value_name = "PASS")]
     pub(super) print_after: Option<String>,
     /// Print the network after every pass
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) print_after_all: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
 /// How a float model is quantised.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct QuantiseArgs {
-    /// Bits of payloads of a float model, or `auto` within a --budget [default: 8; 4 for Akida]
+    /// Payload bits, or `auto` within a --budget [default: 8; 4 for Akida]
     #[arg(long, value_name = "BITS|auto")]
     pub(super) payload_bits: Option<String>,
-    /// Bits of payloads of one population of a float model, by the name that tables give it
-    #[arg(long = "site-bits", value_name = "NAME=BITS", value_parser = key_value)]
+    /// Payload bits of one population, by its name in the tables
+    #[arg(long = "site-bits", hide_short_help = true, value_name = "NAME=BITS", value_parser = key_value)]
     pub(super) site_bits: Vec<(String, String)>,
     /// Limit for `--payload-bits auto`: avg-bits=B, wire-bits=B, spikes=N, synaptic-operations=N,
     /// energy=NJ (by the profile `hardware`; energy:PROFILE=NJ by another) for one sample of one
     /// timestep, or max-drop=POINTS
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) budget: Vec<(String, String)>,
-    /// Bits of weights of a float model [default: 8; 4 for Akida 1], or where the target leaves a choice
+    /// Weight bits [default: 8; 4 for Akida 1]
     #[arg(long, value_name = "BITS")]
     pub(super) weight_bits: Option<u8>,
-    /// Bits of the weights of one layer of a float model, as NAME=BITS
-    #[arg(long, value_name = "NAME=BITS", value_parser = key_value)]
+    /// Weight bits of one layer
+    #[arg(long, hide_short_help = true, value_name = "NAME=BITS", value_parser = key_value)]
     pub(super) layer_bits: Vec<(String, String)>,
-    /// How weights of a float model become codes: second-order (by the errors of the layer's outputs on
-    /// the calibration set, which it needs: statistics alone give nearest) or nearest
+    /// How weights are rounded: nearest, or second-order (GPTQ; needs a calibration set)
     #[arg(long, value_name = "METHOD", default_value = "nearest")]
     pub(super) rounding: String,
-    /// How thresholds of a float model are chosen: mmse, max, percentile or percentile:P
+    /// How thresholds are chosen: mmse, max, percentile or percentile:P
     #[arg(long, value_name = "METHOD", default_value = "mmse")]
     pub(super) threshold: String,
-    /// Whether each channel of a float model has a threshold of its own, folded into the weights
+    /// Whether each channel has its own threshold, folded into the weights
     /// [default: channel; layer with weights of less than 6 bits]
-    #[arg(long, value_name = "layer|channel")]
+    #[arg(long, hide_short_help = true, value_name = "layer|channel")]
     pub(super) granularity: Option<Granularity>,
-    /// Leave the biases of a float model as they are, and not make up for what rounding shifts
-    #[arg(long)]
+    /// Do not correct biases for the mean quantisation error
+    #[arg(long, hide_short_help = true)]
     pub(super) no_bias_correction: bool,
-    /// The calibration set of a float model, or of rates on Loihi [default: the samples of --data]
+    /// Calibration set of a float model, or of rates on Loihi [default: --data]
     #[arg(long, value_name = "FILE.npz")]
     pub(super) calibration: Option<PathBuf>,
-    /// Statistics of a float model, from `snnc calibrate`
+    /// Statistics from `snnc calibrate`, instead of a calibration set
     #[arg(long, value_name = "STATS")]
     pub(super) statistics: Option<PathBuf>,
 }
@@ -177,7 +178,7 @@ pub(super) struct ImportArgs {
     #[arg(long = "input-shape", value_name = "NAME:SHAPE")]
     pub(super) shapes: Vec<String>,
     /// Read the model into memory instead of mapping it
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) no_mmap: bool,
     /// The samples of the command, whose shape says what symbolic dimensions are.
     #[arg(skip)]
@@ -191,7 +192,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How integer data becomes a real input.
+/// How integer data becomes a float input.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct DataArgs {
     /// At most this many samples
@@ -203,7 +204,7 @@ pub(super) struct DataArgs {
     /// Added to integer data after the factor [default: the artefact's, or 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
     pub(super) input_offset: Option<f64>,
-    /// Options in a file
+    /// Options file, see `snnc config --print`
     #[arg(long, value_name = "snnc.yaml")]
     pub(super) config: Option<PathBuf>,
 }
@@ -211,7 +212,7 @@ pub(super) struct DataArgs {
 /// How long a spiking network runs, and when its neurons are reset.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct TimeArgs {
-    /// Timesteps of a target's file without manifest [default: what the file or its input says]
+    /// Timesteps of a bare target file [default: from the file or the input]
     #[arg(long, value_name = "T", value_parser = timesteps)]
     pub(super) timesteps: Option<usize>,
     /// Reset current-based neurons every N timesteps, as NetX does with `reset_interval`
@@ -225,11 +226,10 @@ pub(super) struct TimeArgs {
 /// How neurons in continuous time are run.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct RealArgs {
-    /// Seconds of one timestep of a .nir network [default: 1e-4]
+    /// Seconds per timestep of a .nir network [default: 1e-4]
     #[arg(long, value_name = "SECONDS")]
     pub(super) dt: Option<f32>,
-    /// How its equations are solved: by Euler's method as snnTorch and Norse do, or exactly
-    /// [default: euler]
+    /// Integration of a .nir network: euler (as snnTorch and Norse) or exact [default: euler]
     #[arg(long, value_name = "euler|exact")]
     pub(super) integration: Option<String>,
 }
@@ -246,40 +246,40 @@ pub(super) struct RunArgs {
     /// Samples; with --bin-us recordings of an event camera
     #[arg(long, value_name = "X.npz|X.npy|X.bin|X.raw")]
     pub(super) input: PathBuf,
-    /// The input is events (.bin, .raw, .dat, .aedat, .npz with t, x, y, p), cut into timesteps of this many us
+    /// Input is events (.bin, .raw, .dat, .aedat, or .npz with t, x, y, p), binned into timesteps of this many us
     #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "settle")]
     pub(super) bin_us: Option<u64>,
-    /// What a pixel with several events in one timestep brings: their number, or 1
+    /// Value of a pixel with several events in one timestep: their number, or 1
     #[arg(long, value_enum, default_value_t = EventForm::Counts, value_name = "FORM", requires = "bin_us")]
     pub(super) event_values: EventForm,
-    /// Sum events over squares of this many pixels a side
+    /// Sum events over squares of K by K pixels
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..), default_value_t = 1, requires = "bin_us")]
     pub(super) event_pool: u16,
-    /// Leave out events outside of the network's input, which are an error otherwise
+    /// Ignore events outside the network's input instead of refusing them
     #[arg(long, requires = "bin_us")]
     pub(super) event_crop: bool,
-    /// Run what comes before the damage of recordings that are damaged
+    /// Run damaged recordings up to the damage
     #[arg(long, requires = "bin_us")]
     pub(super) lenient: bool,
-    /// Run recordings so many timesteps at a time, which changes nothing [default: all]
+    /// Timesteps of a recording that are processed at once; the result is the same [default: all]
     #[arg(long, value_name = "T", value_parser = positive, requires = "bin_us")]
     pub(super) chunk: Option<usize>,
-    /// Where the answers go
+    /// File for the outputs
     #[arg(short, long, value_name = "OUT.npz")]
     pub(super) output: Option<PathBuf>,
-    /// Where the spikes of every population and timestep go
+    /// File for the spikes of every population and timestep
     #[arg(long, value_name = "TRACE.npz")]
     pub(super) trace: Option<PathBuf>,
-    /// Say after how many timesteps each sample settled (signed-rate)
+    /// Report when each sample reached a steady state (signed-rate)
     #[arg(long)]
     pub(super) settle: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Time")]
     pub(super) time: TimeArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Continuous-time networks (.nir)")]
     pub(super) real: RealArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -293,20 +293,20 @@ pub(super) struct EvalArgs {
     /// Samples `x` and labels `y`
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: PathBuf,
-    /// Do not run the quantised network beside the artefact
+    /// Do not compare with the quantised network
     #[arg(long)]
     pub(super) no_reference: bool,
-    /// Also say, from the reference's run and the certificate alone, of how many samples the class cannot change
+    /// Count the samples whose class the certificate guarantees
     #[arg(long)]
     pub(super) certify_labels: bool,
-    /// Profile whose energy is shown layer by layer
+    /// Energy profile that is shown layer by layer
     #[arg(long, value_name = "NAME", default_value = "qualia-iconip")]
     pub(super) profile: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Time")]
     pub(super) time: TimeArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -325,18 +325,18 @@ pub(super) struct CalibrateArgs {
     /// Only this part of the samples, as I/N with I from 1
     #[arg(long, value_name = "I/N")]
     pub(super) shard: Option<String>,
-    /// Statistics to be merged
+    /// Statistics to merge
     #[arg(long, value_name = "STATS", num_args = 1.., conflicts_with_all = ["model", "samples", "shard"])]
     pub(super) merge: Vec<PathBuf>,
-    /// Also run the network with each population alone at few bits, and say how far its answer moves
+    /// Also quantise one population at a time and report the change of the output
     #[arg(long, conflicts_with = "merge")]
     pub(super) sensitivity: bool,
-    /// Where the statistics go
+    /// File for the statistics
     #[arg(short, long, value_name = "STATS")]
     pub(super) output: PathBuf,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -353,22 +353,22 @@ pub(super) struct VerifyArgs {
     /// Samples for the cross-check
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: Option<PathBuf>,
-    /// The calibration set with which a float model was compiled, to quantise it anew
-    /// [default: the quantised network that the artefact recorded]
+    /// Calibration set with which the float model is quantised again
+    /// [default: the quantised network in the artefact]
     #[arg(long, value_name = "FILE.npz")]
     pub(super) calibration: Option<PathBuf>,
-    /// How accumulators of the model become codes
+    /// Arithmetic of the quantised model
     #[arg(long, default_value = "ort", value_name = "ort|real|fixed")]
     pub(super) reference: String,
-    /// Run the files in another program too: akida, lava, rtl (skipped where it is not installed)
+    /// Also run the files in another program, if installed: akida, lava, rtl
     #[arg(long, value_name = "NAME")]
     pub(super) peer: Vec<String>,
     /// Accept populations that differ or are approximate
     #[arg(long)]
     pub(super) allow_approximate: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -379,15 +379,15 @@ pub(super) struct DiffArgs {
     /// An artefact, a model, or a trace (`.npz`, one array (N, T, ..) for each population)
     #[arg(value_name = "A")]
     pub(super) first: PathBuf,
-    /// What it is held against
+    /// What it is compared with
     #[arg(value_name = "B")]
     pub(super) second: PathBuf,
     /// Samples
     #[arg(long, value_name = "X.npz")]
     pub(super) input: PathBuf,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -397,21 +397,21 @@ pub(super) struct DiffArgs {
     after_help = "Examples:\n  snnc report out/spleat --data test.npz -o report.html\n  snnc report binary/spleat multi/spleat model.onnx --data test.npz -o both.html --csv both.csv"
 )]
 pub(super) struct ReportArgs {
-    /// Artefacts' folders, targets' files, or ONNX files; several stand side by side
+    /// Artefacts, folders of artefacts, target files or ONNX files
     #[arg(value_name = "ARTEFACT|MODEL", required = true)]
     pub(super) networks: Vec<PathBuf>,
     /// Samples `x` and labels `y`, for accuracy, activity and energy
     #[arg(long = "data", value_name = "D.npz")]
     pub(super) samples: Option<PathBuf>,
-    /// Where the page goes
+    /// File for the page
     #[arg(short, long, value_name = "REPORT.html")]
     pub(super) output: PathBuf,
     /// Write the table as comma-separated values as well
     #[arg(long, value_name = "TABLE.csv")]
     pub(super) csv: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -430,9 +430,9 @@ pub(super) struct CompareArgs {
     /// Write the table as comma-separated values as well
     #[arg(long, value_name = "TABLE.csv")]
     pub(super) csv: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -451,7 +451,7 @@ pub(super) struct ExploreArgs {
     /// The target
     #[arg(long, value_name = "NAME", default_value = "spleat")]
     pub(super) target: String,
-    /// Where explore.html, explore.csv and explore.json go
+    /// Folder for explore.html, explore.csv and explore.json
     #[arg(short, long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
     /// The calibration set of a float model [default: the samples]
@@ -460,15 +460,15 @@ pub(super) struct ExploreArgs {
     /// Bits of weights of a float model
     #[arg(long, value_name = "BITS", default_value_t = 8)]
     pub(super) weight_bits: u8,
-    /// Profile by whose energy points dominate each other
+    /// Energy profile by which points dominate each other
     #[arg(long, value_name = "NAME", default_value = "hardware")]
     pub(super) profile: String,
     /// Samples over which cycles are averaged
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
     pub(super) cycle_samples: usize,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(super) data: DataArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 
@@ -477,10 +477,10 @@ pub(super) struct ExploreArgs {
 #[command(mut_arg("shapes", |a| a.visible_alias("input")))]
 #[command(after_help = "Example:\n  snnc inspect model.onnx")]
 pub(super) struct InspectArgs {
-    /// An artefact's folder, a target's file, or an ONNX file
+    /// An artefact, a folder of artefacts, a target's file, or an ONNX file
     #[arg(value_name = "ARTEFACT|MODEL")]
     pub(super) network: PathBuf,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(super) import: ImportArgs,
 }
 

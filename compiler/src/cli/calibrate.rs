@@ -189,7 +189,7 @@ pub(super) fn calibrate(args: &CalibrateArgs, common: &Common) -> Result<(), Err
 /// What each population loses by few bits: signal to noise of its own values, and how far the
 /// network's answer moves by it.
 fn table_of(errors: &[SiteErrors], rows: &[SiteChoices]) -> String {
-    let mut header = vec!["sent".to_owned(), "largest".into()];
+    let mut header = vec!["population".to_owned(), "largest".into()];
     header.extend(SHOWN_BITS.map(|b| format!("SQNR at {b} bits")));
     if !rows.is_empty() {
         header.extend(SHOWN_BITS.map(|b| format!("KL at {b} bits")));

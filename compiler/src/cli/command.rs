@@ -10,14 +10,15 @@ use super::args::{
 use super::certify::CertifyArgs;
 use super::dump::DumpArgs;
 use super::fit::FitArgs;
+use super::settings::ConfigArgs;
 
-/// Compiles ONNX networks for neuromorphic hardware, and proves what it emits.
+/// Compiles ONNX networks for neuromorphic hardware and certifies the result.
 #[derive(Debug, Parser)]
 #[command(name = "snnc", version, arg_required_else_help = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "General")]
     pub(super) common: Common,
 }
 
@@ -25,34 +26,37 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Compile a model for one or more targets
     Compile(Box<CompileArgs>),
-    /// Run an artefact or a model on samples and write what it answers
+    /// Run an artefact or a model on samples and write outputs and spikes
     Run(RunArgs),
-    /// Run an artefact or a model on labelled samples and report accuracy and activity
+    /// Measure accuracy, spikes and energy of an artefact or a model on labelled samples
     Eval(EvalArgs),
-    /// Gather the statistics by which a float model is quantised, or merge those of shards
+    /// Collect activation histograms of a float model, or merge those of shards
     Calibrate(CalibrateArgs),
-    /// Prove that an artefact computes what a model computes, or say where it does not
+    /// Prove that an artefact equals a model, or list where it differs
     Verify(VerifyArgs),
-    /// Write the statements of an artefact's certificate for SMT solvers
+    /// Write the statements of a certificate for SMT solvers
     Certify(CertifyArgs),
-    /// Find the first population, timestep and neuron where two executions part
+    /// Find the first population, timestep and neuron at which two executions differ
     Diff(DiffArgs),
-    /// Write a page on one network, or several side by side, that needs nothing but itself
+    /// Write an HTML page about one network, or several
     Report(ReportArgs),
-    /// Show artefacts and models side by side
+    /// Print artefacts and models in one table
     Compare(CompareArgs),
-    /// Try binary and multi-level spikes of few and many levels, and show what each gains and costs
+    /// Explore codings and bit widths: accuracy, latency, spikes and energy of each
     Explore(ExploreArgs),
-    /// Show what is in a model or an artefact, and what each target makes of it
+    /// Show the layers of a model or an artefact, and how each target takes it
     Inspect(InspectArgs),
-    /// Fit a few-spikes neuron to an activation function, or show the published one
+    /// Show or fit the few-spikes neuron of an activation function
     Fit(FitArgs),
     /// List the targets, or describe one
     Targets(TargetsArgs),
-    /// Show the network after any step of compilation
+    /// Print the network after one pass
     Dump(Box<DumpArgs>),
-    /// List the steps of compilation, and what each does to the network's values
+    /// List the passes, and what each does to the network's values
+    #[command(after_help = "Example:\n  snnc passes")]
     Passes,
+    /// Print all options of the configuration file
+    Config(ConfigArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }

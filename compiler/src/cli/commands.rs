@@ -5,13 +5,14 @@ use snnc_backends::{TARGETS, Target, TargetOption, target};
 use super::args::{Common, Format, TargetsArgs};
 use super::{render, tables};
 use crate::reference::Semantics;
-use crate::{Error, Problem};
+use crate::{Error, Problem, nearest};
 
 /// Resolves names of targets; all unknown ones at once.
 pub(super) fn resolve_targets(names: &[String]) -> Result<Vec<&'static dyn Target>, Error> {
-    let known = || TARGETS.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
+    let known = || TARGETS.iter().map(|t| t.name()).chain(["all"]);
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    if names.iter().any(|name| name == "all") {
+    if names.contains(&"all") {
         return Ok(TARGETS.to_vec());
     }
     for name in names {
@@ -21,7 +22,7 @@ pub(super) fn resolve_targets(names: &[String]) -> Result<Vec<&'static dyn Targe
             None => problems.push(Problem::new(
                 "--target",
                 format!("there is no target `{name}`"),
-                format!("there are {}, and all", known()),
+                nearest::advice(name, known()),
             )),
         }
     }
@@ -51,7 +52,7 @@ pub(super) fn targets(args: &TargetsArgs, common: &Common) -> Result<(), Error> 
                     "see `snnc targets` for what each target writes",
                 )
             })?;
-            render::line(format_args!("{}", text.trim_end()));
+            render::verbatim(text.trim_end());
         }
         return Ok(());
     }

@@ -177,7 +177,7 @@ pub(super) fn compile_options(
         Some(name) => Some(Coding::from_name(name).ok_or_else(|| {
             let all: Vec<&str> = Coding::ALL.iter().map(|c| c.name()).collect();
             Error::usage(
-                "--code",
+                "--coding",
                 format!("there is no coding `{name}`"),
                 format!("there are {}", all.join(", ")),
             )

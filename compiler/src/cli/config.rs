@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use snnc_backends::TARGETS;
 
 use super::args::{DataArgs, ImportArgs};
@@ -23,11 +23,28 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) input: InputConfig,
     /// Thresholds V_th(t) of populations in the coding `atif`, in the unit of the activation.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) thresholds: BTreeMap<String, Vec<f64>>,
     /// Options of targets, by target.
-    #[serde(default)]
-    pub(super) targets: BTreeMap<String, BTreeMap<String, serde_yaml::Value>>,
+    #[serde(default, deserialize_with = "options_of_targets")]
+    pub(super) targets: BTreeMap<String, OptionsOfTarget>,
+}
+
+/// Options of one target.
+type OptionsOfTarget = BTreeMap<String, serde_yaml::Value>;
+
+/// A key without a value, as `snnc config --print` writes it, says nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    d: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(d).map(Option::unwrap_or_default)
+}
+
+fn options_of_targets<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<BTreeMap<String, OptionsOfTarget>, D::Error> {
+    let found: BTreeMap<String, Option<OptionsOfTarget>> = or_default(d)?;
+    Ok(found.into_iter().map(|(name, options)| (name, options.unwrap_or_default())).collect())
 }
 
 /// The `input` part.
@@ -45,8 +62,9 @@ impl Config {
         let place = format!("`{}`", path.display());
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
-        let config: Config = serde_yaml::from_str(&text)
-            .map_err(|e| Error::input(&place, e.to_string(), "see `snnc compile --help`"))?;
+        let config: Config = serde_yaml::from_str(&text).map_err(|e| {
+            Error::input(&place, e.to_string(), "`snnc config --print` shows all options")
+        })?;
         let problem = |key| Problem::new(&place, format!("`{key}` is no number"), FINITE);
         let mut problems: Vec<Problem> = config.not_finite().into_iter().map(problem).collect();
         let unknown = config.unknown().into_iter();

@@ -35,10 +35,10 @@ use crate::passes::{CODE, Context, LEGALISE, RECOGNISE, Step};
 pub(super) struct DumpArgs {
     #[command(flatten)]
     pub(super) compile: CompileArgs,
-    /// The step after which it is shown: a name that `snnc passes` lists
+    /// The pass after which the network is printed, see `snnc passes`
     #[arg(long, value_name = "NAME")]
     stage: String,
-    /// The project's text form, or a drawing for Graphviz
+    /// Text, or a graph for Graphviz
     #[arg(long, value_enum, default_value_t = Form::Text)]
     form: Form,
 }
@@ -72,7 +72,7 @@ pub(super) fn dump(args: &DumpArgs) -> Result<(), Error> {
     match file {
         Some(file) => output::write_file(file, text.as_bytes()),
         None => {
-            render::line(text.trim_end());
+            render::verbatim(text.trim_end());
             Ok(())
         }
     }

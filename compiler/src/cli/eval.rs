@@ -72,9 +72,7 @@ fn in_short(evaluation: &Evaluation) {
     if let (Some(m), Some(n)) =
         (evaluation.mismatches_vs_reference, evaluation.activations_compared)
     {
-        render::line(format_args!(
-            "{m} of {n} activations have another code than the quantised network"
-        ));
+        render::line(format_args!("{m} of {n} codes differ from the quantised network"));
     }
 }
 
@@ -94,7 +92,7 @@ fn activity(evaluation: &Evaluation) -> String {
         })
         .collect();
     let header =
-        ["population", "neurons", "spikes/neuron", "payload", "synaptic ops", "other codes"];
+        ["population", "neurons", "spikes/neuron", "payload", "synaptic ops", "differing codes"];
     tables::table(&header, &rows, 1)
 }
 

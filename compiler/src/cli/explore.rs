@@ -98,14 +98,21 @@ fn show(found: &Exploration, common: &Common) {
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let rows: Vec<Vec<String>> =
         found.rows().iter().map(|row| row.iter().map(Cell::shown).collect()).collect();
-    render::line(tables::table(&header, &rows, 4));
+    let energies: Vec<&str> = header
+        .iter()
+        .copied()
+        .filter(|name| name.starts_with("nJ, ") && *name != format!("nJ, {}", found.profile))
+        .collect();
+    let first_out =
+        [&energies[..], &["image bits", "synaptic ops", "cycles", "certificate"]].concat();
+    render::line(tables::table_without(&header, &rows, 4, &first_out));
     render::line(format_args!(
         "dominated: another point is no worse in accuracy, latency and energy by profile {}, and better in one; {} samples, cycles over {}",
         found.profile, found.samples, found.cycle_samples
     ));
     if !common.quiet {
         for (name, reason) in &found.left_out {
-            render::note(name, &format!("cannot say the network: {reason}"));
+            render::note(name, &format!("cannot express the network: {reason}"));
         }
         for point in &found.points {
             if let Some(reason) = &point.refused {

@@ -79,7 +79,7 @@ pub(super) fn fit(args: &FitArgs, common: &Common) -> Result<(), Error> {
     }
     let yaml =
         serde_yaml::to_string(&answer).map_err(|e| Error::input("neuron", e.to_string(), ""))?;
-    render::line(format_args!("{}", yaml.trim_end()));
+    render::verbatim(yaml.trim_end());
     Ok(())
 }
 

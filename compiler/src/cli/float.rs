@@ -124,7 +124,7 @@ fn show(
     }
     if args.output.is_none() {
         for (i, p) in predictions.iter().enumerate() {
-            render::line(format_args!("{i}\t{p}"));
+            render::verbatim(format_args!("{i}\t{p}"));
         }
     }
     Ok(())

@@ -1,17 +1,22 @@
 //! `inspect`: what is in a model or an artefact, and what each target makes of it.
 
 use super::args::{Common, Format, InspectArgs};
+use super::open::artefacts_in;
 use super::{config, reals, render, tables};
 use crate::Error;
 use crate::artefact::{Opened, PopulationRow};
 use crate::frontend::{self, Content};
 use crate::inspect::{Grid, Inspection, Obstacle, Port, Row, inspect as inspection};
+use std::path::PathBuf;
 
 /// Characters of a name in a table; some exporters join the names of all that was fused.
 const NAME: usize = 40;
 
 /// `inspect`
 pub(super) fn inspect(args: &InspectArgs, common: &Common) -> Result<(), Error> {
+    if let Some(all) = artefacts_in(&args.network) {
+        return inspect_all(&all, args, common);
+    }
     let report = match frontend::open(&args.network, &config::import_options(&args.import)?)? {
         Content::Real(file) => return reals::inspect(&file.network, common),
         Content::Artefact(opened) => return inspect_artefact(&opened, common),
@@ -22,6 +27,30 @@ pub(super) fn inspect(args: &InspectArgs, common: &Common) -> Result<(), Error> 
     }
     print_model(&report, common);
     Ok(())
+}
+
+/// The artefacts in a folder, one after the other.
+fn inspect_all(all: &[PathBuf], args: &InspectArgs, common: &Common) -> Result<(), Error> {
+    let options = config::import_options(&args.import)?;
+    let mut objects = Vec::with_capacity(all.len());
+    for (i, path) in all.iter().enumerate() {
+        if common.format == Format::Json {
+            let Content::Artefact(opened) = frontend::open(path, &options)? else { continue };
+            objects.push(
+                serde_json::to_value(&opened.manifest).map_err(|e| Error::internal("answer", e))?,
+            );
+            continue;
+        }
+        if i > 0 {
+            render::line("");
+        }
+        match frontend::open(path, &options)? {
+            Content::Real(file) => reals::inspect(&file.network, common)?,
+            Content::Artefact(opened) => inspect_artefact(&opened, common)?,
+            Content::Model(_) => {}
+        }
+    }
+    if common.format == Format::Json { render::json(&objects) } else { Ok(()) }
 }
 
 fn print_model(report: &Inspection, common: &Common) {
@@ -43,7 +72,7 @@ fn print_model(report: &Inspection, common: &Common) {
     let header = ["node", "ONNX", "operator", "result", "quantisation", "parameters", "operations"];
     render::line(tables::table(&header, &rows, 5));
     let (p, o) = (report.parameters, report.operations);
-    render::line(format_args!("{p} parameters, {o} multiplications with a sum for one sample"));
+    render::line(format_args!("{p} parameters, {o} multiply-accumulate operations per sample"));
     if !common.quiet {
         for (node, text) in &report.notes {
             render::note(node, text);
@@ -55,7 +84,9 @@ fn print_model(report: &Inspection, common: &Common) {
     }
     render::line("");
     if report.calibrated {
-        render::line("The model is on reals. As `compile --calibration` would quantise it, on");
+        render::line(
+            "The model is not quantised. As `compile --calibration` would quantise it, on",
+        );
     }
     for rating in &report.targets {
         render::line(format_args!("{} ({}): {}", rating.target, rating.coding, rating.rating));

@@ -21,6 +21,7 @@ mod fit;
 mod float;
 mod inspect;
 mod labels;
+mod notes;
 mod numbers;
 mod open;
 mod options;
@@ -31,6 +32,7 @@ mod reals;
 mod render;
 mod report;
 mod run;
+mod settings;
 mod signals;
 mod stream;
 mod tables;
@@ -72,6 +74,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     start_log(&cli);
+    tables::fit_to_terminal(cli.common.wide);
     signals::watch();
     read_files::watch();
     match run(&cli).and_then(|()| render::finish()) {
@@ -106,7 +109,7 @@ pub fn execute<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Exe
         }
         Err(e) if e.use_stderr() => Err(unparsed(&e)),
         Err(e) => {
-            render::line(e);
+            render::verbatim(e);
             Ok(())
         }
     });
@@ -188,6 +191,7 @@ fn dispatch(cli: &Cli) -> Result<(), Error> {
         Command::Fit(args) => fit::fit(args, &cli.common),
         Command::Targets(args) => commands::targets(args, &cli.common),
         Command::Dump(args) => dump::dump(args),
+        Command::Config(args) => settings::config(args, &cli.common),
         Command::Passes => passes::passes(&cli.common),
         Command::Completions(args) => {
             command::completions(args.shell);

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::args::{DataArgs, ImportArgs};
 use super::config::{given, import_options};
 use super::render;
+pub(super) use crate::artefact::artefacts_in;
 use crate::data::Scaling;
 use crate::evaluate::Runner;
 use crate::feed::{Feed, Given};
@@ -93,8 +94,8 @@ fn usage(path: &Path, reason: &str, remedy: &str) -> Error {
 
 /// What commands say that have no use for neurons in continuous time.
 fn is_real(path: &Path) -> Error {
-    let remedy = "`snnc run` runs it, `snnc compile --target nir` writes it anew";
-    usage(path, "is a network on reals", remedy)
+    let remedy = "`snnc run` runs it, `snnc compile --target nir` rewrites it";
+    usage(path, "is a continuous-time network", remedy)
 }
 
 /// Opens an artefact or a model that is measured: on integers or in tensor operators.
@@ -117,7 +118,7 @@ fn on_integers(path: &Path, found: Any) -> Result<Loaded, Error> {
 }
 
 fn in_single_precision(path: &Path) -> Error {
-    let reason = "spikes in single precision, which this command does not measure";
+    let reason = "spikes in float32, which this command does not measure";
     usage(path, reason, "run it with `snnc run`")
 }
 
@@ -172,7 +173,7 @@ pub(super) fn tensor(path: &Path, import: &ImportArgs) -> Result<TensorModel, Er
         Compilable::Tensor(model) => Ok(*model),
         Compilable::Spiking(_) => {
             let remedy = "`snnc compile` takes it as it was trained";
-            Err(usage(path, "spikes already, in single precision", remedy))
+            Err(usage(path, "spikes already, in float32", remedy))
         }
     }
 }

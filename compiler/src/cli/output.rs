@@ -13,6 +13,47 @@ use crate::{Error, Problem, read_files};
 /// # Errors
 /// All that speaks against it.
 pub(super) fn check(outputs: &[(&str, Option<&Path>)], inputs: &[&Path]) -> Result<(), Error> {
+    checked(outputs, inputs, destination)
+}
+
+/// As [`check`]; folders that are not there yet are no hindrance, for [`write_file_and_folder`] makes them.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_making_folders(
+    outputs: &[(&str, Option<&Path>)],
+    inputs: &[&Path],
+) -> Result<(), Error> {
+    let destination = |path: &Path| match new_folder(path) {
+        Some(folder) => free(&folder).map(|()| path.to_owned()),
+        None => destination(path),
+    };
+    checked(outputs, inputs, destination)
+}
+
+/// The folder of a file that is not there yet.
+fn new_folder(path: &Path) -> Option<PathBuf> {
+    let folder = folder_of(path);
+    (fs::symlink_metadata(folder).is_err() && path.file_name().is_some()).then(|| folder.to_owned())
+}
+
+/// That a folder which is not there can be made: the first of those above it that exists is a folder.
+fn free(folder: &Path) -> Result<(), String> {
+    let mut above = folder.ancestors().skip(1).map(|p| match p.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => p,
+    });
+    match above.find(|p| fs::symlink_metadata(p).is_ok()) {
+        Some(first) if first.is_dir() => Ok(()),
+        _ => Err("would lie in what is no folder".into()),
+    }
+}
+
+fn checked(
+    outputs: &[(&str, Option<&Path>)],
+    inputs: &[&Path],
+    destination: impl Fn(&Path) -> Result<PathBuf, String>,
+) -> Result<(), Error> {
     let mut problems = Vec::new();
     let mut taken: Vec<PathBuf> = Vec::new();
     for &(option, path) in outputs {
@@ -110,6 +151,17 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
+/// As [`write_file`]; its folder is made where there is none.
+pub(super) fn write_file_and_folder(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if let Some(folder) = new_folder(path) {
+        fs::create_dir_all(&folder).map_err(|e| {
+            let place = format!("`{}`", folder.display());
+            Error::input(place, format!("cannot be made: {e}"), "choose another path")
+        })?;
+    }
+    write_file(path, bytes)
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     clean(folder);
@@ -189,6 +241,20 @@ mod tests {
         read_files::note(&model);
         assert!(write_file(&model, b"y").is_err());
         assert_eq!(fs::read_to_string(&model).unwrap(), "x");
+    }
+
+    #[test]
+    fn folders_are_made_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "x").unwrap();
+        let check = |path: &Path| check_making_folders(&[("-o", Some(path))], &[&at("file")]);
+        assert!(check(&at("file/new/page")).is_err());
+        assert!(check(&at("file/page")).is_err());
+        assert!(check(&at("file")).is_err());
+        assert!(check(&at("new/deep/page")).is_ok() && !at("new").exists());
+        write_file_and_folder(&at("new/deep/page"), b"text").unwrap();
+        assert_eq!(fs::read_to_string(at("new/deep/page")).unwrap(), "text");
     }
 
     #[cfg(target_os = "linux")]

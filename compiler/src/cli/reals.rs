@@ -13,7 +13,7 @@ use crate::{Error, Problem};
 
 /// `inspect`
 pub(super) fn inspect(network: &RealNetwork, common: &Common) -> Result<(), Error> {
-    let only = "is on reals, and only `nir` takes those";
+    let only = "is a continuous-time network, which only `nir` takes";
     if common.format == Format::Json {
         let node = |n: &snnc_ir::RealNode| serde_json::json!({ "name": n.name, "operator": kind(&n.op), "shape": n.shape });
         let nodes: Vec<_> = network.nodes.iter().map(node).collect();
@@ -25,7 +25,7 @@ pub(super) fn inspect(network: &RealNetwork, common: &Common) -> Result<(), Erro
         let targets: Vec<_> = TARGETS.iter().map(target).collect();
         return render::json(&serde_json::json!({ "nodes": nodes, "targets": targets }));
     }
-    render::line("a network on reals, in continuous time (NIR)");
+    render::line("a continuous-time network (NIR)");
     let row = |n: &snnc_ir::RealNode| {
         vec![n.name.clone(), kind(&n.op).to_owned(), tables::shape(&n.shape)]
     };

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
+use super::tables;
 use crate::{Error, Problem};
 
 #[derive(Default)]
@@ -81,6 +82,23 @@ pub(super) fn note(place: &str, text: &str) {
     say(&paint("1;34", "note"), place, text);
 }
 
+/// Prints a command that the user may want to run next.
+pub(super) fn next(command: &str) {
+    if !keep(|_| ()) {
+        let _ = writeln!(std::io::stderr().lock(), "{}: {}", paint("1;32", "next"), plain(command));
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// Prints what is likely not what the user wanted.
 pub(super) fn warning(place: &str, text: &str) {
     if keep(|c| c.notes.push((place.to_owned(), text.to_owned()))) {
@@ -89,8 +107,13 @@ pub(super) fn warning(place: &str, text: &str) {
     say(&paint("1;33", "warning"), place, text);
 }
 
-/// Prints a line of the answer.
+/// Prints a line of the answer, in a terminal as several where it is too long.
 pub(super) fn line(text: impl std::fmt::Display) {
+    verbatim(tables::fitted(&text.to_string()));
+}
+
+/// Prints a text that programs read, as it is.
+pub(super) fn verbatim(text: impl std::fmt::Display) {
     write_out(plain(&format!("{text}\n")).as_bytes());
 }
 
@@ -132,7 +155,7 @@ pub(super) fn finish() -> Result<(), Error> {
 /// Prints a value as JSON.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal("answer", e))?;
-    line(text);
+    verbatim(text);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `report` and `compare`: what networks are and do, on a page and in a table.
 
 use super::args::{Common, CompareArgs, DataArgs, Format, ImportArgs, ReportArgs, TimeArgs};
-use super::open::{Loaded, load, runner};
-use super::output::{self, write_file};
+use super::open::{Loaded, artefacts_in, load, runner};
+use super::output::{self, write_file, write_file_and_folder};
 use super::{bare, progress, render, tables};
 use crate::Error;
 use crate::data::Dataset;
@@ -82,6 +82,14 @@ fn see(
     Ok(seen)
 }
 
+/// What is named, and in the place of a folder above artefacts these.
+fn artefacts_in_all(networks: &[PathBuf]) -> Vec<PathBuf> {
+    networks
+        .iter()
+        .flat_map(|path| artefacts_in(path).unwrap_or_else(|| vec![path.clone()]))
+        .collect()
+}
+
 fn inputs<'a>(networks: &'a [PathBuf], samples: Option<&'a Path>) -> Vec<&'a Path> {
     networks.iter().map(PathBuf::as_path).chain(samples).collect()
 }
@@ -89,14 +97,15 @@ fn inputs<'a>(networks: &'a [PathBuf], samples: Option<&'a Path>) -> Vec<&'a Pat
 /// `report`
 pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<(), Error> {
     let outputs = [("-o", Some(args.output.as_path())), ("--csv", args.csv.as_deref())];
-    output::check(&outputs, &inputs(&args.networks, args.samples.as_deref()))?;
-    let seen = see(&args.networks, args.samples.as_deref(), &args.data, &args.import, common)?;
+    let networks = artefacts_in_all(&args.networks);
+    output::check_making_folders(&outputs, &inputs(&networks, args.samples.as_deref()))?;
+    let seen = see(&networks, args.samples.as_deref(), &args.data, &args.import, common)?;
     let subjects: Vec<Subject<'_>> = seen.iter().map(Seen::subject).collect();
     let page = report::page(&subjects);
     let comparison = Comparison { columns: seen.iter().map(Seen::column).collect() };
-    write_file(&args.output, page.as_bytes())?;
+    write_file_and_folder(&args.output, page.as_bytes())?;
     if let Some(path) = &args.csv {
-        write_file(path, comparison.csv().as_bytes())?;
+        write_file_and_folder(path, comparison.csv().as_bytes())?;
     }
     if common.format == Format::Json {
         return render::json(&comparison);
@@ -109,9 +118,10 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<(), Error> {
 
 /// `compare`
 pub(super) fn compare(args: &CompareArgs, common: &Common) -> Result<(), Error> {
-    let inputs = inputs(&args.networks, args.samples.as_deref());
+    let networks = artefacts_in_all(&args.networks);
+    let inputs = inputs(&networks, args.samples.as_deref());
     output::check(&[("--csv", args.csv.as_deref())], &inputs)?;
-    let seen = see(&args.networks, args.samples.as_deref(), &args.data, &args.import, common)?;
+    let seen = see(&networks, args.samples.as_deref(), &args.data, &args.import, common)?;
     let comparison = Comparison { columns: seen.iter().map(Seen::column).collect() };
     if let Some(path) = &args.csv {
         write_file(path, comparison.csv().as_bytes())?;

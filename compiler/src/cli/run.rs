@@ -74,7 +74,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<(), Error> {
     }
     if args.output.is_none() && vector {
         for (i, p) in predictions.iter().enumerate() {
-            render::line(format_args!("{i}\t{p}"));
+            render::verbatim(format_args!("{i}\t{p}"));
         }
     }
     if let Some(settled) = settled {

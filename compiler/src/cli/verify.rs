@@ -65,7 +65,7 @@ fn against(args: &VerifyArgs, opened: &Opened, common: &Common) -> Result<Agains
     }
     let place = format!("`{}`", args.artefact.display());
     let (Some(manifest), Some(source)) = (&opened.manifest, &opened.source) else {
-        let reason = "does not hold the quantised network that the model on reals became";
+        let reason = "does not hold the quantised form of the unquantised model";
         return Err(Error::usage(place, reason, "name the folder that `snnc compile` wrote"));
     };
     if manifest.source.sha256 != original.digest.sha256() {
@@ -75,8 +75,8 @@ fn against(args: &VerifyArgs, opened: &Opened, common: &Common) -> Result<Agains
     }
     let Some(calibration) = &args.calibration else {
         if !common.quiet {
-            let text = "is on reals: the artefact is held against the quantised network that it \
-                        recorded; --calibration quantises the model anew";
+            let text = "is unquantised: the artefact is compared with the quantised network that it \
+                        recorded; --calibration quantises the model again";
             render::note(&format!("`{}`", args.against.display()), text);
         }
         let conversion = graded::convert_for(source, &opened.network)?;
@@ -136,7 +136,7 @@ fn compare(
     };
     let mut seen = vec![others(&against.quantised, "quantised network")?];
     if let Some(float) = &against.float {
-        seen.push(others(float, "model on reals")?);
+        seen.push(others(float, "float model")?);
     }
     for (name, measured) in &emitted.measured {
         if let Some(p) = certificate.populations.iter_mut().find(|p| p.population == *name) {
@@ -190,7 +190,7 @@ fn print_certificate(certificate: &Certificate) {
             ]
         })
         .collect();
-    let header = ["population", "ONNX node", "verdict", "differing accumulators", "seen", "how"];
+    let header = ["population", "ONNX node", "verdict", "differing accumulators", "on data", "how"];
     render::line(tables::table(&header, &rows, 6));
     for o in certificate.obligations.iter().filter(|o| !o.holds) {
         render::line(format_args!("not shown: {}: {}", o.subject, o.claim));

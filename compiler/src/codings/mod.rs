@@ -105,7 +105,7 @@ pub fn apply(coding: Coding, options: &Options, conversion: &Conversion) -> Resu
         return Err(Error::usage("--timesteps", "0 timesteps", "use at least 1"));
     }
     let Some(recoding) = RECODINGS.iter().find(|r| r.coding == coding) else {
-        return Err(Error::usage("--code", format!("`{coding}` is not built in"), ""));
+        return Err(Error::usage("--coding", format!("`{coding}` is not built in"), ""));
     };
     let mut recoder = Recoder::new(coding, &conversion.network)?;
     (recoding.run)(&mut recoder, options);

@@ -24,7 +24,7 @@ pub(super) fn recode(recoder: &mut Recoder<'_>, options: &Options) {
     }
     for layer in &layers {
         let Some(staircases) = &layer.staircases else {
-            let reason = "its table does not ascend, which a spike count cannot say";
+            let reason = "its table does not ascend, which a spike count cannot express";
             recoder.refuse(layer.id, reason, "use `graded` or `few-spikes`");
             continue;
         };

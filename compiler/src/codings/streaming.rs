@@ -103,7 +103,7 @@ pub(super) fn recode(recoder: &mut Recoder<'_>, plan: &Plan) {
 /// A line for each channel, or a refusal.
 fn lines(recoder: &mut Recoder<'_>, plan: &Plan, layer: &Layer) -> Option<Vec<Line>> {
     let Some(staircases) = &layer.staircases else {
-        let reason = "its table does not ascend, which a potential cannot say";
+        let reason = "its table does not ascend, which a potential cannot express";
         recoder.refuse(layer.id, reason, "use `graded` or `few-spikes`");
         return None;
     };

@@ -48,7 +48,7 @@ fn carried(target: &dyn Target, options: &CompileOptions) -> Result<Coding, Erro
     }
     let known: Vec<&str> = target.codings().iter().map(|c| c.name()).collect();
     let reason = format!("{} does not carry `{coding}`", target.name());
-    Err(Error::usage("--code", reason, format!("it carries {}", known.join(", "))))
+    Err(Error::usage("--coding", reason, format!("it carries {}", known.join(", "))))
 }
 
 /// A canonical network in the coding that the options name, or that is the target's own.

@@ -63,7 +63,7 @@ impl Subject for Reals<'_> {
     fn lowered(&self, target: &'static dyn Target) -> Result<Lowered<Continuous>, Error> {
         let Some(emitted) = target.emit_real(&self.0.network) else {
             let name = target.name();
-            let reason = format!("is on reals, and {name} takes integers");
+            let reason = format!("is a continuous-time network, and {name} takes integers");
             let help = "compile a quantised ONNX model, or --target nir";
             let problem = Problem::new(format!("the network on {name}"), reason, help);
             return Err(Error::Unsupported(vec![problem]));

@@ -124,7 +124,7 @@ fn check(source: &SpikingModel, run: &Run) -> Result<Option<Note>, Error> {
     let Some((model, recognised)) = &source.model else { return Ok(None) };
     let checked = spiking_check::check(model, recognised, &run.checked(&source.network))?;
     let text = match checked {
-        None => "the model's operators could not be run beside the neurons that were recognised"
+        None => "the model's operators could not be run next to the neurons that were recognised"
             .to_owned(),
         Some(c) => {
             let ties = match c.ties.as_slice() {
@@ -192,9 +192,7 @@ fn output_rows(source: &SpikingModel, back: &Graph) -> Vec<OutputRow> {
 fn certificate(legalised: &Legalised, measured: &BTreeMap<String, Measured>) -> Certificate {
     let network = &legalised.network;
     let method = |describes: &str| match network.is_float() {
-        true => {
-            "the model's formula in single precision; sums may be rounded in another order".into()
-        }
+        true => "the model's formula in float32; sums may be rounded in another order".into(),
         false => {
             let note = legalised.notes.iter().find(|n| n.node == describes);
             note.map_or_else(|| "on integers".to_owned(), |n| n.text.clone())

@@ -194,7 +194,7 @@ pub fn explore(request: &Request<'_>, tick: &(dyn Fn() + Sync)) -> Result<Explor
     })?;
     if float && calibration.statistics.is_none() {
         let Some(path) = calibration.data.clone() else {
-            let reason = "is on reals, and there is nothing to choose thresholds by";
+            let reason = "is unquantised, and there is no calibration set";
             return Err(Error::usage("--calibration", reason, "name a calibration set"));
         };
         let set = Dataset::load_for(&inputs::ports(tensor), &path, None)?;

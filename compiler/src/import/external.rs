@@ -67,7 +67,7 @@ impl Store {
             path.canonicalize().map_err(|e| {
                 Failure::Malformed(
                     format!("external data `{location}` cannot be read: {e}"),
-                    "keep the file beside the model".into(),
+                    "keep the file in the folder of the model".into(),
                 )
             })
         };

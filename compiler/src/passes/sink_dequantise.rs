@@ -1,4 +1,4 @@
-//! Moves dequantisers behind operators that work on codes as well as on reals.
+//! Moves dequantisers behind operators that work on codes as well.
 
 use snnc_ir::query::is_layout;
 use snnc_ir::{Graph, Node, NodeId, Quantisation, TensorOp, TensorType};
@@ -10,7 +10,7 @@ use crate::Error;
 
 pub(super) const PASS: Pass = Pass {
     name: "sink-dequantise",
-    summary: "moves dequantisers behind operators that work on codes as well as on reals",
+    summary: "moves dequantisers behind operators that work on codes as well",
     meaning: Meaning::Kept,
     run,
 };

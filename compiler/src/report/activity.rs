@@ -15,7 +15,7 @@ impl View<'_> {
             "firing rate",
             "mean payload",
             "synaptic operations",
-            "other codes",
+            "differing codes",
             "SQNR",
         ];
         html! {

@@ -159,7 +159,7 @@ const STATED: [(&str, &str, Figure); 8] = [
     ("synaptic operations", "synaptic_operations", |e| {
         spiking(e, Cell::Number(e.synaptic_operations, 0))
     }),
-    ("other codes", "mismatches_vs_reference", |e| Cell::count(e.mismatches_vs_reference)),
+    ("differing codes", "mismatches_vs_reference", |e| Cell::count(e.mismatches_vs_reference)),
 ];
 
 /// One of a profile's counts.

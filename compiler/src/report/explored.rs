@@ -11,7 +11,7 @@ use crate::explore::{Exploration, Point};
 impl Exploration {
     /// The names of the columns, with their units.
     pub fn header(&self) -> Vec<String> {
-        let before = ["setting", "code", "certificate", "payload bits", "top-1 %", "latency"];
+        let before = ["setting", "coding", "certificate", "payload bits", "top-1 %", "latency"];
         let mut names: Vec<String> = before.map(String::from).into();
         names.extend(["spikes/neuron", "synaptic ops"].map(String::from));
         names.extend(Profile::all().iter().map(|p| format!("nJ, {}", p.name)));

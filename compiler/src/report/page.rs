@@ -189,7 +189,7 @@ impl View<'_> {
                 @if let Some(n) = e.mismatches_vs_reference {
                     li {
                         (self.count("mismatches_vs_reference", n))
-                        @if let Some(all) = e.activations_compared { "other codes of " (short(all as f64)) }
+                        @if let Some(all) = e.activations_compared { "differing codes of " (short(all as f64)) }
                     }
                 }
             }

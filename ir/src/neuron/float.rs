@@ -170,7 +170,7 @@ impl NeuronModel for FloatNeuron {
     type State = FloatState;
     type Value = f32;
     const WORD: &'static str = "float";
-    const NAME: &'static str = "neurons in single precision";
+    const NAME: &'static str = "neurons in float32";
 
     fn rest(&self, place: Place) -> FloatState {
         self.rest(place.neuron)

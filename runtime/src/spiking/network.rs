@@ -43,7 +43,7 @@ impl Network {
     pub fn with_kernels(graph: &Graph, kernels: Kernels) -> Result<Network, RunError> {
         let order = graph.order()?;
         if graph.is_float() {
-            let reason = "its neurons are in single precision, not in integers".to_owned();
+            let reason = "its neurons are in float32, not in integers".to_owned();
             return Err(RunError::Node { node: graph.name.clone(), reason });
         }
         let prepared = Isa::of(kernels).and_then(|isa| Prepared::new(graph, &order, isa));

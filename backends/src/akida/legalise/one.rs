@@ -256,7 +256,7 @@ impl Legaliser<'_> {
             self.copy_filters(&s.signal.layer, stage.copies);
             s.signal.map[0] *= stage.copies;
             let text = format!(
-                "what it reads is sent {} times, so that its weights reach from -{1} to {1} and fewer accumulators differ; `--set copies=1` leaves that out",
+                "its input map is repeated {} times: weights from -{1} to {1}, fewer differing accumulators; `--set copies=1` turns this off",
                 stage.copies,
                 limit * stage.copies as i64
             );

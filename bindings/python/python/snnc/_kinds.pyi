@@ -40,7 +40,7 @@ class _QuantiseOptions(TypedDict, total=False):
 class CompileOptions(_QuantiseOptions, ImportOptions, total=False):
     data: Samples
     config: Path_
-    code: Literal[
+    coding: Literal[
         "graded",
         "few-spikes",
         "rate",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from snnc._inputs import Files
 
 # Of the process or of the answer, not of the work.
-_NOT_HERE = frozenset({"format", "jobs", "quiet", "verbose", "progress", "config"})
+_NOT_HERE = frozenset({"format", "jobs", "quiet", "verbose", "wide", "progress", "config"})
 
 
 def known(command: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ impl Framed {
             TensorOp::BatchNormalisation { epsilon } => {
                 self.normalise(graph, *epsilon, sources, node)
             }
-            _ => Err("stands between spiking neurons, where it has no form".into()),
+            _ => Err("has no form between spiking neurons".into()),
         }
     }
 
@@ -188,7 +188,7 @@ impl Framed {
                 };
                 Ok(frames.iter().map(|&a| not(a)).collect())
             }
-            _ => Err("stands between spiking neurons, where it has no form".into()),
+            _ => Err("has no form between spiking neurons".into()),
         }
     }
 
@@ -215,7 +215,7 @@ impl Framed {
                 Binary::Less => t.fires(true, b, a, origin),
                 Binary::LessOrEqual => t.fires(false, b, a, origin),
                 Binary::And => t.product(a, b, origin),
-                _ => return Err("stands between spiking neurons, where it has no form".into()),
+                _ => return Err("has no form between spiking neurons".into()),
             })
         };
         pairs[0].iter().zip(&pairs[1]).map(|(&a, &b)| one(a, b)).collect()

@@ -74,11 +74,7 @@ impl Lowering<'_> {
         let scales = units.len().max(weights.scale.len());
         let scale: Vec<f32> = (0..scales).map(|i| at(&units, i) * at(&weights.scale, i)).collect();
         if scale.iter().any(|s| !(*s > 0.0 && s.is_finite())) {
-            return self.obstacle(
-                id,
-                "the scale of its accumulator is 0 in single precision",
-                CALIBRATE,
-            );
+            return self.obstacle(id, "the scale of its accumulator is 0 in float32", CALIBRATE);
         }
         // A bias between two units of the accumulator is added where reals are requantised. Of what is
         // read out the accumulator has the whole units, and the host adds the rest.
@@ -252,7 +248,7 @@ impl Lowering<'_> {
         }
         weights.codes = Tensor::from_integers(weights.codes.shape(), &values);
         let text = format!(
-            "the weights of {} of its outputs cannot change a code beside the bias and are left out",
+            "the weights of {} of its outputs cannot change a code and are left out",
             few.len()
         );
         self.context.note(self.source[id].describe(), text);

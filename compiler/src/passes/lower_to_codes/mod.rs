@@ -186,7 +186,7 @@ impl Lowering<'_> {
     /// What stands where codes are needed.
     fn unquantised(&mut self, id: NodeId, operand: NodeId) -> Value {
         let from = self.source[operand].describe();
-        self.obstacle(id, format!("no quantiser stands between it and {from}"), CALIBRATE)
+        self.obstacle(id, format!("the input from {from} is not quantised"), CALIBRATE)
     }
 
     /// Copies a node of the old graph with another type and other operands.

@@ -109,7 +109,7 @@ impl FloatNetwork {
                 Op::Spiking(SpikingOp::Population(p)) if !p.neuron.is_real() => {
                     Some("its neurons are not real")
                 }
-                Op::Spiking(SpikingOp::RunningMaxPool { .. }) => Some("is not run on reals"),
+                Op::Spiking(SpikingOp::RunningMaxPool { .. }) => Some("has no float32 form"),
                 Op::Tensor(_) => Some("is no part of a spiking network"),
                 _ => None,
             };
