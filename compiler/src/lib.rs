@@ -19,6 +19,7 @@ pub mod export;
 pub mod feed;
 mod finite;
 mod fold;
+pub mod forms;
 pub mod frontend;
 pub mod import;
 pub mod inputs;

@@ -6,6 +6,8 @@
 //! `BLESS=1 BLESS_REASON="what changed"` writes it. Where fewer populations are proved than before the
 //! reason must begin with `witness` and name the input that shows the old verdict to be wrong.
 //!
+//! `cases/forms.yaml` lists beside them which layers of what is compiled no kernel runs, and why; `BLESS=1` writes it.
+//!
 //! Models of the repository are always compiled, those of `../shared` with `SNNC_LONG=1`.
 //! `SNNC=BINARY` tests that program, `SNNC_DIGESTS_BASE=FILE` writes all rows to FILE.
 
@@ -16,8 +18,10 @@ use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Trial};
 use snnc::artefact::sha256_hex;
+use snnc::forms::forms;
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::npz::{Compression, Npz, NpzWriter};
+use snnc_ir::Stage;
 use snnc_testsuite::command::snnc;
 use snnc_testsuite::table::{Rows, Table};
 use snnc_testsuite::{digits, repository};
@@ -82,6 +86,7 @@ const CORE: &str = "rtl";
 struct Tables {
     base: Table,
     changed: Table,
+    forms: Table,
     found: Mutex<Rows>,
 }
 
@@ -89,9 +94,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let cases = repository().join("testsuite/cases");
     let open = |name: &str| Table::open(&cases.join(name));
-    let tables = match (open("digests.yaml"), open("digests-changed.yaml")) {
-        (Ok(base), Ok(changed)) => Arc::new(Tables { base, changed, found: Mutex::default() }),
-        (Err(e), _) | (_, Err(e)) => {
+    let opened = (open("digests.yaml"), open("digests-changed.yaml"), open("forms.yaml"));
+    let tables = match opened {
+        (Ok(base), Ok(changed), Ok(forms)) => {
+            Arc::new(Tables { base, changed, forms, found: Mutex::default() })
+        }
+        (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => {
             let trial = Trial::test("tables", move || Err(e.into()));
             return libtest_mimic::run(&arguments, vec![trial]).exit_code();
         }
@@ -113,7 +121,12 @@ fn main() -> ExitCode {
         names.push(name.to_owned());
         let samples = (!data.is_empty()).then_some(samples);
         let tables = Arc::clone(&tables);
-        let trial = move || Ok(judge(&tables, name, &rows(name, &file, samples.as_deref())?)?);
+        let trial = move || {
+            let (rows, forms) = rows(name, &file, samples.as_deref())?;
+            let outcomes = [judge(&tables, name, &rows), tables.forms.judge(name, forms)];
+            let failed: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
+            if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
+        };
         trials.push(Trial::test(name, trial).with_ignored_flag(!runs));
     }
     let exit = libtest_mimic::run(&arguments, trials).exit_code();
@@ -122,7 +135,7 @@ fn main() -> ExitCode {
         let text: String = found.iter().map(|(k, r)| format!("{k}: {r}\n")).collect();
         return std::fs::write(path, text).map_or(ExitCode::FAILURE, |()| exit);
     }
-    match tables.changed.finish(&names) {
+    match tables.changed.finish(&names).and_then(|()| tables.forms.finish(&names)) {
         Ok(()) => exit,
         Err(e) => {
             let trial = Trial::test("tables", move || Err(e.into()));
@@ -144,15 +157,15 @@ fn targets() -> Result<Vec<(String, Vec<String>)>, String> {
     Ok(rows.iter().map(row).collect())
 }
 
-/// The rows of one model.
-fn rows(name: &str, model: &Path, samples: Option<&Path>) -> Result<Rows, String> {
+/// The rows of one model, and those of what no kernel runs.
+fn rows(name: &str, model: &Path, samples: Option<&Path>) -> Result<(Rows, Rows), String> {
     let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
     let calibration = scratch.path().join("calibration.npz");
     if let Some(samples) = samples {
         few(samples, &calibration).map_err(|e| format!("`{}`: {e}", samples.display()))?;
     }
     let large = std::fs::metadata(model).map_err(|e| e.to_string())?.len() > LARGE;
-    let mut rows = Rows::new();
+    let (mut rows, mut slow) = (Rows::new(), Rows::new());
     for (target, codings) in targets()? {
         for coding in codings {
             if large && (target != "reference" || coding != "graded") {
@@ -169,7 +182,11 @@ fn rows(name: &str, model: &Path, samples: Option<&Path>) -> Result<Rows, String
             }
             let outcome = snnc(&arguments);
             let row = match outcome.code {
-                0 => compiled(&folder.join(&target))?,
+                0 => {
+                    let key = format!("{name}/{target}/{coding}");
+                    slow.extend(layers(&folder.join(&target))?.map(|row| (key, row)));
+                    compiled(&folder.join(&target))?
+                }
                 code => {
                     let reason = serde_json::to_string(&outcome.reason());
                     format!("exit: {code}, reason: {}", reason.map_err(|e| e.to_string())?)
@@ -178,7 +195,25 @@ fn rows(name: &str, model: &Path, samples: Option<&Path>) -> Result<Rows, String
             rows.insert(format!("{name}/{target}/{coding}"), format!("{{{row}}}"));
         }
     }
-    Ok(rows)
+    Ok((rows, slow))
+}
+
+/// The layers of an artefact that no kernel runs, with the reasons; `None` if there are none.
+fn layers(folder: &Path) -> Result<Option<String>, String> {
+    let opened = snnc::artefact::open(folder).map_err(|e| e.to_string())?;
+    let network = opened.ok_or("it is no artefact")?.network;
+    if network.stage != Stage::Spiking {
+        return Ok(None);
+    }
+    let mut slow: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for row in forms(&network)?.into_iter().filter(|row| !row.is_fast()) {
+        slow.entry((row.form, row.reason)).or_default().push(row.name);
+    }
+    let row = |((form, reason), names): (&(&str, &str), &Vec<String>)| {
+        format!("{form} ({reason}): {}", names.join(" "))
+    };
+    let all: Vec<String> = slow.iter().map(row).collect();
+    Ok((!all.is_empty()).then(|| format!("\"{}\"", all.join("; "))))
 }
 
 /// The first samples of a file.

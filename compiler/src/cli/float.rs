@@ -60,6 +60,7 @@ pub(super) fn run_on_integers(
     let mut graph = opened.network;
     let samples = spiking_integers::samples(&mut graph, &data, scaling, &args.input)?;
     let network = Network::new(&graph).map_err(Error::network)?;
+    crate::forms::log(&network);
     let (sources, late) = (decoded(&graph), delay(&graph));
     let traced = |id: &NodeId| {
         let op = graph[*id].as_spiking();

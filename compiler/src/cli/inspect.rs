@@ -5,6 +5,7 @@ use super::open::artefacts_in;
 use super::{config, reals, render, tables};
 use crate::Error;
 use crate::artefact::{Opened, PopulationRow};
+use crate::forms;
 use crate::frontend::{self, Content};
 use crate::inspect::{Grid, Inspection, Obstacle, Port, Row, inspect as inspection};
 use std::path::PathBuf;
@@ -161,6 +162,8 @@ fn inspect_artefact(opened: &Opened, common: &Common) -> Result<(), Error> {
     }
     let timing = opened.network.timing;
     render::line(format_args!("{} timesteps, {:?}", timing.timesteps, timing.schedule));
+    let forms = forms::forms(&opened.network).unwrap_or_default();
+    let form = |name: &str| forms.iter().find(|f| f.name == name).map_or("-", |f| f.form);
     let rows: Vec<Vec<String>> = PopulationRow::all(&opened.network)
         .iter()
         .map(|p| {
@@ -174,6 +177,7 @@ fn inspect_artefact(opened: &Opened, common: &Common) -> Result<(), Error> {
                 p.weight_bits.to_string(),
                 p.fan_in.to_string(),
                 p.parameters.to_string(),
+                form(&p.name).to_owned(),
             ]
         })
         .collect();
@@ -186,7 +190,11 @@ fn inspect_artefact(opened: &Opened, common: &Common) -> Result<(), Error> {
         "weight bits",
         "fan-in",
         "parameters",
+        "runs as",
     ];
     render::line(tables::table(&header, &rows, 3));
+    for row in forms.iter().filter(|row| !row.reason.is_empty()) {
+        render::line(format_args!("{} runs as {}: {}", row.name, row.form, row.reason));
+    }
     Ok(())
 }

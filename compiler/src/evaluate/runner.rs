@@ -86,6 +86,7 @@ impl Runner {
         let range = InputRange::of(network);
         let host = Box::new(Host::none(network));
         let network = Box::new(Network::new(network).map_err(Error::network)?);
+        crate::forms::log(&network);
         let body = Body::Spiking { network, reference, memories: Vec::new(), host };
         let batched = input_shape.clone();
         let cut = None;

@@ -155,7 +155,15 @@ impl Windows {
 
     /// Refuses bytes in which places or cells of `len` bytes do not lie.
     fn check(&self, from: &[u8], len: usize, to: &[u8]) {
+        self.check_cells(from, len);
+        self.check_places(len, to);
+    }
+
+    fn check_cells(&self, from: &[u8], len: usize) {
         assert!(self.cells.is_empty() || self.last[1] + len <= from.len(), "a cell lies outside");
+    }
+
+    fn check_places(&self, len: usize, to: &[u8]) {
         assert!(self.places.is_empty() || self.last[0] + len <= to.len(), "a place lies outside");
     }
 
@@ -248,6 +256,95 @@ multiversion! {
     /// As [`sums`], for the compiler to vectorise.
     pub fn sums_of_cells(from: &[u8], windows: &Windows, len: usize, to: &mut [u8]) {
         windows.join(from, len, 0, to, u8::wrapping_add);
+    }
+}
+
+/// Timesteps of a map on which totals run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Timesteps of the result.
+    pub steps: usize,
+    /// Bytes from one timestep of a cell to the next; 0 where all are the same.
+    pub from: usize,
+    /// Bytes of one timestep of a place.
+    pub stride: usize,
+    /// The byte of payload 0, in both maps.
+    pub silence: u8,
+}
+
+/// By how much the largest of the running totals has changed in each window and timestep: what a cell has sent so far
+/// is the sum of its bytes less `silence`; before the first timestep, and in windows without cells, the
+/// largest is 0.
+///
+/// # Panics
+/// When a cell or a place does not lie in the bytes.
+pub fn running_maxima(isa: Isa, from: &[u8], windows: &Windows, run: Running, to: &mut [u8]) {
+    assert!(run.steps > 0, "there is no timestep");
+    windows.check_cells(from, (run.steps - 1) * run.from + run.stride);
+    windows.check_places(run.steps * run.stride, to);
+    match run.stride {
+        stride if stride.is_multiple_of(16) => running_maxima_by_16(isa, from, windows, run, to),
+        stride if stride.is_multiple_of(8) => running_maxima_by_8(isa, from, windows, run, to),
+        stride if stride.is_multiple_of(4) => running_maxima_by_4(isa, from, windows, run, to),
+        _ => running_maxima_by_1(isa, from, windows, run, to),
+    }
+}
+
+#[inline(always)]
+fn running_maxima_by<const N: usize>(from: &[u8], windows: &Windows, run: Running, to: &mut [u8]) {
+    let mut totals: Vec<[i32; N]> = Vec::new();
+    let mut begin = 0;
+    for &(place, end) in &windows.places {
+        let cells = &windows.cells[begin..end];
+        begin = end;
+        for first in (0..run.stride).step_by(N) {
+            totals.clear();
+            totals.resize(cells.len(), [0; N]);
+            let mut before = [0i32; N];
+            for t in 0..run.steps {
+                let mut largest = [if cells.is_empty() { 0 } else { i32::MIN }; N];
+                for (&cell, total) in cells.iter().zip(&mut totals) {
+                    let bytes = &from[cell + t * run.from + first..][..N];
+                    for i in 0..N {
+                        total[i] += i32::from(bytes[i]) - i32::from(run.silence);
+                        largest[i] = largest[i].max(total[i]);
+                    }
+                }
+                let sent = &mut to[place + t * run.stride + first..][..N];
+                for i in 0..N {
+                    sent[i] = (largest[i] - before[i] + i32::from(run.silence)) as u8;
+                }
+                before = largest;
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// As [`running_maxima`], sixteen channels at a time.
+    pub fn running_maxima_by_16(from: &[u8], windows: &Windows, run: Running, to: &mut [u8]) {
+        running_maxima_by::<16>(from, windows, run, to);
+    }
+}
+
+multiversion! {
+    /// As [`running_maxima`], eight channels at a time.
+    pub fn running_maxima_by_8(from: &[u8], windows: &Windows, run: Running, to: &mut [u8]) {
+        running_maxima_by::<8>(from, windows, run, to);
+    }
+}
+
+multiversion! {
+    /// As [`running_maxima`], four channels at a time.
+    pub fn running_maxima_by_4(from: &[u8], windows: &Windows, run: Running, to: &mut [u8]) {
+        running_maxima_by::<4>(from, windows, run, to);
+    }
+}
+
+multiversion! {
+    /// As [`running_maxima`], channel by channel.
+    pub fn running_maxima_by_1(from: &[u8], windows: &Windows, run: Running, to: &mut [u8]) {
+        running_maxima_by::<1>(from, windows, run, to);
     }
 }
 

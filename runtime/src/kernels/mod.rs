@@ -15,6 +15,7 @@ pub mod ordered;
 pub mod product;
 pub mod reals;
 pub mod rounding;
+pub mod scatter;
 #[cfg(test)]
 mod tests;
 

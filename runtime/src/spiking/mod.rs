@@ -18,5 +18,5 @@ pub use boundary::{Sample, decode, encode};
 pub use float::{FloatNetwork, FloatObserver, FloatStream};
 pub use network::Network;
 pub use outcome::{Activity, Observer, Outcome, Output, RunError, StateObserver};
-pub use prepared::{BatchObserver, Shown};
+pub use prepared::{BatchObserver, Form, NodeForm, Shown};
 pub use stream::Stream;

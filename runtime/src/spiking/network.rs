@@ -7,7 +7,7 @@ use snnc_ir::{Graph, NodeId, Schedule};
 
 use super::boundary::Sample;
 use super::outcome::{Observer, Outcome, RunError, StateObserver};
-use super::prepared::{BatchObserver, Prepared, Shown};
+use super::prepared::{BatchObserver, Form, NodeForm, Prepared, Shown};
 use super::scalar::{Run, Scalar};
 use crate::kernels::{Isa, Kernels};
 
@@ -19,7 +19,7 @@ use crate::kernels::{Isa, Kernels};
 pub struct Network {
     pub(super) graph: Graph,
     pub(super) order: Vec<NodeId>,
-    prepared: Option<Prepared>,
+    prepared: Result<Prepared, &'static str>,
     scalar: OnceLock<Result<Scalar, RunError>>,
     pub(super) unwired: Scalar,
 }
@@ -46,7 +46,8 @@ impl Network {
             let reason = "its neurons are in float32, not in integers".to_owned();
             return Err(RunError::Node { node: graph.name.clone(), reason });
         }
-        let prepared = Isa::of(kernels).and_then(|isa| Prepared::new(graph, &order, isa));
+        let isa = Isa::of(kernels).ok_or("the scalar interpreter was asked for");
+        let prepared = isa.and_then(|isa| Prepared::new(graph, &order, isa));
         let network = Network {
             graph: graph.clone(),
             order,
@@ -54,15 +55,25 @@ impl Network {
             scalar: OnceLock::new(),
             unwired: Scalar::default(),
         };
-        if network.prepared.is_none() {
+        if network.prepared.is_err() {
             network.scalar()?;
         }
         Ok(network)
     }
 
-    /// Whether it is run in prepared form.
+    /// Whether it is run in prepared form, no node of it by the scalar interpreter.
     pub fn is_prepared(&self) -> bool {
-        self.prepared.is_some()
+        let scalar = |forms: &[NodeForm]| forms.iter().any(|f| f.form == Form::Scalar);
+        self.forms().is_ok_and(|forms| !scalar(forms))
+    }
+
+    /// How each node runs, in the order of computation; why the network is run by the scalar interpreter as a
+    /// whole, where it is.
+    ///
+    /// # Errors
+    /// In that case.
+    pub fn forms(&self) -> Result<&[NodeForm], &'static str> {
+        self.prepared.as_ref().map(Prepared::forms).map_err(|why| *why)
     }
 
     pub(super) fn scalar(&self) -> Result<&Scalar, RunError> {
@@ -126,7 +137,7 @@ impl Network {
 
     /// Whether the prepared form can show all of these nodes.
     fn shows(&self, wanted: &[NodeId]) -> bool {
-        self.prepared.as_ref().is_some_and(|p| wanted.iter().all(|&id| p.shows(id)))
+        self.prepared.as_ref().is_ok_and(|p| wanted.iter().all(|&id| p.shows(id)))
     }
 
     /// Samples that [`Network::run_batch`] is best given at once.
@@ -145,14 +156,15 @@ impl Network {
         wanted: &[NodeId],
         observe: &mut BatchObserver<'_>,
     ) -> Result<Vec<Outcome>, RunError> {
-        if let Some(prepared) = &self.prepared
+        let mut outcomes = Vec::new();
+        if let Ok(prepared) = &self.prepared
             && self.shows(wanted)
         {
             samples.iter().try_for_each(|own| self.check(own))?;
-            return Ok(prepared.run(&self.graph, samples, wanted, observe));
+            outcomes = prepared.run(&self.graph, samples, wanted, observe);
         }
-        let mut outcomes = Vec::with_capacity(samples.len());
-        for (i, own) in samples.iter().enumerate() {
+        // What is left has an accumulator that may leave its range, or no prepared form.
+        for (i, own) in samples.iter().enumerate().skip(outcomes.len()) {
             let mut sent: Vec<Vec<Vec<i64>>> = vec![Vec::new(); wanted.len()];
             outcomes.push(self.run_with(own, &mut |id, _, value| {
                 if let Some(place) = wanted.iter().position(|&w| w == id) {

@@ -50,8 +50,7 @@ pub(super) struct Run<'a> {
     /// What is still on the way through delayed synapses: `[timesteps to go][target]`.
     arrivals: HashMap<NodeId, Vec<Vec<i64>>>,
     sums: HashMap<NodeId, Vec<i64>>,
-    /// Totals of what has gone into and out of pools on running totals.
-    totals: HashMap<NodeId, (Vec<i64>, Vec<i64>)>,
+    totals: HashMap<NodeId, RunningMaximum<'a>>,
     activity: HashMap<NodeId, Activity>,
 }
 
@@ -141,7 +140,7 @@ impl<'a> Run<'a> {
                 SpikingOp::RunningMaxPool { window } => {
                     self.running_max_pool(id, window, &operands[0])
                 }
-                SpikingOp::Concatenate { axis } => self.concatenate(id, *axis, &operands),
+                SpikingOp::Concatenate { axis } => concatenate(graph, id, *axis, &operands),
                 SpikingOp::Decoder(d) => {
                     self.read_out(id, d.readout, &operands[0]);
                     operands[0].clone()
@@ -206,7 +205,7 @@ impl<'a> Run<'a> {
                     }
                 }
                 SpikingOp::Concatenate { axis } => {
-                    sent.extend((0..steps).map(|t| self.concatenate(id, *axis, &at(t))));
+                    sent.extend((0..steps).map(|t| concatenate(graph, id, *axis, &at(t))));
                 }
                 SpikingOp::Decoder(d) => {
                     for t in 0..steps {
@@ -284,28 +283,7 @@ impl<'a> Run<'a> {
     /// By how much the maximum of the running totals has changed in each window.
     fn running_max_pool(&mut self, id: NodeId, window: &Window, value: &[i64]) -> Vec<i64> {
         let (shape, ty) = (self.shape(id), &self.graph[id].ty);
-        let (taken, sent) =
-            self.totals.entry(id).or_insert_with(|| (vec![0; value.len()], vec![0; ty.len()]));
-        taken.iter_mut().zip(value).for_each(|(total, v)| *total += v);
-        let reached = max_pool(window, taken, shape, ty);
-        let change = reached.iter().zip(sent.iter()).map(|(now, before)| now - before).collect();
-        *sent = reached;
-        change
-    }
-
-    fn concatenate(&self, id: NodeId, axis: usize, operands: &[Vec<i64>]) -> Vec<i64> {
-        let graph = self.graph;
-        let shapes: Vec<&[usize]> =
-            graph.sources(id).iter().map(|&s| graph[s].ty.shape.as_slice()).collect();
-        let outer: usize = graph[id].ty.shape[..axis].iter().product();
-        let mut joined = Vec::with_capacity(graph[id].ty.len());
-        for i in 0..outer {
-            for (operand, shape) in operands.iter().zip(&shapes) {
-                let run: usize = shape[axis..].iter().product();
-                joined.extend_from_slice(&operand[i * run..(i + 1) * run]);
-            }
-        }
-        joined
+        self.totals.entry(id).or_insert_with(|| RunningMaximum::new(shape, ty)).step(window, value)
     }
 
     fn read_out(&mut self, id: NodeId, readout: snnc_ir::Readout, value: &[i64]) {
@@ -358,8 +336,59 @@ impl<'a> Run<'a> {
     }
 }
 
+/// A pool on running totals: those of what has gone into it and out of it.
+#[derive(Debug)]
+pub(super) struct RunningMaximum<'a> {
+    shape: &'a [usize],
+    ty: &'a TensorType,
+    taken: Vec<i64>,
+    sent: Vec<i64>,
+}
+
+impl<'a> RunningMaximum<'a> {
+    /// Before the first timestep, for a source of shape `shape` and a result of type `ty`.
+    pub(super) fn new(shape: &'a [usize], ty: &'a TensorType) -> Self {
+        let taken = vec![0; shape.iter().product()];
+        RunningMaximum { shape, ty, taken, sent: vec![0; ty.len()] }
+    }
+
+    /// By how much the maximum has changed in each window.
+    pub(super) fn step(&mut self, window: &Window, value: &[i64]) -> Vec<i64> {
+        self.taken.iter_mut().zip(value).for_each(|(total, v)| *total += v);
+        let reached = max_pool(window, &self.taken, self.shape, self.ty);
+        let change = reached.iter().zip(&self.sent).map(|(now, before)| now - before).collect();
+        self.sent = reached;
+        change
+    }
+}
+
+/// Joins values along dimension `axis` of the shape of node `id`.
+pub(super) fn concatenate(
+    graph: &Graph,
+    id: NodeId,
+    axis: usize,
+    operands: &[Vec<i64>],
+) -> Vec<i64> {
+    let shapes: Vec<&[usize]> =
+        graph.sources(id).iter().map(|&s| graph[s].ty.shape.as_slice()).collect();
+    let outer: usize = graph[id].ty.shape[..axis].iter().product();
+    let mut joined = Vec::with_capacity(graph[id].ty.len());
+    for i in 0..outer {
+        for (operand, shape) in operands.iter().zip(&shapes) {
+            let run: usize = shape[axis..].iter().product();
+            joined.extend_from_slice(&operand[i * run..(i + 1) * run]);
+        }
+    }
+    joined
+}
+
 /// Largest value of each window of a (C, spatial..) map; padding never wins.
-fn max_pool(window: &Window, value: &[i64], shape: &[usize], ty: &TensorType) -> Vec<i64> {
+pub(super) fn max_pool(
+    window: &Window,
+    value: &[i64],
+    shape: &[usize],
+    ty: &TensorType,
+) -> Vec<i64> {
     let (input, output) = (&shape[1..], &ty.shape[1..]);
     let plane: usize = input.iter().product();
     let windows: usize = output.iter().product();

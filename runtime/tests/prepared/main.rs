@@ -5,7 +5,7 @@ mod networks;
 
 use std::collections::HashMap;
 
-use networks::{Dice, network, sparse_network, wide_network};
+use networks::{Dice, mixed_network, network, sparse_network, wide_network};
 use proptest::prelude::*;
 use snnc_ir::{Graph, NodeId, SpikingOp};
 use snnc_runtime::kernels::Kernels;
@@ -118,6 +118,22 @@ fn the_prepared_form_is_the_scalar_interpreter_bit_for_bit() {
 }
 
 #[test]
+fn layers_of_every_form_run_alike_beside_each_other() {
+    let (mut whole, mut forms) = (0, HashMap::new());
+    for seed in 0..600 {
+        let (graph, inputs) = mixed_network(seed);
+        compare_graph(&graph, inputs, seed).unwrap_or_else(|e| panic!("{seed}: {e}"));
+        match Network::with_kernels(&graph, Kernels::Portable).unwrap().forms() {
+            Ok(own) => own.iter().for_each(|f| *forms.entry(f.form.name()).or_insert(0) += 1),
+            Err(_) => whole += 1,
+        }
+    }
+    // None is left to the scalar interpreter as a whole, and each form is met often.
+    assert_eq!(whole, 0);
+    assert!(forms.len() == 4 && forms.values().all(|&count| count > 40), "{forms:?}");
+}
+
+#[test]
 fn sums_beyond_32_bits_run_alike() {
     for seed in 0..20 {
         let (graph, inputs) = wide_network(seed);
@@ -139,5 +155,7 @@ proptest! {
     #[test]
     fn any_network_runs_alike(seed: u64) {
         compare(seed)?;
+        let (graph, inputs) = mixed_network(seed);
+        compare_graph(&graph, inputs, seed)?;
     }
 }

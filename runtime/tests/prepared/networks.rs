@@ -1,10 +1,11 @@
 //! Networks that look random and depend on a seed alone.
 
 use snnc_ir::{
-    Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity, DType, Decoder,
-    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, LookupNeuron, NegativeSpikes, Neuron,
-    Node, NodeId, Op, Overflow, Population, Presentation, Projection, Readout, Reset, Rounding,
-    Schedule, SpikingOp, Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
+    Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity,
+    CurrentBasedNeuron, DType, Decoder, Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak,
+    LookupNeuron, NegativeSpikes, Neuron, Node, NodeId, Op, Operand, Overflow, Population,
+    Presentation, Projection, Readout, Reset, Rounding, Schedule, SigmaDeltaNeuron, SigmaDeltaRole,
+    SpikingOp, Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
 };
 
 /// Numbers that look random and depend on the seed alone.
@@ -237,7 +238,7 @@ impl Maker {
         self.project(from, Connectivity::OneToOne, &[shape[0]], shape)
     }
 
-    fn pool(&mut self, from: NodeId) -> NodeId {
+    fn pool(&mut self, from: NodeId, running: bool) -> NodeId {
         let shape = self.graph[from].ty.shape.clone();
         let mut window = Window::plain(&[2, 2]);
         window.strides = vec![2, 2];
@@ -248,7 +249,11 @@ impl Maker {
         };
         let shape = vec![shape[0], out(1), out(2)];
         let name = self.name("m");
-        self.graph.add(Node::spiking(name, SpikingOp::MaxPool { window }, shape), &[from])
+        let op = match running {
+            true => SpikingOp::RunningMaxPool { window },
+            false => SpikingOp::MaxPool { window },
+        };
+        self.graph.add(Node::spiking(name, op, shape), &[from])
     }
 
     fn encoder(&mut self, shape: Vec<usize>) -> NodeId {
@@ -296,7 +301,8 @@ pub fn network(seed: u64) -> (Graph, usize) {
             };
         }
         if m.dice.one_in(3) && m.graph[at].ty.shape[2] > 1 {
-            at = m.pool(at);
+            let running = m.dice.one_in(2);
+            at = m.pool(at, running);
         }
         if m.dice.one_in(4) {
             let p = m.shortcut(at);
@@ -306,6 +312,106 @@ pub fn network(seed: u64) -> (Graph, usize) {
             let name = m.name("c");
             let join = SpikingOp::Concatenate { axis: 0 };
             at = m.graph.add(Node::spiking(name, join, shape), &[at, other]);
+        }
+    }
+    m.read_out(at);
+    (m.graph, shape.iter().product())
+}
+
+/// Neurons that keep a state of their own, or send more than a byte.
+fn other_neuron(dice: &mut Dice, channels: usize) -> Neuron {
+    match dice.range(0, 3) {
+        0 => Neuron::CurrentBased(CurrentBasedNeuron {
+            current_decay: dice.range(0, 4096),
+            voltage_decay: dice.range(0, 4096),
+            threshold: dice.range(5, 90),
+            bias: Vec::new(),
+            bias_exponent: 0,
+            fires: true,
+            reset: None,
+        }),
+        1 => Neuron::Graded(GradedNeuron {
+            multiplier: vec![1],
+            offset: vec![0],
+            divisor: vec![dice.range(1, 3)],
+            minimum: -9000,
+            maximum: 20_000,
+        }),
+        2 => Neuron::Accumulate,
+        _ => Neuron::SigmaDelta(SigmaDeltaNeuron {
+            role: SigmaDeltaRole::SigmaDelta,
+            threshold: dice.range(0, 3),
+            bias: if dice.one_in(2) { Vec::new() } else { dice.many(channels, -20, 20) },
+            spike_exponent: dice.range(0, 6) as u8,
+            state_exponent: dice.range(0, 6) as u8,
+        }),
+    }
+}
+
+/// A network of layers on bytes and on numbers of any size, pools on sums, delays and encoders of many bits; with its
+/// input's length.
+pub fn mixed_network(seed: u64) -> (Graph, usize) {
+    let mut m = Maker { graph: Graph::new("mixed", Stage::Spiking), dice: Dice(seed), count: 0 };
+    m.dice.many(5, 0, 1);
+    let steps = m.dice.range(1, 5) as usize;
+    let schedule = if m.dice.one_in(4) { Schedule::LayerSynchronous } else { Schedule::Streaming };
+    m.graph.timing = Timing { timesteps: steps, schedule };
+    let shape: Vec<usize> =
+        vec![m.dice.range(1, 5) as usize, m.dice.range(2, 5) as usize, m.dice.range(2, 5) as usize];
+    let mut at = m.encoder(shape.clone());
+    let (delta, wide) = (m.dice.one_in(2), m.dice.one_in(4));
+    if let Op::Spiking(SpikingOp::Encoder(e)) = &mut m.graph[at].op {
+        if wide {
+            (e.minimum, e.maximum) = (-3000, 3000);
+        }
+    }
+    if delta {
+        let neuron = SigmaDeltaNeuron {
+            role: SigmaDeltaRole::Delta,
+            threshold: m.dice.range(0, 2),
+            bias: Vec::new(),
+            spike_exponent: m.dice.range(0, 6) as u8,
+            state_exponent: m.dice.range(0, 6) as u8,
+        };
+        at = m.population_of(&[at], Neuron::SigmaDelta(neuron));
+    }
+    for _ in 0..m.dice.range(1, 3) {
+        let mut p = m.convolution(at);
+        let pooled = m.graph[p].ty.shape.iter().all(|&extent| extent > 1) && m.dice.one_in(4);
+        if pooled {
+            let running = m.dice.one_in(3);
+            p = m.pool(p, running);
+        }
+        at = m.population(&[p], steps);
+        let channels = m.graph[at].ty.shape[0];
+        if m.dice.one_in(2) {
+            let neuron = other_neuron(&mut m.dice, channels);
+            let plain = m.dice.one_in(2);
+            let Op::Spiking(SpikingOp::Population(own)) = &mut m.graph[at].op else {
+                unreachable!()
+            };
+            own.neuron = neuron;
+            if plain {
+                own.bias.clear();
+            }
+        }
+        if schedule == Schedule::Streaming && m.dice.one_in(2) {
+            let late = if m.dice.one_in(2) { p } else { at };
+            let delay = m.dice.range(1, 2) as u32;
+            let source = m.graph.source(late, 0).unwrap();
+            m.graph.set_operands(late, &[Operand { source, delay }]);
+        }
+        if m.dice.one_in(4) && m.graph[at].ty.shape[2] > 1 {
+            let running = m.dice.one_in(2);
+            at = m.pool(at, running);
+        }
+        if m.dice.one_in(5) {
+            let mut shape = m.graph[at].ty.shape.clone();
+            let axis = m.dice.range(0, 2) as usize;
+            shape[axis] *= 2;
+            let name = m.name("c");
+            let join = SpikingOp::Concatenate { axis };
+            at = m.graph.add(Node::spiking(name, join, shape), &[at, at]);
         }
     }
     m.read_out(at);

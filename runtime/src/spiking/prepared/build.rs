@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
-    BiasPlacement, Graph, IntegrateAndFire, NodeId, Op, Population, Presentation, Schedule,
-    SpikingOp, Window,
+    BiasPlacement, Graph, IntegrateAndFire, NodeId, Op, Operand, Population, Presentation,
+    Schedule, SpikingOp, Window,
 };
 
 use super::fire::{self, Facts, Fire};
+use super::forms::{Form, NodeForm};
+use super::lists::Listed;
 use super::map::{Map, extents};
+use super::order::{along, has_activity};
 use super::synapses::{Geometry, Synapses};
-use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals};
+use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals, Why};
 use crate::kernels::Isa;
 use crate::kernels::elements::Windows;
 use crate::kernels::product::BLOCK;
@@ -30,13 +33,17 @@ const LONGEST: usize = 1 << 12;
 const LARGEST: i64 = 1 << 30;
 
 pub(super) struct Builder<'a> {
-    graph: &'a Graph,
-    steps: usize,
-    behind_barrier: bool,
-    maps: Vec<Map>,
+    pub(super) graph: &'a Graph,
+    pub(super) steps: usize,
+    pub(super) behind_barrier: bool,
+    pub(super) maps: Vec<Map>,
     totals: Vec<Totals>,
-    sources: HashMap<NodeId, Source>,
-    actions: Vec<Action>,
+    pub(super) lists: Vec<Listed>,
+    pub(super) sources: HashMap<NodeId, Source>,
+    pub(super) actions: Vec<Action>,
+    /// Where the activity of nodes is counted.
+    pub(super) slots: HashMap<NodeId, usize>,
+    forms: Vec<NodeForm>,
 }
 
 /// What reaches a population.
@@ -53,34 +60,38 @@ struct Arrivals {
 }
 
 impl<'a> Builder<'a> {
-    /// The plan of a graph, `None` if it belongs to the scalar interpreter.
-    pub(super) fn plan(graph: &'a Graph, order: &[NodeId], isa: Isa) -> Option<Plan> {
+    /// The plan of a graph; why not, if it belongs to the scalar interpreter.
+    pub(super) fn plan(graph: &'a Graph, order: &[NodeId], isa: Isa) -> Result<Plan, Why> {
         let behind_barrier = match graph.timing.schedule {
             Schedule::Streaming => false,
             Schedule::LayerSynchronous => true,
-            Schedule::UntilSettled => return None,
+            Schedule::UntilSettled => return Err("it runs until nothing is sent any more"),
         };
         let steps = graph.timing.timesteps;
-        let delayed = |&id: &NodeId| graph.operands(id).iter().any(|o| o.delay != 0);
-        if !(1..=LONGEST).contains(&steps) || order.iter().any(delayed) {
-            return None;
+        if !(1..=LONGEST).contains(&steps) {
+            return Err("it has more timesteps than are kept at once");
         }
+        let counted: Vec<NodeId> =
+            order.iter().copied().filter(|&id| has_activity(graph, id)).collect();
         let mut builder = Builder {
             graph,
             steps,
             behind_barrier,
             maps: Vec::new(),
             totals: Vec::new(),
+            lists: Vec::new(),
             sources: HashMap::new(),
             actions: Vec::new(),
+            slots: counted.iter().enumerate().map(|(slot, &id)| (id, slot)).collect(),
+            forms: Vec::new(),
         };
-        for &id in order {
+        for id in along(graph, order)? {
             builder.node(id)?;
         }
-        Some(builder.finish(isa))
+        Ok(builder.finish(counted, isa))
     }
 
-    fn finish(mut self, isa: Isa) -> Plan {
+    fn finish(mut self, counted: Vec<NodeId>, isa: Isa) -> Plan {
         // Nothing reads what is decoded: outputs follow all else, in the order of the graph.
         self.actions.sort_by_key(|a| match a {
             Action::Decode { id, .. } => Some(*id),
@@ -110,16 +121,80 @@ impl<'a> Builder<'a> {
             steps: self.steps,
             maps: self.maps,
             totals: self.totals,
+            lists: self.lists,
             actions: self.actions,
+            counted,
+            forms: self.forms,
             sources: self.sources,
             sums: [constant, varying],
             patches,
         }
     }
 
-    fn node(&mut self, id: NodeId) -> Option<()> {
+    fn node(&mut self, id: NodeId) -> Result<(), Why> {
         let graph = self.graph;
-        let Op::Spiking(op) = &graph[id].op else { return None };
+        let Op::Spiking(op) = &graph[id].op else { return Err("it is no spiking network") };
+        match op {
+            // A part of the population that it leads to.
+            SpikingOp::Projection(_) if self.absorbed(id) => return Ok(()),
+            SpikingOp::Decoder(d) => {
+                let operands = graph.operands(id);
+                let operand = operands.first().ok_or("nothing is read out")?;
+                let from = *self.sources.get(&operand.source).ok_or("nothing is read out")?;
+                let (delay, decoder) = (self.delay(operand), d.clone());
+                self.actions.push(Action::Decode { id, from, delay, decoder });
+                return Ok(());
+            }
+            _ => {}
+        }
+        let before = [self.maps.len(), self.totals.len(), self.actions.len()];
+        let form = match self.bytes(id, op) {
+            Ok(()) => self.form(id),
+            Err(why) => {
+                self.maps.truncate(before[0]);
+                self.totals.truncate(before[1]);
+                self.actions.truncate(before[2]);
+                self.sources.remove(&id);
+                NodeForm { node: id, form: self.stepped(id, op)?, reason: why }
+            }
+        };
+        self.forms.push(form);
+        Ok(())
+    }
+
+    /// How a node that has just got a form on bytes runs.
+    fn form(&self, node: NodeId) -> NodeForm {
+        match self.actions.last() {
+            Some(Action::Layer(layer)) if matches!(layer.fire, Fire::Each) => {
+                let reason = "its neurons are of no kind that has a kernel";
+                NodeForm { node, form: Form::Neurons, reason }
+            }
+            _ => NodeForm { node, form: Form::Bytes, reason: "" },
+        }
+    }
+
+    /// Whether a projection is a part of the population that it leads to.
+    pub(super) fn absorbed(&self, id: NodeId) -> bool {
+        let graph = self.graph;
+        let [user] = graph.users(id)[..] else { return false };
+        let delayed = |o: &Operand| o.source == id && self.delay(o) > 0;
+        matches!(graph[user].as_spiking(), Some(SpikingOp::Population(_)))
+            && !graph.operands(user).iter().any(delayed)
+    }
+
+    /// Timesteps by which an operand is late; behind barriers, none.
+    pub(super) fn delay(&self, operand: &Operand) -> usize {
+        if self.behind_barrier { 0 } else { operand.delay as usize }
+    }
+
+    /// Gives a node a form on bytes.
+    fn bytes(&mut self, id: NodeId, op: &SpikingOp) -> Result<(), Why> {
+        let graph = self.graph;
+        let late = |&id: &NodeId| graph.operands(id).iter().any(|o| self.delay(o) > 0);
+        let projections = graph.sources(id).into_iter().filter(|&s| self.absorbed(s));
+        if late(&id) || projections.collect::<Vec<_>>().iter().any(late) {
+            return Err("what reaches it is delayed");
+        }
         match op {
             SpikingOp::Encoder(e) => {
                 let (low, high) = (e.minimum - e.zero_point, e.maximum - e.zero_point);
@@ -127,42 +202,37 @@ impl<'a> Builder<'a> {
                     Presentation::EveryTimestep => (Interval::new(low, high), true),
                     Presentation::Once => (Interval::new(low, high), self.steps == 1),
                     Presentation::BitSerial { .. } => (Interval::new(0, 1), false),
-                    Presentation::InTime => return None,
+                    Presentation::InTime => return Err("its numbers are given in time"),
                 };
                 let to = self.map(id, range.with_zero(), constant, true)?;
-                let input = graph.inputs().iter().position(|&i| i == id)?;
+                let input = graph.inputs().iter().position(|&i| i == id).ok_or("no input")?;
                 self.actions.push(Action::Encode { input, encoder: e.clone(), to });
+                Ok(())
             }
-            // A projection is a part of the layer that it leads to.
-            SpikingOp::Projection(p) => {
-                let users = graph.users(id);
-                let onto =
-                    |&u: &NodeId| matches!(graph[u].as_spiking(), Some(SpikingOp::Population(_)));
-                if users.len() != 1 || !users.iter().all(onto) || !p.delays.is_empty() {
-                    return None;
-                }
-            }
-            SpikingOp::Population(p) => self.layer(id, p)?,
-            SpikingOp::MaxPool { window } => self.pool(id, window)?,
-            SpikingOp::Concatenate { axis: 0 } => self.concatenate(id)?,
-            SpikingOp::Concatenate { .. } | SpikingOp::RunningMaxPool { .. } => return None,
-            SpikingOp::Decoder(d) => {
-                let from = *self.sources.get(&graph.source(id, 0)?)?;
-                self.actions.push(Action::Decode { id, from, decoder: d.clone() });
-            }
+            SpikingOp::Projection(_) => Err("its sums are read by something other than neurons"),
+            SpikingOp::Population(p) => self.layer(id, p),
+            SpikingOp::MaxPool { window } => self.pool(id, window, PoolKind::Maximum),
+            SpikingOp::RunningMaxPool { window } => self.pool(id, window, PoolKind::Running),
+            SpikingOp::Concatenate { axis: 0 } => self.concatenate(id),
+            SpikingOp::Concatenate { .. } => Err("it joins along another dimension than channels"),
+            SpikingOp::Decoder(_) => Err("it reads out"),
         }
-        Some(())
     }
 
     /// Adds the map of a node, with the borders that its readers need.
-    fn map(&mut self, id: NodeId, sent: Interval, constant: bool, counted: bool) -> Option<usize> {
+    pub(super) fn map(
+        &mut self,
+        id: NodeId,
+        sent: Interval,
+        constant: bool,
+        counted: bool,
+    ) -> Result<usize, Why> {
         let graph = self.graph;
-        let [channels, height, width] = extents(&graph[id].ty.shape)?;
+        let [channels, height, width] = extents(&graph[id].ty.shape).ok_or(DIMENSIONS)?;
         if sent.high.checked_sub(sent.low).is_none_or(|span| span > 255) {
-            return None;
+            return Err("a byte does not hold what it sends");
         }
         let mut map = Map {
-            id,
             channels,
             height,
             width,
@@ -173,14 +243,18 @@ impl<'a> Builder<'a> {
             high: sent.high,
             border: [0; 4],
             counted,
+            slot: self.slots.get(&id).copied(),
             projects: false,
             fan_out: Vec::new(),
             fan_out_each: Vec::new(),
         };
         let mut readers = Vec::new();
         for user in graph.users(id) {
-            if let Some(SpikingOp::Projection(p)) = graph[user].as_spiking() {
-                let geometry = Geometry::of(graph, user, p)?;
+            let on_time = |o: &Operand| o.source == id && self.delay(o) == 0;
+            if let Some(SpikingOp::Projection(p)) = graph[user].as_spiking()
+                && graph.operands(user).iter().any(on_time)
+            {
+                let geometry = Geometry::of(graph, user, p).ok_or(DIMENSIONS)?;
                 for (own, needed) in map.border.iter_mut().zip(geometry.border()) {
                     *own = (*own).max(needed);
                 }
@@ -197,18 +271,18 @@ impl<'a> Builder<'a> {
         self.maps.push(map);
         let index = self.maps.len() - 1;
         self.sources.insert(id, Source::Map(index));
-        Some(index)
+        Ok(index)
     }
 
-    fn source_map(&self, id: NodeId) -> Option<usize> {
-        match self.sources.get(&id)? {
-            Source::Map(index) => Some(*index),
-            Source::Totals(_) => None,
+    fn source_map(&self, id: NodeId) -> Result<usize, Why> {
+        match self.sources.get(&id) {
+            Some(Source::Map(index)) => Ok(*index),
+            _ => Err("what it reads is no map of bytes"),
         }
     }
 
-    fn layer(&mut self, id: NodeId, p: &Population) -> Option<()> {
-        let [channels, height, width] = extents(&self.graph[id].ty.shape)?;
+    fn layer(&mut self, id: NodeId, p: &Population) -> Result<(), Why> {
+        let [channels, height, width] = extents(&self.graph[id].ty.shape).ok_or(DIMENSIONS)?;
         let from = self.arrivals(id, p, channels)?;
         let facts = Facts {
             population: p,
@@ -220,31 +294,32 @@ impl<'a> Builder<'a> {
         if let [own] = from.synapses.as_slice()
             && let Some(cells) = self.sum_pool(&facts, own)
         {
-            let to = self.map(id, fire::range(&facts)?, false, true)?;
+            let to = self.map(id, fire::range(&facts).ok_or(RANGE)?, false, true)?;
             let mut windows = Windows::default();
             for (at, cells) in self.maps[to].places().into_iter().zip(cells) {
                 windows.push(at, &cells);
             }
             let from = own.from;
             self.actions.push(Action::Pool(Pool { kind: PoolKind::Sum, from, to, windows }));
-            return Some(());
+            return Ok(());
         }
         let (fire, to) = if !p.neuron.fires() {
-            from.bias.as_ref()?;
-            let fire = fire::choose(&facts, Interval::new(0, 0))?;
-            self.totals.push(Totals { id, neurons: channels * height * width });
+            from.bias.as_ref().ok_or(WIDE)?;
+            let fire = fire::choose(&facts, Interval::new(0, 0)).ok_or(WIDE)?;
+            let (plane, slot) = (height * width, self.slots.get(&id).copied());
+            self.totals.push(Totals { neurons: channels * plane, plane, slot });
             let to = Source::Totals(self.totals.len() - 1);
             self.sources.insert(id, to);
             (fire, to)
         } else {
-            let sent = fire::range(&facts)?;
+            let sent = fire::range(&facts).ok_or(RANGE)?;
             let fire = match from.bias.as_ref().and_then(|_| fire::choose(&facts, sent)) {
                 own @ (Some(Fire::Each) | None) if from.narrow => {
                     fire::wide(&facts, sent, &from.gains).or(own)
                 }
                 own => own,
             };
-            (fire?, Source::Map(self.map(id, sent, false, true)?))
+            (fire.ok_or(WIDE)?, Source::Map(self.map(id, sent, false, true)?))
         };
         let most = from.synapses.iter().map(|s| self.maps[s.from].steps).max().unwrap_or(1);
         let mut bias = from.bias.unwrap_or_default();
@@ -253,7 +328,7 @@ impl<'a> Builder<'a> {
             to,
             places: match to {
                 Source::Map(index) => self.maps[index].places(),
-                Source::Totals(_) => (0..height * width).collect(),
+                Source::Totals(_) | Source::Lists(_) => (0..height * width).collect(),
             },
             channels,
             width: bias.len(),
@@ -269,11 +344,11 @@ impl<'a> Builder<'a> {
             synapses: from.synapses,
             fire,
         })));
-        Some(())
+        Ok(())
     }
 
     /// What reaches a population, and through which synapses.
-    fn arrivals(&self, id: NodeId, p: &Population, channels: usize) -> Option<Arrivals> {
+    fn arrivals(&self, id: NodeId, p: &Population, channels: usize) -> Result<Arrivals, Why> {
         let mut own = Arrivals {
             synapses: Vec::new(),
             gains: Vec::new(),
@@ -282,8 +357,13 @@ impl<'a> Builder<'a> {
             narrow: true,
         };
         for projection in self.graph.sources(id) {
-            let from = self.source_map(self.graph.source(projection, 0)?)?;
-            let packed = Synapses::pack(self.graph, projection, (from, &self.maps[from]))?;
+            if !self.absorbed(projection) {
+                return Err("it reads something other than projections of its own");
+            }
+            let source = self.graph.source(projection, 0).ok_or("it reads nothing")?;
+            let from = self.source_map(source)?;
+            let packed = Synapses::pack(self.graph, projection, (from, &self.maps[from]));
+            let packed = packed.ok_or("bytes and exact sums do not carry its weights")?;
             for (sum, more) in own.arriving.iter_mut().zip(packed.bounds) {
                 *sum = sum.plus(more);
             }
@@ -299,7 +379,7 @@ impl<'a> Builder<'a> {
             let bias = Interval::new(p.bias_at(c), p.bias_at(c));
             *sum = sum.plus(if always { bias } else { bias.with_zero() }).times(frames);
         }
-        Some(own)
+        Ok(own)
     }
 
     /// The sources of each place of a population that sends the sum of bytes as it is, without a state.
@@ -321,18 +401,21 @@ impl<'a> Builder<'a> {
         if plain { synapses.plain_sums(facts.channels) } else { None }
     }
 
-    fn pool(&mut self, id: NodeId, window: &Window) -> Option<()> {
-        let from = self.source_map(self.graph.source(id, 0)?)?;
+    fn pool(&mut self, id: NodeId, window: &Window, kind: PoolKind) -> Result<(), Why> {
+        let from = self.source_map(self.graph.source(id, 0).ok_or("it reads nothing")?)?;
         let (low, high) = (self.maps[from].low, self.maps[from].high);
-        let constant = self.maps[from].steps == 1 && self.maps[from].repeats == self.steps;
+        let constant = kind == PoolKind::Maximum
+            && self.maps[from].steps == 1
+            && self.maps[from].repeats == self.steps;
         let to = self.map(id, Interval::new(low, high), constant, true)?;
         let plane = |v: &[usize], fill: usize| match *v {
             [x] => Some([fill, x]),
             [y, x] => Some([y, x]),
             _ => None,
         };
-        let (kernel, strides) = (plane(&window.kernel, 1)?, plane(&window.strides, 1)?);
-        let (dilations, before) = (plane(&window.dilations, 1)?, plane(&window.before, 0)?);
+        let of = |v: &[usize], fill: usize| plane(v, fill).ok_or(DIMENSIONS);
+        let (kernel, strides) = (of(&window.kernel, 1)?, of(&window.strides, 1)?);
+        let (dilations, before) = (of(&window.dilations, 1)?, of(&window.before, 0)?);
         let (source, own) = (&self.maps[from], &self.maps[to]);
         let (mut windows, mut cells) = (Windows::default(), Vec::new());
         for y in 0..own.height {
@@ -353,27 +436,31 @@ impl<'a> Builder<'a> {
                 windows.push(own.place(y, x), &cells);
             }
         }
-        self.actions.push(Action::Pool(Pool { kind: PoolKind::Maximum, from, to, windows }));
-        Some(())
+        self.actions.push(Action::Pool(Pool { kind, from, to, windows }));
+        Ok(())
     }
 
-    fn concatenate(&mut self, id: NodeId) -> Option<()> {
+    fn concatenate(&mut self, id: NodeId) -> Result<(), Why> {
         let parts = self.graph.sources(id);
-        let parts = parts.into_iter().map(|s| self.source_map(s)).collect::<Option<Vec<_>>>()?;
-        let (first, rest) = parts.split_first()?;
+        let parts = parts.into_iter().map(|s| self.source_map(s)).collect::<Result<Vec<_>, _>>()?;
+        let (first, rest) = parts.split_first().ok_or("it joins nothing")?;
         let mut sent = Interval::new(self.maps[*first].low, self.maps[*first].high);
         for &part in rest {
             sent = sent.union(Interval::new(self.maps[part].low, self.maps[part].high));
             if self.maps[part].steps != self.maps[*first].steps {
-                return None;
+                return Err("it joins what is the same in every timestep and what is not");
             }
         }
         let constant = self.maps[*first].steps == 1 && self.maps[*first].repeats == self.steps;
         let to = self.map(id, sent, constant, false)?;
         self.actions.push(Action::Concatenate { parts, to });
-        Some(())
+        Ok(())
     }
 }
+
+const DIMENSIONS: Why = "it is no map of two dimensions, or leads to none";
+const RANGE: Why = "what it sends in a timestep is not known to fit a byte";
+const WIDE: Why = "32 bits do not hold its potential, or it keeps a state that has no kernel";
 
 /// About so many rows of sums are computed before their neurons run: many, so that weights are read
 /// seldom, but no more than the cache holds.

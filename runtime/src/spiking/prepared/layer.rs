@@ -87,6 +87,8 @@ impl Plan {
                 starts(&layer.places, places, len, own);
                 accumulate(layer, &input, own, neurons, &mut b.totals[to]);
             }
+            // Only nodes that run timestep by timestep send lists.
+            Source::Lists(_) => {}
         }
     }
 

@@ -1,7 +1,5 @@
 //! Payloads of a map in memory: `[y][x][timestep][channel]`, one byte each, within a border of silence.
 
-use snnc_ir::NodeId;
-
 use crate::kernels::events::Layout;
 use crate::kernels::{Isa, elements};
 use crate::spiking::outcome::Activity;
@@ -9,7 +7,6 @@ use crate::spiking::outcome::Activity;
 /// How one map lies in memory. A byte stands for the payload `byte + low`.
 #[derive(Clone, Debug)]
 pub(super) struct Map {
-    pub(super) id: NodeId,
     pub(super) channels: usize,
     pub(super) height: usize,
     pub(super) width: usize,
@@ -27,6 +24,8 @@ pub(super) struct Map {
     pub(super) border: [usize; 4],
     /// Whether what it sends is counted.
     pub(super) counted: bool,
+    /// Where its activity is counted.
+    pub(super) slot: Option<usize>,
     /// Whether a projection reads it.
     pub(super) projects: bool,
     /// Runs of bytes whose sources have the same number of synapses: start, end, synapses.

@@ -4,17 +4,28 @@
 //! A network without cycles and delays is run node by node, each over all timesteps, so that time is
 //! folded into the rows of a product and membrane potentials stay in registers. What is the same in
 //! every timestep is computed once. Several samples at once are more rows of the same products, so that
-//! weights are read once for all of them. Networks that bytes and 32-bit sums cannot carry exactly, by the
-//! bounds of their weights, have no prepared form and belong to the scalar interpreter.
+//! weights are read once for all of them.
+//!
+//! Which form a node has is decided node by node. What bytes and 32-bit sums carry exactly, by the bounds of the
+//! weights, are products over maps of bytes; everything else runs timestep by timestep on numbers of any size
+//! (`stepped`), payloads that are not 0 added up one by one (`link`), neurons by their own definition. Either
+//! kind reads what the other sends. Only networks with cycles belong to the scalar interpreter as a whole.
 
 mod build;
+mod build_stepped;
 mod fire;
+mod forms;
 mod layer;
+mod link;
+mod lists;
 mod map;
+mod order;
 mod run;
 mod shown;
+mod stepped;
 mod synapses;
 
+pub use forms::{Form, NodeForm};
 pub use shown::{BatchObserver, Shown};
 
 use std::collections::HashMap;
@@ -27,8 +38,10 @@ use super::outcome::Outcome;
 use crate::kernels::Isa;
 use crate::kernels::elements::Windows;
 use fire::Fire;
+use lists::Listed;
 use map::Map;
 use run::Buffers;
+use stepped::Stepped;
 use synapses::Synapses;
 
 /// Where the values of a node are kept.
@@ -36,6 +49,7 @@ use synapses::Synapses;
 enum Source {
     Map(usize),
     Totals(usize),
+    Lists(usize),
 }
 
 /// What one node does.
@@ -45,7 +59,8 @@ enum Action {
     Layer(Box<Layer>),
     Pool(Pool),
     Concatenate { parts: Vec<usize>, to: usize },
-    Decode { id: NodeId, from: Source, decoder: Decoder },
+    Stepped(Box<Stepped>),
+    Decode { id: NodeId, from: Source, delay: usize, decoder: Decoder },
 }
 
 /// A population with the projections onto it.
@@ -71,6 +86,8 @@ struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PoolKind {
     Maximum,
+    /// By how much the maximum of the running totals changes.
+    Running,
     /// A population that sends what it gets, behind weights of 1.
     Sum,
 }
@@ -87,9 +104,15 @@ struct Pool {
 /// Potentials that are read out.
 #[derive(Debug)]
 struct Totals {
-    id: NodeId,
     neurons: usize,
+    /// Neurons of one channel.
+    plane: usize,
+    /// Where its activity is counted.
+    slot: Option<usize>,
 }
+
+/// Why something has no prepared form.
+type Why = &'static str;
 
 /// A network in prepared form, with buffers for as many runs as there were at once.
 #[derive(Debug)]
@@ -104,7 +127,11 @@ struct Plan {
     steps: usize,
     maps: Vec<Map>,
     totals: Vec<Totals>,
+    lists: Vec<Listed>,
     actions: Vec<Action>,
+    /// Nodes whose activity is counted, in the order of computation.
+    counted: Vec<NodeId>,
+    forms: Vec<NodeForm>,
     sources: HashMap<NodeId, Source>,
     /// Sums that are the same in every timestep, and those that vary.
     sums: [usize; 2],
@@ -115,10 +142,15 @@ struct Plan {
 }
 
 impl Prepared {
-    /// Prepares a graph; `None` if it belongs to the scalar interpreter.
-    pub(super) fn new(graph: &Graph, order: &[NodeId], isa: Isa) -> Option<Prepared> {
+    /// Prepares a graph; why not, if it belongs to the scalar interpreter.
+    pub(super) fn new(graph: &Graph, order: &[NodeId], isa: Isa) -> Result<Prepared, Why> {
         let plan = build::Builder::plan(graph, order, isa)?;
-        Some(Prepared { plan, idle: Mutex::new(Vec::new()) })
+        Ok(Prepared { plan, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// How each node runs, in the order of computation.
+    pub(super) fn forms(&self) -> &[NodeForm] {
+        &self.plan.forms
     }
 
     /// Whether the values of a node can be shown.
@@ -132,7 +164,8 @@ impl Prepared {
     }
 
     /// Runs samples at once, and shows what the nodes of `wanted` sent, sample by sample and node by
-    /// node.
+    /// node. Where there are fewer outcomes than samples, the next one belongs to the scalar interpreter: an
+    /// accumulator may have left its range.
     pub(super) fn run(
         &self,
         graph: &Graph,
@@ -149,7 +182,10 @@ impl Prepared {
         let size = samples.len().div_ceil(groups).max(1);
         for (i, group) in samples.chunks(size).enumerate() {
             buffers.prepare(&self.plan, group.len());
-            outcomes.extend(self.plan.run(graph, group, &mut buffers));
+            match self.plan.run(graph, group, &mut buffers) {
+                Ok(own) => outcomes.extend(own),
+                Err(link::Failed) => break,
+            }
             for sample in 0..group.len() {
                 for &id in wanted {
                     if let Some(shown) = self.plan.shown(id, sample, &buffers) {

@@ -1,11 +1,14 @@
 //! One run of a prepared network, over a group of samples.
 
-use snnc_ir::{Encoder, Graph, NodeId, Presentation, Readout, Rounding};
+use snnc_ir::{Encoder, Graph, Presentation, Readout, Rounding};
 
+use super::link::Failed;
+use super::lists::Lists;
 use super::map::Map;
+use super::stepped::Room;
 use super::{Action, Plan, Pool, PoolKind, Source};
 use crate::kernels::aligned::Aligned;
-use crate::kernels::elements;
+use crate::kernels::elements::{self, Running};
 use crate::kernels::events::Spikes;
 use crate::spiking::boundary::{Sample, decode, encode};
 use crate::spiking::outcome::{Activity, Outcome, Output};
@@ -28,6 +31,9 @@ pub(super) struct Buffers {
     pub(super) varying: Aligned<i32>,
     /// Sums that wait for their gain.
     pub(super) terms: Aligned<i32>,
+    /// Numbers that nodes send as lists.
+    pub(super) lists: Vec<Lists>,
+    pub(super) stepped: Room,
     /// Spikes of each map, of which those of this run are marked.
     pub(super) spikes: Vec<(bool, Spikes)>,
     pub(super) scratch: Scratch,
@@ -57,6 +63,7 @@ impl Buffers {
                 self.constant = Aligned::zeros(constant);
                 self.varying = Aligned::zeros(varying);
                 self.terms = Aligned::zeros(constant.max(varying));
+                self.lists = plan.lists.iter().map(|_| Lists::default()).collect();
                 self.spikes = plan.maps.iter().map(|_| Default::default()).collect();
                 self.scratch.patches = vec![0; plan.patches];
             }
@@ -74,11 +81,11 @@ impl Plan {
         graph: &Graph,
         samples: &[&[Sample]],
         b: &mut Buffers,
-    ) -> Vec<Outcome> {
+    ) -> Result<Vec<Outcome>, Failed> {
         let none = |_: &&[Sample]| Outcome {
             outputs: Vec::with_capacity(1),
             timesteps: self.steps,
-            activity: Vec::with_capacity(self.actions.len()),
+            activity: self.counted.iter().map(|&id| (id, Activity::default())).collect(),
         };
         let mut outcomes: Vec<Outcome> = samples.iter().map(none).collect();
         for action in &self.actions {
@@ -91,19 +98,25 @@ impl Plan {
                 Action::Layer(layer) => self.layer(layer, b),
                 Action::Pool(pool) => self.pool(pool, b),
                 Action::Concatenate { parts, to } => self.concatenate(parts, *to, b),
-                Action::Decode { id, from, decoder } => {
+                Action::Stepped(node) => self.step(graph, node, samples, b, &mut outcomes)?,
+                Action::Decode { id, from, delay, decoder } => {
                     for (i, outcome) in outcomes.iter_mut().enumerate() {
-                        let raw = self.read_out(*from, decoder.readout, i, b);
+                        let raw = self.read_out((*from, *delay), decoder.readout, i, b);
                         let scores = decode(decoder, &raw);
                         outcome.outputs.push(Output { name: graph[*id].name.clone(), raw, scores });
                     }
                 }
             }
             for (i, outcome) in outcomes.iter_mut().enumerate() {
-                outcome.activity.extend(self.activity(action, i, b));
+                if let Some((slot, activity)) = self.activity(action, i, b) {
+                    let own = &mut outcome.activity[slot].1;
+                    own.spikes += activity.spikes;
+                    own.payload += activity.payload;
+                    own.synaptic_operations += activity.synaptic_operations;
+                }
             }
         }
-        outcomes
+        Ok(outcomes)
     }
 
     /// The bytes of a map that belong to one sample.
@@ -123,28 +136,36 @@ impl Plan {
         &b.totals[totals][sample * len..][..len]
     }
 
-    /// What a node has just done in the run of one sample.
-    fn activity(&self, action: &Action, sample: usize, b: &Buffers) -> Option<(NodeId, Activity)> {
-        let map = match action {
-            Action::Encode { to, .. } => *to,
-            Action::Pool(pool) => pool.to,
-            Action::Concatenate { to, .. } if self.maps[*to].projects => *to,
-            Action::Concatenate { .. } | Action::Decode { .. } => return None,
-            Action::Layer(layer) => match layer.to {
-                Source::Map(to) => to,
-                Source::Totals(to) => {
-                    let values = self.totals_of_sample(to, sample, b);
-                    let activity = Activity {
-                        spikes: values.iter().filter(|&&v| v != 0).count() as u64,
-                        payload: values.iter().map(|v| v.unsigned_abs()).sum(),
-                        synaptic_operations: 0,
-                    };
-                    return Some((self.totals[to].id, activity));
-                }
-            },
+    /// What a node has just done in the run of one sample, and where it is counted.
+    fn activity(&self, action: &Action, sample: usize, b: &Buffers) -> Option<(usize, Activity)> {
+        let to = match action {
+            Action::Layer(layer) => Some(layer.to),
+            Action::Stepped(node) => Some(node.to),
+            _ => None,
+        };
+        let map = match (action, to) {
+            (_, Some(Source::Map(to))) => to,
+            (Action::Encode { to, .. }, _) => *to,
+            (Action::Pool(pool), _) => pool.to,
+            (Action::Concatenate { to, .. }, _) if self.maps[*to].projects => *to,
+            (_, Some(Source::Totals(to))) => {
+                let values = self.totals_of_sample(to, sample, b);
+                let activity = Activity {
+                    spikes: values.iter().filter(|&&v| v != 0).count() as u64,
+                    payload: values.iter().map(|v| v.unsigned_abs()).sum(),
+                    synaptic_operations: 0,
+                };
+                return Some((self.totals[to].slot?, activity));
+            }
+            (_, Some(Source::Lists(to))) => {
+                let (own, first) = (&self.lists[to], sample * self.steps);
+                let slot = own.slot.filter(|_| own.counted)?;
+                return Some((slot, b.lists[to].activity(first, self.steps)));
+            }
+            _ => return None,
         };
         let bytes = self.of_sample(map, sample, b);
-        Some((self.maps[map].id, self.maps[map].activity(self.isa, bytes)))
+        Some((self.maps[map].slot?, self.maps[map].activity(self.isa, bytes)))
     }
 
     fn encode(&self, encoder: &Encoder, input: &Sample, to: usize, sample: usize, b: &mut Buffers) {
@@ -197,6 +218,15 @@ impl Plan {
                 PoolKind::Maximum => {
                     elements::maxima(self.isa, from, &pool.windows, len, own.silence(), to);
                 }
+                PoolKind::Running => {
+                    let run = Running {
+                        steps: self.steps,
+                        from: if source.steps == 1 { 0 } else { source.stride },
+                        stride: own.stride,
+                        silence: own.silence(),
+                    };
+                    elements::running_maxima(self.isa, from, &pool.windows, run, to);
+                }
             }
         }
     }
@@ -223,10 +253,19 @@ impl Plan {
         }
     }
 
-    fn read_out(&self, from: Source, readout: Readout, sample: usize, b: &Buffers) -> Vec<i64> {
-        let first = if readout == Readout::Last { self.steps - 1 } else { 0 };
+    fn read_out(
+        &self,
+        (from, delay): (Source, usize),
+        readout: Readout,
+        sample: usize,
+        b: &Buffers,
+    ) -> Vec<i64> {
+        let Some(last) = self.steps.checked_sub(1 + delay) else {
+            return vec![0; self.neurons(from)];
+        };
+        let first = if readout == Readout::Last { last } else { 0 };
         let (mut raw, mut value) = (Vec::new(), Vec::new());
-        for t in first..self.steps {
+        for t in first..=last {
             match from {
                 Source::Map(index) => {
                     let bytes = self.of_sample(index, sample, b);
@@ -237,6 +276,10 @@ impl Plan {
                     let values = self.totals_of_sample(index, sample, b);
                     value.clear();
                     value.extend_from_slice(&values[t * neurons..][..neurons]);
+                }
+                Source::Lists(index) => {
+                    let entries = b.lists[index].at(sample * self.steps + t);
+                    self.lists[index].dense(entries, &mut value);
                 }
             }
             if t == first {
@@ -249,6 +292,20 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Neurons of a source.
+    fn neurons(&self, from: Source) -> usize {
+        match from {
+            Source::Map(index) => {
+                let map = &self.maps[index];
+                map.channels * map.height * map.width
+            }
+            Source::Totals(index) => self.totals[index].neurons,
+            Source::Lists(index) => self.lists[index].channels * self.lists[index].plane,
+        }
+    }
+}
+
 /// Two buffers at once, the first to read and the second to write; they are different ones.
 fn pair(maps: &mut [Vec<u8>], from: usize, to: usize) -> (&[u8], &mut [u8]) {
     let (before, after) = maps.split_at_mut(to.max(from));
@@ -256,7 +313,7 @@ fn pair(maps: &mut [Vec<u8>], from: usize, to: usize) -> (&[u8], &mut [u8]) {
 }
 
 /// Moves codes in (C, H, W) order to their places at timestep `t`.
-fn place(map: &Map, bytes: &mut [u8], t: usize, codes: &[u8]) {
+pub(super) fn place(map: &Map, bytes: &mut [u8], t: usize, codes: &[u8]) {
     let len = map.place_len();
     for (c, plane) in codes.chunks_exact(map.height * map.width).enumerate() {
         for (y, row) in plane.chunks_exact(map.width).enumerate() {

@@ -2,6 +2,7 @@
 
 use snnc_ir::NodeId;
 
+use super::lists::{Listed, Lists};
 use super::map::Map;
 use super::run::Buffers;
 use super::{Plan, Source};
@@ -27,6 +28,13 @@ enum Values<'a> {
         values: &'a [i64],
         neurons: usize,
     },
+    Lists {
+        own: &'a Listed,
+        lists: &'a Lists,
+        /// The first timestep of the sample, and how many it has.
+        first: usize,
+        steps: usize,
+    },
     /// Timestep by timestep.
     Integers(&'a [Vec<i64>]),
 }
@@ -42,6 +50,7 @@ impl<'a> Shown<'a> {
         match self.0 {
             Values::Bytes { steps, .. } => steps,
             Values::Totals { values, neurons } => values.len() / neurons.max(1),
+            Values::Lists { steps, .. } => steps,
             Values::Integers(values) => values.len(),
         }
     }
@@ -56,6 +65,10 @@ impl<'a> Shown<'a> {
             Values::Totals { values, neurons } => {
                 payloads.clear();
                 payloads.extend_from_slice(&values[timestep * neurons..][..neurons]);
+            }
+            Values::Lists { own, lists, first, steps } => {
+                assert!(timestep < steps, "there is no such timestep");
+                own.dense(lists.at(first + timestep), payloads);
             }
             Values::Integers(values) => {
                 payloads.clear();
@@ -93,6 +106,12 @@ impl Plan {
                 let values = self.totals_of_sample(index, sample, b);
                 Values::Totals { values, neurons }
             }
+            Source::Lists(index) => Values::Lists {
+                own: &self.lists[index],
+                lists: &b.lists[index],
+                first: sample * self.steps,
+                steps: self.steps,
+            },
         };
         Some(Shown(values))
     }

@@ -7,6 +7,7 @@ use super::map::{Map, extents};
 use crate::kernels::Isa;
 use crate::kernels::events::Sums;
 use crate::kernels::product::{BLOCK, Product};
+use crate::kernels::scatter::Taps;
 
 /// One projection onto a population.
 #[derive(Debug)]
@@ -106,6 +107,32 @@ impl Geometry {
             reach.saturating_sub(self.before[axis] + self.source[1 + axis])
         };
         [self.before[0], self.before[1], after(0), after(1)]
+    }
+
+    /// The taps that each place of the source meets.
+    pub(super) fn met(&self) -> Option<Taps> {
+        let along = |axis: usize, i: usize| -> Vec<[u32; 2]> {
+            let meets = |k: usize| {
+                let distance = (i + self.before[axis]).checked_sub(k * self.dilations[axis])?;
+                let at = distance / self.strides[axis];
+                let meets = distance % self.strides[axis] == 0 && at < self.output[axis];
+                meets.then_some([k as u32, at as u32])
+            };
+            (0..self.kernel[axis]).filter_map(meets).collect()
+        };
+        let (width, columns) =
+            (u32::try_from(self.kernel[1]).ok()?, u32::try_from(self.output[1]).ok()?);
+        let all: Vec<Vec<[u32; 2]>> = (0..self.source[2]).map(|x| along(1, x)).collect();
+        let mut taps = Taps::default();
+        for y in 0..self.source[1] {
+            let rows = along(0, y);
+            for own in &all {
+                let pair =
+                    |[ky, ty]: [u32; 2], [kx, tx]: [u32; 2]| [ky * width + kx, ty * columns + tx];
+                taps.push(rows.iter().flat_map(|&row| own.iter().map(move |&at| pair(row, at))));
+            }
+        }
+        Some(taps)
     }
 
     /// Synapses of each channel of the source at a place.
