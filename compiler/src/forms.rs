@@ -8,7 +8,7 @@ use snnc_runtime::spiking::{FloatNetwork, Form, Network};
 pub struct FormRow {
     /// Its name.
     pub name: String,
-    /// How: `bytes`, `bytes, neurons one by one`, `events`, `scalar` or `reals`.
+    /// How: `bytes`, `events`, `neurons one by one`, `scalar` or `reals`.
     pub form: &'static str,
     /// Why it is not faster; empty where it is as fast as can be.
     pub reason: &'static str,

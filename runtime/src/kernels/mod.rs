@@ -12,10 +12,13 @@ pub mod events;
 pub mod least_squares;
 pub mod neurons;
 pub mod ordered;
+#[cfg(test)]
+mod payload_tests;
 pub mod product;
 pub mod reals;
 pub mod rounding;
 pub mod scatter;
+pub mod signed;
 #[cfg(test)]
 mod tests;
 

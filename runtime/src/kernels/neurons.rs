@@ -6,6 +6,8 @@ use super::product::BLOCK;
 use super::{Isa, furthest, multiversion};
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 /// What reaches the neurons of some places of a map.
@@ -76,7 +78,7 @@ pub struct Sent<'a> {
 
 impl Sent<'_> {
     #[inline(always)]
-    fn put(&mut self, place: usize, t: usize, first: usize, block: &[u8; BLOCK]) {
+    pub(super) fn put(&mut self, place: usize, t: usize, first: usize, block: &[u8; BLOCK]) {
         let to = &mut self.bytes[self.places[place] + t * self.stride + first..];
         match self.stride - first {
             BLOCK.. => to[..BLOCK].copy_from_slice(block),
@@ -156,8 +158,16 @@ pub fn fire(isa: Isa, n: &Binary, input: &Input<'_>, sent: &mut Sent<'_>) {
 /// When buffers or tables are too short.
 pub fn answer(isa: Isa, n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
     check(isa, input, sent, &[n.slope.len(), n.offset.len()]);
+    if !n.thresholds.is_empty() {
+        n.check_rows(input.width);
+        return match isa.kernels() {
+            // SAFETY: the processor has AVX2, as an `Isa` of AVX-512 has it too; arguments and rows were checked.
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 | Kernels::Avx512 => unsafe { avx2::answer_uneven(n, input, sent) },
+            _ => answer_blocks(isa, n, input, sent),
+        };
+    }
     match isa.kernels() {
-        _ if !n.thresholds.is_empty() => answer_blocks(isa, n, input, sent),
         // SAFETY: the processor has the features, as an `Isa` says; the arguments were checked.
         #[cfg(target_arch = "x86_64")]
         Kernels::Avx512 => unsafe { avx512::answer(n, input, sent) },
@@ -215,12 +225,24 @@ pub struct Line {
     pub silence: u8,
     /// Behind a barrier: answers in the last timestep, for all that has arrived.
     pub behind_barrier: bool,
-    /// For each channel the least potential of each level above the lowest, then one that is never
-    /// reached; empty where the line is right.
+    /// Rows of the least potential of each level above the lowest, then one that is never reached; empty where
+    /// all lines are right.
     pub thresholds: Vec<i32>,
+    /// Where the row of each channel begins, if there are any; channels share equal ones.
+    pub rows: Vec<u32>,
+    /// Whether a block of channels has lines that thresholds put right.
+    pub uneven: Vec<bool>,
 }
 
 impl Line {
+    /// Refuses rows that do not have a threshold for every byte up to the largest.
+    fn check_rows(&self, width: usize) {
+        let each = self.high.clamp(0.0, 255.0) as usize + 1;
+        let last = self.rows.iter().fold(0, |last, &row| last.max(row)) as usize;
+        assert!(self.rows.len() >= width && self.uneven.len() >= width / BLOCK, "too few rows");
+        assert!(last + each <= self.thresholds.len() && self.thresholds.len() <= i32::MAX as usize);
+    }
+
     /// The byte of one neuron.
     #[inline(always)]
     pub fn byte(v: i32, slope: f32, offset: f32, (low, high): (f32, f32)) -> u8 {
@@ -251,11 +273,10 @@ multiversion! {
                     for i in 0..BLOCK {
                         bytes[i] = Line::byte(v[i], slope[i], offset[i], (n.low, n.high));
                     }
-                    if !n.thresholds.is_empty() {
-                        let each = n.thresholds.len() / input.width;
-                        let own = n.thresholds[first * each..].chunks_exact(each);
-                        for ((byte, v), own) in bytes.iter_mut().zip(v).zip(own) {
-                            *byte += u8::from(own.get(usize::from(*byte)).is_some_and(|&t| v >= t));
+                    if n.uneven.get(first / BLOCK) == Some(&true) {
+                        for (i, byte) in bytes.iter_mut().enumerate() {
+                            let next = n.rows[first + i] as usize + usize::from(*byte);
+                            *byte += u8::from(v[i] >= n.thresholds[next]);
                         }
                     }
                     sent.put(place, t, first, &bytes);
@@ -345,39 +366,48 @@ fn block_of(values: &[f64], first: usize) -> [f64; BLOCK] {
 /// in `low..=high` and bytes `0..=thresholds.len()`; `None` where no such line is found. Thresholds
 /// ascend; those beyond `high` are not reached.
 pub fn fit(thresholds: &[i64], reach: (i64, i64)) -> Option<(f32, f32)> {
-    let (slope, offset) = search(thresholds, reach, |slope| f64::from(slope as f32));
-    let (slope, offset) = (slope as f32, offset as f32);
     let range = (0.0, thresholds.len() as f32);
-    let byte = |v: i64| Line::byte(v as i32, slope, offset, range);
-    (slope.is_finite() && offset.is_finite() && rises_at(thresholds, reach, byte))
-        .then_some((slope, offset))
+    let right = |(slope, offset): &(f64, f64)| {
+        let (slope, offset) = (*slope as f32, *offset as f32);
+        let byte = |v: i64| Line::byte(v as i32, slope, offset, range);
+        slope.is_finite() && offset.is_finite() && rises_at(thresholds, reach, byte)
+    };
+    let round = |slope: f64| f64::from(slope as f32);
+    let line = guess(thresholds, reach, round).filter(right);
+    let line = line.or_else(|| Some(search(thresholds, reach, round)).filter(right));
+    line.map(|(slope, offset)| (slope as f32, offset as f32))
 }
 
 /// As [`fit`], but for a line that is nowhere above the levels and at most one below.
 pub fn fit_below(thresholds: &[i64], reach: (i64, i64)) -> Option<(f32, f32)> {
-    let (slope, offset) = search(thresholds, reach, |slope| f64::from(slope as f32));
-    let (slope, offset) = (slope as f32, (offset - 0.5) as f32);
     let range = (0.0, thresholds.len() as f32);
     let level = |v: i64| thresholds.partition_point(|&t| t <= v) as i64;
-    let near = |v: i64| {
-        let below = level(v) - i64::from(Line::byte(v as i32, slope, offset, range));
-        v < reach.0 || v > reach.1 || below == 0 || below == 1
+    let right = |(slope, offset): &(f32, f32)| {
+        let near = |v: i64| {
+            let below = level(v) - i64::from(Line::byte(v as i32, *slope, *offset, range));
+            v < reach.0 || v > reach.1 || below == 0 || below == 1
+        };
+        thresholds.len() <= 255
+            && slope.is_finite()
+            && offset.is_finite()
+            && near(reach.0)
+            && near(reach.1)
+            && thresholds.iter().all(|&t| near(t) && near(t.saturating_sub(1)))
     };
-    let all = thresholds.len() <= 255
-        && slope.is_finite()
-        && offset.is_finite()
-        && near(reach.0)
-        && near(reach.1)
-        && thresholds.iter().all(|&t| near(t) && near(t.saturating_sub(1)));
-    all.then_some((slope, offset))
+    let below = |(slope, offset): (f64, f64)| (slope as f32, (offset - 0.5) as f32);
+    let round = |slope: f64| f64::from(slope as f32);
+    let line = guess(thresholds, reach, round).map(below).filter(right);
+    line.or_else(|| Some(below(search(thresholds, reach, round))).filter(right))
 }
 
 /// As [`fit`], in f64 for a [`WideLine`].
 pub fn fit_wide(thresholds: &[i64], reach: (i64, i64)) -> Option<(f64, f64)> {
-    let (slope, offset) = search(thresholds, reach, |slope| slope);
-    let byte = |v: i64| WideLine::byte(v as f64, slope, offset, thresholds.len() as f64);
-    (slope.is_finite() && offset.is_finite() && rises_at(thresholds, reach, byte))
-        .then_some((slope, offset))
+    let right = |&(slope, offset): &(f64, f64)| {
+        let byte = |v: i64| WideLine::byte(v as f64, slope, offset, thresholds.len() as f64);
+        slope.is_finite() && offset.is_finite() && rises_at(thresholds, reach, byte)
+    };
+    let line = guess(thresholds, reach, |slope| slope).filter(right);
+    line.or_else(|| Some(search(thresholds, reach, |slope| slope)).filter(right))
 }
 
 /// Whether a byte that never falls as potentials grow reaches each level at its threshold.
@@ -388,6 +418,29 @@ fn rises_at(thresholds: &[i64], (low, high): (i64, i64), byte: impl Fn(i64) -> u
         && right(low)
         && right(high)
         && thresholds.iter().all(|&t| right(t) && right(t.saturating_sub(1)))
+}
+
+/// The line through the first and the last threshold that is reached, moved to the middle of what all allow: right
+/// where thresholds have about equal distances, and much sooner found than by [`search`].
+fn guess(
+    thresholds: &[i64],
+    (low, high): (i64, i64),
+    round: impl Fn(f64) -> f64,
+) -> Option<(f64, f64)> {
+    let first = thresholds.partition_point(|&t| t <= low);
+    let last = thresholds.partition_point(|&t| t <= high).checked_sub(1)?;
+    let run = thresholds.get(last)?.checked_sub(*thresholds.get(first)?)?;
+    if last <= first || run == 0 {
+        return None;
+    }
+    let slope = round((last - first) as f64 / run as f64);
+    let (mut needed, mut allowed) = (f64::MIN, f64::MAX);
+    for (i, &t) in thresholds.iter().enumerate().take(last + 1).skip(first) {
+        let k = (i + 1) as f64;
+        needed = needed.max(k - slope * t as f64);
+        allowed = allowed.min(k - slope * (t - 1) as f64);
+    }
+    Some((slope, (needed + allowed) / 2.0))
 }
 
 /// The line that is the furthest from all thresholds that it must not miss; `round` is what becomes of

@@ -7,7 +7,7 @@ use super::neurons::{
     Binary, Input, Line, Sent, WideLine, answer, answer_blocks, fire, fire_blocks, fit, fit_below,
     fit_wide,
 };
-use super::product::Product;
+use super::product::{BLOCK, Product};
 use super::reals::bits::{self, bits, gather, spread};
 use super::reals::{Lists, Maps, Rows, largest_of_four, nonzero, transpose};
 use super::{Isa, Kernels, elements};
@@ -469,17 +469,26 @@ proptest! {
             high: 200.0,
             silence: 9,
             behind_barrier,
-            thresholds: Vec::new(),
+            ..Line::default()
+        };
+        let uneven = Line {
+            thresholds: many(201 * 5, 10),
+            rows: (0..width as u32).map(|c| c % 5 * 201).collect(),
+            uneven: (0..width / BLOCK).map(|block| block % 2 == 0).collect(),
+            ..line.clone()
         };
         let portable = Isa::of(Kernels::Portable).unwrap();
         let shape = (steps, stride);
         let fired = sent_by(places, shape, |to| fire_blocks(portable, &binary, &input, to));
         let answered = sent_by(places, shape, |to| answer_blocks(portable, &line, &input, to));
+        let righted = sent_by(places, shape, |to| answer_blocks(portable, &uneven, &input, to));
         for isa in every() {
             let own = sent_by(places, shape, |to| fire(isa, &binary, &input, to));
             prop_assert_eq!(&own, &fired, "{:?}", isa);
             let own = sent_by(places, shape, |to| answer(isa, &line, &input, to));
             prop_assert_eq!(&own, &answered, "{:?}", isa);
+            let own = sent_by(places, shape, |to| answer(isa, &uneven, &input, to));
+            prop_assert_eq!(&own, &righted, "{:?}", isa);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::kernels::{Isa, Kernels};
 pub struct Network {
     pub(super) graph: Graph,
     pub(super) order: Vec<NodeId>,
-    prepared: Result<Prepared, &'static str>,
+    prepared: Result<Box<Prepared>, &'static str>,
     scalar: OnceLock<Result<Scalar, RunError>>,
     pub(super) unwired: Scalar,
 }
@@ -47,7 +47,7 @@ impl Network {
             return Err(RunError::Node { node: graph.name.clone(), reason });
         }
         let isa = Isa::of(kernels).ok_or("the scalar interpreter was asked for");
-        let prepared = isa.and_then(|isa| Prepared::new(graph, &order, isa));
+        let prepared = isa.and_then(|isa| Prepared::new(graph, &order, isa)).map(Box::new);
         let network = Network {
             graph: graph.clone(),
             order,
@@ -73,7 +73,7 @@ impl Network {
     /// # Errors
     /// In that case.
     pub fn forms(&self) -> Result<&[NodeForm], &'static str> {
-        self.prepared.as_ref().map(Prepared::forms).map_err(|why| *why)
+        self.prepared.as_ref().map(|p| p.forms()).map_err(|why| *why)
     }
 
     pub(super) fn scalar(&self) -> Result<&Scalar, RunError> {
@@ -142,7 +142,7 @@ impl Network {
 
     /// Samples that [`Network::run_batch`] is best given at once.
     pub fn batch(&self) -> usize {
-        self.prepared.as_ref().map_or(1, Prepared::group)
+        self.prepared.as_ref().map_or(1, |p| p.group())
     }
 
     /// Runs samples, each as [`Network::run`] would, and shows what the nodes of `wanted` sent to

@@ -1,11 +1,10 @@
 //! Networks that look random and depend on a seed alone.
 
 use snnc_ir::{
-    Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity,
-    CurrentBasedNeuron, DType, Decoder, Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak,
-    LookupNeuron, NegativeSpikes, Neuron, Node, NodeId, Op, Operand, Overflow, Population,
-    Presentation, Projection, Readout, Reset, Rounding, Schedule, SigmaDeltaNeuron, SigmaDeltaRole,
-    SpikingOp, Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
+    Accumulator, AkidaTwoNeuron, BiasPlacement, Coding, Comparison, Connectivity, DType, Decoder,
+    Encoder, GradedNeuron, Graph, IntegrateAndFire, Leak, LookupNeuron, NegativeSpikes, Neuron,
+    Node, NodeId, Op, Overflow, Population, Presentation, Projection, Readout, Reset, Rounding,
+    Schedule, SpikingOp, Stage, Tensor, TensorType, ThresholdTable, TimeTable, Timing, Window,
 };
 
 /// Numbers that look random and depend on the seed alone.
@@ -112,19 +111,19 @@ fn projection(dice: &mut Dice, connectivity: Connectivity, channels: [usize; 2])
 }
 
 /// Adds a projection from `from` with its population and returns that.
-struct Maker {
-    graph: Graph,
-    dice: Dice,
-    count: usize,
+pub struct Maker {
+    pub graph: Graph,
+    pub dice: Dice,
+    pub count: usize,
 }
 
 impl Maker {
-    fn name(&mut self, what: &str) -> String {
+    pub fn name(&mut self, what: &str) -> String {
         self.count += 1;
         format!("{what}{}", self.count)
     }
 
-    fn convolution(&mut self, from: NodeId) -> NodeId {
+    pub fn convolution(&mut self, from: NodeId) -> NodeId {
         let shape = self.graph[from].ty.shape.clone();
         let depthwise = self.dice.one_in(4);
         let halves = !depthwise && shape[0].is_multiple_of(2) && self.dice.one_in(4);
@@ -149,12 +148,12 @@ impl Maker {
         self.project(from, connectivity, &weights, output)
     }
 
-    fn dense(&mut self, from: NodeId, targets: usize) -> NodeId {
+    pub fn dense(&mut self, from: NodeId, targets: usize) -> NodeId {
         let sources = self.graph[from].ty.len();
         self.project(from, Connectivity::Dense, &[targets, sources], vec![targets])
     }
 
-    fn project(
+    pub fn project(
         &mut self,
         from: NodeId,
         connectivity: Connectivity,
@@ -167,14 +166,15 @@ impl Maker {
         if dense {
             p.input_shift.truncate(1);
         }
-        let values = self.dice.many(weights.iter().product(), -60, 60);
+        let (most, dtype) = if self.dice.one_in(6) { (3000, DType::I16) } else { (60, DType::I8) };
+        let values = self.dice.many(weights.iter().product(), -most, most);
         let name = self.name("p");
         let node = Node::spiking(name, SpikingOp::Projection(p), output)
-            .with_data(Tensor::from_i64(DType::I8, weights, &values));
+            .with_data(Tensor::from_i64(dtype, weights, &values));
         self.graph.add(node, &[from])
     }
 
-    fn population(&mut self, projections: &[NodeId], steps: usize) -> NodeId {
+    pub fn population(&mut self, projections: &[NodeId], steps: usize) -> NodeId {
         let shape = self.graph[projections[0]].ty.shape.clone();
         let placements = [
             BiasPlacement::EveryTimestep,
@@ -195,7 +195,7 @@ impl Maker {
     }
 
     /// As `population`, with neurons of one kind and without a bias.
-    fn population_of(&mut self, projections: &[NodeId], neuron: Neuron) -> NodeId {
+    pub fn population_of(&mut self, projections: &[NodeId], neuron: Neuron) -> NodeId {
         let shape = self.graph[projections[0]].ty.shape.clone();
         let population = Population {
             coding: Coding::Rate,
@@ -211,7 +211,7 @@ impl Maker {
     }
 
     /// Adds a dense layer that only accumulates, and a decoder.
-    fn read_out(&mut self, from: NodeId) {
+    pub fn read_out(&mut self, from: NodeId) {
         let targets = self.dice.range(1, 40) as usize;
         let p = self.dense(from, targets);
         let read_out = Population {
@@ -233,12 +233,12 @@ impl Maker {
     }
 
     /// A shortcut beside the projection: one weight for each channel.
-    fn shortcut(&mut self, from: NodeId) -> NodeId {
+    pub fn shortcut(&mut self, from: NodeId) -> NodeId {
         let shape = self.graph[from].ty.shape.clone();
         self.project(from, Connectivity::OneToOne, &[shape[0]], shape)
     }
 
-    fn pool(&mut self, from: NodeId, running: bool) -> NodeId {
+    pub fn pool(&mut self, from: NodeId, running: bool) -> NodeId {
         let shape = self.graph[from].ty.shape.clone();
         let mut window = Window::plain(&[2, 2]);
         window.strides = vec![2, 2];
@@ -256,7 +256,7 @@ impl Maker {
         self.graph.add(Node::spiking(name, op, shape), &[from])
     }
 
-    fn encoder(&mut self, shape: Vec<usize>) -> NodeId {
+    pub fn encoder(&mut self, shape: Vec<usize>) -> NodeId {
         let signed = self.dice.one_in(2);
         let presentation = match self.dice.range(0, 3) {
             0 => Presentation::Once,
@@ -312,106 +312,6 @@ pub fn network(seed: u64) -> (Graph, usize) {
             let name = m.name("c");
             let join = SpikingOp::Concatenate { axis: 0 };
             at = m.graph.add(Node::spiking(name, join, shape), &[at, other]);
-        }
-    }
-    m.read_out(at);
-    (m.graph, shape.iter().product())
-}
-
-/// Neurons that keep a state of their own, or send more than a byte.
-fn other_neuron(dice: &mut Dice, channels: usize) -> Neuron {
-    match dice.range(0, 3) {
-        0 => Neuron::CurrentBased(CurrentBasedNeuron {
-            current_decay: dice.range(0, 4096),
-            voltage_decay: dice.range(0, 4096),
-            threshold: dice.range(5, 90),
-            bias: Vec::new(),
-            bias_exponent: 0,
-            fires: true,
-            reset: None,
-        }),
-        1 => Neuron::Graded(GradedNeuron {
-            multiplier: vec![1],
-            offset: vec![0],
-            divisor: vec![dice.range(1, 3)],
-            minimum: -9000,
-            maximum: 20_000,
-        }),
-        2 => Neuron::Accumulate,
-        _ => Neuron::SigmaDelta(SigmaDeltaNeuron {
-            role: SigmaDeltaRole::SigmaDelta,
-            threshold: dice.range(0, 3),
-            bias: if dice.one_in(2) { Vec::new() } else { dice.many(channels, -20, 20) },
-            spike_exponent: dice.range(0, 6) as u8,
-            state_exponent: dice.range(0, 6) as u8,
-        }),
-    }
-}
-
-/// A network of layers on bytes and on numbers of any size, pools on sums, delays and encoders of many bits; with its
-/// input's length.
-pub fn mixed_network(seed: u64) -> (Graph, usize) {
-    let mut m = Maker { graph: Graph::new("mixed", Stage::Spiking), dice: Dice(seed), count: 0 };
-    m.dice.many(5, 0, 1);
-    let steps = m.dice.range(1, 5) as usize;
-    let schedule = if m.dice.one_in(4) { Schedule::LayerSynchronous } else { Schedule::Streaming };
-    m.graph.timing = Timing { timesteps: steps, schedule };
-    let shape: Vec<usize> =
-        vec![m.dice.range(1, 5) as usize, m.dice.range(2, 5) as usize, m.dice.range(2, 5) as usize];
-    let mut at = m.encoder(shape.clone());
-    let (delta, wide) = (m.dice.one_in(2), m.dice.one_in(4));
-    if let Op::Spiking(SpikingOp::Encoder(e)) = &mut m.graph[at].op {
-        if wide {
-            (e.minimum, e.maximum) = (-3000, 3000);
-        }
-    }
-    if delta {
-        let neuron = SigmaDeltaNeuron {
-            role: SigmaDeltaRole::Delta,
-            threshold: m.dice.range(0, 2),
-            bias: Vec::new(),
-            spike_exponent: m.dice.range(0, 6) as u8,
-            state_exponent: m.dice.range(0, 6) as u8,
-        };
-        at = m.population_of(&[at], Neuron::SigmaDelta(neuron));
-    }
-    for _ in 0..m.dice.range(1, 3) {
-        let mut p = m.convolution(at);
-        let pooled = m.graph[p].ty.shape.iter().all(|&extent| extent > 1) && m.dice.one_in(4);
-        if pooled {
-            let running = m.dice.one_in(3);
-            p = m.pool(p, running);
-        }
-        at = m.population(&[p], steps);
-        let channels = m.graph[at].ty.shape[0];
-        if m.dice.one_in(2) {
-            let neuron = other_neuron(&mut m.dice, channels);
-            let plain = m.dice.one_in(2);
-            let Op::Spiking(SpikingOp::Population(own)) = &mut m.graph[at].op else {
-                unreachable!()
-            };
-            own.neuron = neuron;
-            if plain {
-                own.bias.clear();
-            }
-        }
-        if schedule == Schedule::Streaming && m.dice.one_in(2) {
-            let late = if m.dice.one_in(2) { p } else { at };
-            let delay = m.dice.range(1, 2) as u32;
-            let source = m.graph.source(late, 0).unwrap();
-            m.graph.set_operands(late, &[Operand { source, delay }]);
-        }
-        if m.dice.one_in(4) && m.graph[at].ty.shape[2] > 1 {
-            let running = m.dice.one_in(2);
-            at = m.pool(at, running);
-        }
-        if m.dice.one_in(5) {
-            let mut shape = m.graph[at].ty.shape.clone();
-            let axis = m.dice.range(0, 2) as usize;
-            shape[axis] *= 2;
-            let name = m.name("c");
-            let join = SpikingOp::Concatenate { axis };
-            at = m.graph.add(Node::spiking(name, join, shape), &[at, at]);
         }
     }
     m.read_out(at);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use snnc_ir::analysis::Interval;
 use snnc_ir::{
     BiasPlacement, Graph, IntegrateAndFire, NodeId, Op, Operand, Population, Presentation,
-    Schedule, SpikingOp, Window,
+    Schedule, SpikingOp,
 };
 
 use super::fire::{self, Facts, Fire};
@@ -13,6 +13,7 @@ use super::forms::{Form, NodeForm};
 use super::lists::Listed;
 use super::map::{Map, extents};
 use super::order::{along, has_activity};
+use super::pooled::Cells;
 use super::synapses::{Geometry, Synapses};
 use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals, Why};
 use crate::kernels::Isa;
@@ -27,7 +28,7 @@ const NEAR: usize = 1 << 19;
 const LARGEST_GROUP: usize = 32;
 
 /// A run of more timesteps would need large buffers.
-const LONGEST: usize = 1 << 12;
+pub(super) const LONGEST: usize = 1 << 12;
 
 /// Potentials are kept as 32-bit integers below this size.
 const LARGEST: i64 = 1 << 30;
@@ -35,6 +36,9 @@ const LARGEST: i64 = 1 << 30;
 pub(super) struct Builder<'a> {
     pub(super) graph: &'a Graph,
     pub(super) steps: usize,
+    /// Timesteps of the input.
+    given: usize,
+    pub(super) settles: bool,
     pub(super) behind_barrier: bool,
     pub(super) maps: Vec<Map>,
     totals: Vec<Totals>,
@@ -43,7 +47,7 @@ pub(super) struct Builder<'a> {
     pub(super) actions: Vec<Action>,
     /// Where the activity of nodes is counted.
     pub(super) slots: HashMap<NodeId, usize>,
-    forms: Vec<NodeForm>,
+    pub(super) forms: Vec<NodeForm>,
 }
 
 /// What reaches a population.
@@ -61,13 +65,15 @@ struct Arrivals {
 
 impl<'a> Builder<'a> {
     /// The plan of a graph; why not, if it belongs to the scalar interpreter.
-    pub(super) fn plan(graph: &'a Graph, order: &[NodeId], isa: Isa) -> Result<Plan, Why> {
-        let behind_barrier = match graph.timing.schedule {
-            Schedule::Streaming => false,
-            Schedule::LayerSynchronous => true,
-            Schedule::UntilSettled => return Err("it runs until nothing is sent any more"),
-        };
-        let steps = graph.timing.timesteps;
+    /// Where it runs until it settles, `steps` are as many as are tried.
+    pub(super) fn plan(
+        graph: &'a Graph,
+        order: &[NodeId],
+        isa: Isa,
+        steps: usize,
+    ) -> Result<Plan, Why> {
+        let behind_barrier = graph.timing.schedule == Schedule::LayerSynchronous;
+        let settles = graph.timing.schedule == Schedule::UntilSettled;
         if !(1..=LONGEST).contains(&steps) {
             return Err("it has more timesteps than are kept at once");
         }
@@ -76,6 +82,8 @@ impl<'a> Builder<'a> {
         let mut builder = Builder {
             graph,
             steps,
+            given: graph.timing.timesteps,
+            settles,
             behind_barrier,
             maps: Vec::new(),
             totals: Vec::new(),
@@ -85,7 +93,15 @@ impl<'a> Builder<'a> {
             slots: counted.iter().enumerate().map(|(slot, &id)| (id, slot)).collect(),
             forms: Vec::new(),
         };
+        let read_out = |&id: &NodeId| matches!(graph[id].as_spiking(), Some(SpikingOp::Decoder(_)));
         for id in along(graph, order)? {
+            let potential = matches!(
+                graph[id].as_spiking(),
+                Some(SpikingOp::Population(p)) if !p.neuron.fires()
+            );
+            if settles && potential && !graph.users(id).iter().all(read_out) {
+                return Err("potentials that never settle reach neurons");
+            }
             builder.node(id)?;
         }
         Ok(builder.finish(counted, isa))
@@ -103,12 +119,13 @@ impl<'a> Builder<'a> {
         });
         let (mut constant, mut varying, mut patches, mut weights) = (0, 0, 0, 0);
         for layer in layers {
-            constant = constant.max(layer.block * layer.width);
+            let block = layer.block * layer.cells;
+            constant = constant.max(block * layer.width);
             // Neurons of wide sums are given those of each projection apart.
             let apart = if matches!(layer.fire, Fire::Wide(_)) { layer.synapses.len() } else { 1 };
-            varying = varying.max(layer.block * self.steps * layer.width * apart);
+            varying = varying.max(block * self.steps * layer.width * apart);
             for s in &layer.synapses {
-                let rows = layer.block * self.maps[s.from].steps;
+                let rows = block * self.maps[s.from].steps;
                 patches = patches.max(rows * s.patch_len());
                 weights += s.weights();
             }
@@ -119,6 +136,8 @@ impl<'a> Builder<'a> {
             group: (weights.max(NEAR) / each.max(1)).clamp(1, LARGEST_GROUP),
             isa,
             steps: self.steps,
+            given: self.given,
+            settles: self.settles,
             maps: self.maps,
             totals: self.totals,
             lists: self.lists,
@@ -137,6 +156,15 @@ impl<'a> Builder<'a> {
         match op {
             // A part of the population that it leads to.
             SpikingOp::Projection(_) if self.absorbed(id) => return Ok(()),
+            // Parts of one behind them.
+            SpikingOp::Projection(_) | SpikingOp::MaxPool { .. } if self.is_pooled(id) => {
+                return Ok(());
+            }
+            SpikingOp::Population(p) => {
+                if let Some(pool) = self.pool_before(id) {
+                    return self.behind_pool(id, p, pool);
+                }
+            }
             SpikingOp::Decoder(d) => {
                 let operands = graph.operands(id);
                 let operand = operands.first().ok_or("nothing is read out")?;
@@ -147,14 +175,11 @@ impl<'a> Builder<'a> {
             }
             _ => {}
         }
-        let before = [self.maps.len(), self.totals.len(), self.actions.len()];
+        let before = self.mark();
         let form = match self.bytes(id, op) {
             Ok(()) => self.form(id),
             Err(why) => {
-                self.maps.truncate(before[0]);
-                self.totals.truncate(before[1]);
-                self.actions.truncate(before[2]);
-                self.sources.remove(&id);
+                self.reset(before, id);
                 NodeForm { node: id, form: self.stepped(id, op)?, reason: why }
             }
         };
@@ -162,8 +187,21 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// How much has been planned.
+    pub(super) fn mark(&self) -> [usize; 3] {
+        [self.maps.len(), self.totals.len(), self.actions.len()]
+    }
+
+    /// Takes back what has been planned for a node since.
+    pub(super) fn reset(&mut self, [maps, totals, actions]: [usize; 3], id: NodeId) {
+        self.maps.truncate(maps);
+        self.totals.truncate(totals);
+        self.actions.truncate(actions);
+        self.sources.remove(&id);
+    }
+
     /// How a node that has just got a form on bytes runs.
-    fn form(&self, node: NodeId) -> NodeForm {
+    pub(super) fn form(&self, node: NodeId) -> NodeForm {
         match self.actions.last() {
             Some(Action::Layer(layer)) if matches!(layer.fire, Fire::Each) => {
                 let reason = "its neurons are of no kind that has a kernel";
@@ -199,7 +237,7 @@ impl<'a> Builder<'a> {
             SpikingOp::Encoder(e) => {
                 let (low, high) = (e.minimum - e.zero_point, e.maximum - e.zero_point);
                 let (range, constant) = match e.presentation {
-                    Presentation::EveryTimestep => (Interval::new(low, high), true),
+                    Presentation::EveryTimestep => (Interval::new(low, high), !self.settles),
                     Presentation::Once => (Interval::new(low, high), self.steps == 1),
                     Presentation::BitSerial { .. } => (Interval::new(0, 1), false),
                     Presentation::InTime => return Err("its numbers are given in time"),
@@ -210,7 +248,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             SpikingOp::Projection(_) => Err("its sums are read by something other than neurons"),
-            SpikingOp::Population(p) => self.layer(id, p),
+            SpikingOp::Population(p) => self.layer(id, p, &graph.sources(id), None),
             SpikingOp::MaxPool { window } => self.pool(id, window, PoolKind::Maximum),
             SpikingOp::RunningMaxPool { window } => self.pool(id, window, PoolKind::Running),
             SpikingOp::Concatenate { axis: 0 } => self.concatenate(id),
@@ -274,16 +312,24 @@ impl<'a> Builder<'a> {
         Ok(index)
     }
 
-    fn source_map(&self, id: NodeId) -> Result<usize, Why> {
+    pub(super) fn source_map(&self, id: NodeId) -> Result<usize, Why> {
         match self.sources.get(&id) {
             Some(Source::Map(index)) => Ok(*index),
             _ => Err("what it reads is no map of bytes"),
         }
     }
 
-    fn layer(&mut self, id: NodeId, p: &Population) -> Result<(), Why> {
-        let [channels, height, width] = extents(&self.graph[id].ty.shape).ok_or(DIMENSIONS)?;
-        let from = self.arrivals(id, p, channels)?;
+    /// The layer of a population and of projections onto it, or onto a pool before it.
+    pub(super) fn layer(
+        &mut self,
+        id: NodeId,
+        p: &Population,
+        projections: &[NodeId],
+        pool: Option<(NodeId, Cells)>,
+    ) -> Result<(), Why> {
+        let [channels, height, columns] = extents(&self.graph[id].ty.shape).ok_or(DIMENSIONS)?;
+        let plane = height * columns;
+        let mut from = self.arrivals(p, channels, projections)?;
         let facts = Facts {
             population: p,
             channels,
@@ -291,7 +337,7 @@ impl<'a> Builder<'a> {
             behind_barrier: self.behind_barrier,
             arriving: &from.arriving,
         };
-        if let [own] = from.synapses.as_slice()
+        if let ([own], None) = (from.synapses.as_slice(), &pool)
             && let Some(cells) = self.sum_pool(&facts, own)
         {
             let to = self.map(id, fire::range(&facts).ok_or(RANGE)?, false, true)?;
@@ -306,7 +352,7 @@ impl<'a> Builder<'a> {
         let (fire, to) = if !p.neuron.fires() {
             from.bias.as_ref().ok_or(WIDE)?;
             let fire = fire::choose(&facts, Interval::new(0, 0)).ok_or(WIDE)?;
-            let (plane, slot) = (height * width, self.slots.get(&id).copied());
+            let slot = self.slots.get(&id).copied();
             self.totals.push(Totals { neurons: channels * plane, plane, slot });
             let to = Source::Totals(self.totals.len() - 1);
             self.sources.insert(id, to);
@@ -314,7 +360,7 @@ impl<'a> Builder<'a> {
         } else {
             let sent = fire::range(&facts).ok_or(RANGE)?;
             let fire = match from.bias.as_ref().and_then(|_| fire::choose(&facts, sent)) {
-                own @ (Some(Fire::Each) | None) if from.narrow => {
+                own @ (Some(Fire::Each) | None) if from.narrow && pool.is_none() => {
                     fire::wide(&facts, sent, &from.gains).or(own)
                 }
                 own => own,
@@ -324,20 +370,36 @@ impl<'a> Builder<'a> {
         let most = from.synapses.iter().map(|s| self.maps[s.from].steps).max().unwrap_or(1);
         let mut bias = from.bias.unwrap_or_default();
         bias.resize(channels.next_multiple_of(BLOCK), 0);
+        let width = bias.len();
+        let every = p.bias_placement == BiasPlacement::EveryTimestep;
+        let early = self.settles && every && bias.iter().any(|&bias| bias != 0);
+        let early_bias =
+            if early { std::mem::replace(&mut bias, vec![0; width]) } else { Vec::new() };
+        let pooled_at = pool.as_ref().and_then(|(pool, _)| self.slots.get(pool).copied());
+        let cells = pool.as_ref().map_or(1, |(_, cells)| cells.each);
+        if let Some((_, Cells { all, .. })) = &pool {
+            for s in &mut from.synapses {
+                s.bases = all.iter().map(|&cell| s.bases[cell]).collect();
+                s.places = all.iter().map(|&cell| s.places[cell]).collect();
+            }
+        }
         self.actions.push(Action::Layer(Box::new(Layer {
             to,
             places: match to {
                 Source::Map(index) => self.maps[index].places(),
-                Source::Totals(_) | Source::Lists(_) => (0..height * width).collect(),
+                Source::Totals(_) | Source::Lists(_) => (0..plane).collect(),
             },
+            cells,
+            pooled_at,
             channels,
-            width: bias.len(),
-            block: (rows(bias.len()) / most).clamp(1, LARGEST_GROUP * height * width),
+            width,
+            block: (rows(width) / (most * cells)).clamp(1, LARGEST_GROUP * plane),
             bias,
+            early_bias,
             bias_at: match p.bias_placement {
                 BiasPlacement::EveryTimestep => None,
                 BiasPlacement::FirstTimestep => Some(0),
-                BiasPlacement::AfterLastTimestep => Some(self.steps - 1),
+                BiasPlacement::AfterLastTimestep => Some(self.given - 1),
             },
             population: p.clone(),
             behind_barrier: self.behind_barrier,
@@ -348,7 +410,12 @@ impl<'a> Builder<'a> {
     }
 
     /// What reaches a population, and through which synapses.
-    fn arrivals(&self, id: NodeId, p: &Population, channels: usize) -> Result<Arrivals, Why> {
+    fn arrivals(
+        &self,
+        p: &Population,
+        channels: usize,
+        projections: &[NodeId],
+    ) -> Result<Arrivals, Why> {
         let mut own = Arrivals {
             synapses: Vec::new(),
             gains: Vec::new(),
@@ -356,8 +423,8 @@ impl<'a> Builder<'a> {
             bias: (0..channels).map(|c| small(p.bias_at(c))).collect(),
             narrow: true,
         };
-        for projection in self.graph.sources(id) {
-            if !self.absorbed(projection) {
+        for &projection in projections {
+            if !self.absorbed(projection) && !self.is_pooled(projection) {
                 return Err("it reads something other than projections of its own");
             }
             let source = self.graph.source(projection, 0).ok_or("it reads nothing")?;
@@ -367,8 +434,8 @@ impl<'a> Builder<'a> {
             for (sum, more) in own.arriving.iter_mut().zip(packed.bounds) {
                 *sum = sum.plus(more);
             }
-            own.synapses.push(packed.synapses);
-            own.gains.push(packed.gains);
+            own.synapses.extend(packed.synapses);
+            own.gains.extend(packed.gains);
             let [gains, sums] = packed.narrow;
             own.bias = own.bias.filter(|_| gains);
             own.narrow &= sums;
@@ -400,65 +467,9 @@ impl<'a> Builder<'a> {
             && facts.arriving.iter().enumerate().all(same);
         if plain { synapses.plain_sums(facts.channels) } else { None }
     }
-
-    fn pool(&mut self, id: NodeId, window: &Window, kind: PoolKind) -> Result<(), Why> {
-        let from = self.source_map(self.graph.source(id, 0).ok_or("it reads nothing")?)?;
-        let (low, high) = (self.maps[from].low, self.maps[from].high);
-        let constant = kind == PoolKind::Maximum
-            && self.maps[from].steps == 1
-            && self.maps[from].repeats == self.steps;
-        let to = self.map(id, Interval::new(low, high), constant, true)?;
-        let plane = |v: &[usize], fill: usize| match *v {
-            [x] => Some([fill, x]),
-            [y, x] => Some([y, x]),
-            _ => None,
-        };
-        let of = |v: &[usize], fill: usize| plane(v, fill).ok_or(DIMENSIONS);
-        let (kernel, strides) = (of(&window.kernel, 1)?, of(&window.strides, 1)?);
-        let (dilations, before) = (of(&window.dilations, 1)?, of(&window.before, 0)?);
-        let (source, own) = (&self.maps[from], &self.maps[to]);
-        let (mut windows, mut cells) = (Windows::default(), Vec::new());
-        for y in 0..own.height {
-            for x in 0..own.width {
-                cells.clear();
-                for (ky, kx) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (y, x))) {
-                    let along = |at: usize, k: usize, axis: usize| {
-                        (at * strides[axis] + k * dilations[axis]).checked_sub(before[axis])
-                    };
-                    let (sy, sx) = (along(y, ky, 0), along(x, kx, 1));
-                    if let (Some(sy), Some(sx)) = (sy, sx)
-                        && sy < source.height
-                        && sx < source.width
-                    {
-                        cells.push(source.place(sy, sx));
-                    }
-                }
-                windows.push(own.place(y, x), &cells);
-            }
-        }
-        self.actions.push(Action::Pool(Pool { kind, from, to, windows }));
-        Ok(())
-    }
-
-    fn concatenate(&mut self, id: NodeId) -> Result<(), Why> {
-        let parts = self.graph.sources(id);
-        let parts = parts.into_iter().map(|s| self.source_map(s)).collect::<Result<Vec<_>, _>>()?;
-        let (first, rest) = parts.split_first().ok_or("it joins nothing")?;
-        let mut sent = Interval::new(self.maps[*first].low, self.maps[*first].high);
-        for &part in rest {
-            sent = sent.union(Interval::new(self.maps[part].low, self.maps[part].high));
-            if self.maps[part].steps != self.maps[*first].steps {
-                return Err("it joins what is the same in every timestep and what is not");
-            }
-        }
-        let constant = self.maps[*first].steps == 1 && self.maps[*first].repeats == self.steps;
-        let to = self.map(id, sent, constant, false)?;
-        self.actions.push(Action::Concatenate { parts, to });
-        Ok(())
-    }
 }
 
-const DIMENSIONS: Why = "it is no map of two dimensions, or leads to none";
+pub(super) const DIMENSIONS: Why = "it is no map of two dimensions, or leads to none";
 const RANGE: Why = "what it sends in a timestep is not known to fit a byte";
 const WIDE: Why = "32 bits do not hold its potential, or it keeps a state that has no kernel";
 

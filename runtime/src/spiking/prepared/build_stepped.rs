@@ -45,6 +45,7 @@ impl Builder<'_> {
             Work::Encode { .. } | Work::Pass | Work::Once | Work::SigmaDelta(_) if fast => {
                 Form::Events
             }
+            Work::Neurons if fast => Form::Neurons,
             _ => Form::Scalar,
         };
         let to = match (op, &work) {
@@ -87,6 +88,9 @@ impl Builder<'_> {
         let edges = graph.operands(id);
         let edge = edges.first().ok_or("it reads nothing")?;
         let own = self.plain(edge)?;
+        if self.settles && !p.delays.is_empty() {
+            return Err("it runs until nothing is on its way through delayed synapses");
+        }
         // A map counts what its projections do, if they are on time.
         let counted = matches!(own.from, Source::Map(_)) && own.delay == 0;
         let slot = if counted { None } else { self.slots.get(&edge.source).copied() };

@@ -1,16 +1,23 @@
 //! Which kernel runs the neurons of a population.
 
+use std::collections::HashMap;
+
 use snnc_ir::analysis::{Interval, bisect_thresholds};
-use snnc_ir::{Comparison, IntegrateAndFire, Leak, PerChannel, Population, Reset, Staircase};
+use snnc_ir::{
+    Comparison, IntegrateAndFire, Leak, NegativeSpikes, PerChannel, Population, Reset, Staircase,
+};
 
 use crate::kernels::neurons::{Binary, Line, WideLine, fit, fit_below, fit_wide};
 use crate::kernels::product::BLOCK;
+use crate::kernels::signed::Signed;
 
 /// How the neurons of a layer are run.
 #[derive(Debug)]
 pub(super) enum Fire {
     Binary(Binary),
     Line(Line),
+    /// Takes back what was too much.
+    Signed(Signed),
     /// In the only timestep, where 32 bits do not hold what arrives.
     Wide(WideLine),
     /// Never fires: the potential is read out.
@@ -61,7 +68,8 @@ pub(super) fn choose(facts: &Facts<'_>, sent: Interval) -> Option<Fire> {
     }
     match neuron.get::<IntegrateAndFire>() {
         Some(n) if facts.timesteps > 1 => {
-            Some(binary(facts, n, sent).map_or(Fire::Each, Fire::Binary))
+            let signed = || signed(facts, n, sent).map(Fire::Signed);
+            Some(binary(facts, n, sent).map(Fire::Binary).or_else(signed).unwrap_or(Fire::Each))
         }
         // What keeps a state belongs to the scalar interpreter.
         None if neuron.single_shot(0, 0).is_none() => None,
@@ -122,6 +130,42 @@ fn binary(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Bin
     (bound < 1 << 31).then_some(own)
 }
 
+/// Neurons of one threshold without leak that take back what was too much.
+fn signed(facts: &Facts<'_>, n: &IntegrateAndFire, sent: Interval) -> Option<Signed> {
+    let Some(NegativeSpikes::Retracting { minimum, maximum }) = n.signed_limit else { return None };
+    let steady = n.threshold.0.iter().all(|row| row.len() == 1);
+    let plain = n.maximum == 1 && n.leak == Leak::None && n.reset == Reset::Soft;
+    if !plain || !steady || n.decode.is_some() || facts.behind_barrier {
+        return None;
+    }
+    let fits = |x: i64| i32::try_from(x).ok().filter(|x| x.unsigned_abs() < 1 << 30);
+    let width = facts.channels.next_multiple_of(BLOCK);
+    let mut own = Signed {
+        threshold: vec![i32::MAX; width],
+        // Channels that pad a block are silent: neither at a threshold nor below 0.
+        initial: vec![1; width],
+        above: i32::from(n.comparison == Comparison::Above),
+        minimum: fits(minimum)?,
+        maximum: fits(maximum)?,
+        silence: u8::try_from(-sent.low).ok()?,
+    };
+    // Without either bound on the way, a first total would lie outside.
+    if own.minimum > 0 || own.maximum < 0 || sent != Interval::new(-1, 1) {
+        return None;
+    }
+    let mut furthest = 0u64;
+    for c in 0..facts.channels {
+        own.threshold[c] = fits(n.threshold.at(c, 0)).filter(|&t| t > 0)?;
+        own.initial[c] = fits(*PerChannel::of(&n.initial).at(c))?;
+        furthest = furthest.max(own.initial[c].unsigned_abs().into());
+    }
+    let arriving = facts.arriving.iter().map(|v| v.magnitude()).max().unwrap_or(0);
+    let amount = own.threshold[..facts.channels].iter().max().map_or(0, |t| t.unsigned_abs());
+    let each = arriving.saturating_add(amount.into());
+    let bound = each.saturating_mul(facts.timesteps as u64).saturating_add(furthest);
+    (bound < 1 << 31).then_some(own)
+}
+
 /// Levels whose thresholds are listed.
 const MOST_LEVELS: i64 = 1 << 16;
 
@@ -141,37 +185,54 @@ fn line(facts: &Facts<'_>, sent: Interval) -> Option<Line> {
         high: (sent.high - sent.low) as f32,
         silence,
         behind_barrier: facts.behind_barrier,
-        thresholds: Vec::new(),
+        uneven: vec![false; width / BLOCK],
+        ..Line::default()
     };
+    // Channels of the same thresholds share a line.
+    let mut known = HashMap::new();
+    let mut rows: Vec<(usize, u32)> = Vec::new();
     for (c, reach) in facts.arriving.iter().enumerate() {
         let thresholds = thresholds(stairs, c, *reach, sent);
-        let Some(line) = fit(&thresholds, (reach.low, reach.high)) else {
-            return staircase(facts, stairs, sent, own);
+        let key = (thresholds, reach.low, reach.high);
+        let (slope, offset, row) = match known.get(&key) {
+            Some(&found) => found,
+            None => {
+                let found = line_of(&key.0, *reach, &mut own.thresholds)?;
+                known.insert(key, found);
+                found
+            }
         };
-        (own.slope[c], own.offset[c]) = line;
+        (own.slope[c], own.offset[c]) = (slope, offset);
+        rows.extend(row.map(|row| (c, row)));
+    }
+    if !rows.is_empty() {
+        // Thresholds that are never reached, for the other channels.
+        let never = u32::try_from(own.thresholds.len()).ok()?;
+        let levels = usize::try_from(sent.high - sent.low).ok()?;
+        own.thresholds.extend(std::iter::repeat_n(i32::MAX, levels + 1));
+        own.rows = vec![never; width];
+        for (c, row) in rows {
+            own.rows[c] = row;
+            own.uneven[c / BLOCK] = true;
+        }
     }
     Some(own)
 }
 
-/// The same by lines that thresholds put right.
-fn staircase(
-    facts: &Facts<'_>,
-    stairs: Staircase<'_>,
-    sent: Interval,
-    mut own: Line,
-) -> Option<Line> {
-    let levels = usize::try_from(sent.high - sent.low).ok()?;
-    own.thresholds = vec![i32::MAX; own.slope.len() * (levels + 1)];
-    let rows = own.thresholds.chunks_exact_mut(levels + 1);
-    for ((c, reach), row) in facts.arriving.iter().enumerate().zip(rows) {
-        let thresholds = thresholds(stairs, c, *reach, sent);
-        let line = fit_below(&thresholds, (reach.low, reach.high))?;
-        (own.slope[c], own.offset[c]) = line;
-        for (own, &threshold) in row.iter_mut().zip(&thresholds) {
-            *own = threshold.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-        }
+/// A line for thresholds, and where the row of those is that put it right, if they must; `None` if none does.
+fn line_of(
+    thresholds: &[i64],
+    reach: Interval,
+    table: &mut Vec<i32>,
+) -> Option<(f32, f32, Option<u32>)> {
+    if let Some((slope, offset)) = fit(thresholds, (reach.low, reach.high)) {
+        return Some((slope, offset, None));
     }
-    Some(own)
+    let (slope, offset) = fit_below(thresholds, (reach.low, reach.high))?;
+    let row = u32::try_from(table.len()).ok()?;
+    let small = |&t: &i64| t.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    table.extend(thresholds.iter().map(small).chain([i32::MAX]));
+    Some((slope, offset, Some(row)))
 }
 
 /// Least potentials of a channel for each payload above the smallest.
@@ -184,11 +245,19 @@ fn thresholds(neuron: Staircase<'_>, c: usize, reach: Interval, sent: Interval) 
                 _ => n.threshold(c, level),
             })
             .collect(),
-        None => bisect_thresholds(
-            |v| neuron.payload(c, v),
-            (reach.low, reach.high),
-            (sent.low, sent.high),
-        ),
+        None => {
+            let (first, last) = (neuron.payload(c, reach.low), neuron.payload(c, reach.high));
+            let known = (sent.low + 1..=sent.high).map(|level| match level {
+                _ if level <= first => Some(reach.low),
+                _ if level > last => Some(reach.high + 1),
+                _ => neuron.threshold(c, level),
+            });
+            let known: Option<Vec<i64>> = known.collect();
+            known.unwrap_or_else(|| {
+                let range = (sent.low, sent.high);
+                bisect_thresholds(|v| neuron.payload(c, v), (reach.low, reach.high), range)
+            })
+        }
     }
 }
 

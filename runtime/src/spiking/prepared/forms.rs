@@ -7,7 +7,7 @@ use snnc_ir::NodeId;
 pub enum Form {
     /// As bytes: products of matrices or sums over spikes, neurons in 32-bit registers.
     Bytes,
-    /// The same, but for its neurons, which run one by one by their own definition.
+    /// Sums on bytes or over events, but neurons one by one by their own definition.
     Neurons,
     /// As lists of payloads that are not 0, in 32-bit sums.
     Events,
@@ -20,7 +20,7 @@ impl Form {
     pub const fn name(self) -> &'static str {
         match self {
             Form::Bytes => "bytes",
-            Form::Neurons => "bytes, neurons one by one",
+            Form::Neurons => "neurons one by one",
             Form::Events => "events",
             Form::Scalar => "scalar",
         }

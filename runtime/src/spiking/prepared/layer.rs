@@ -11,7 +11,7 @@ use super::synapses::{Arithmetic, Patches, Synapses};
 use super::{Layer, Plan, Source};
 use crate::kernels::events::Spikes;
 use crate::kernels::neurons::{Input, Sent, WideLine};
-use crate::kernels::{elements, neurons};
+use crate::kernels::{elements, neurons, signed};
 
 impl Plan {
     /// The share of a map's neurons that fired in a timestep; lists the spikes for it.
@@ -36,6 +36,8 @@ impl Plan {
             }
         }
         let events = |i: usize| i < 64 && events >> i & 1 == 1;
+        b.pooled.clear();
+        b.pooled.resize(b.samples, [0; 2]);
         let all = b.samples * layer.places.len();
         for first in (0..all).step_by(layer.block) {
             let places = first..(first + layer.block).min(all);
@@ -58,8 +60,24 @@ impl Plan {
         let constant = places.len() * layer.width;
         // Whether there is a sum of either kind yet.
         let mut begun = [false; 2];
+        let cells = places.start * layer.cells..places.end * layer.cells;
         for (i, s) in layer.synapses.iter().enumerate() {
-            self.project(s, places.clone(), layer.width, events(i), &mut begun, b);
+            self.project(s, cells.clone(), layer.width, events(i), &mut begun, b);
+        }
+        if layer.cells > 1 || layer.pooled_at.is_some() {
+            self.largest(layer, &places, begun, b);
+        }
+        if !layer.early_bias.is_empty() {
+            if !begun[1] {
+                b.varying[..varying].fill(0);
+                begun[1] = true;
+            }
+            for rows in b.varying[..varying].chunks_exact_mut(self.steps * layer.width) {
+                for row in rows.chunks_exact_mut(layer.width).take(self.given) {
+                    let both = row.iter_mut().zip(&layer.early_bias);
+                    both.for_each(|(sum, &bias)| *sum = sum.wrapping_add(bias));
+                }
+            }
         }
         let input = Input {
             varying: if begun[1] { &b.varying[..varying] } else { &[] },
@@ -78,6 +96,7 @@ impl Plan {
                 match &layer.fire {
                     Fire::Binary(n) => neurons::fire(self.isa, n, &input, &mut sent),
                     Fire::Line(n) => neurons::answer(self.isa, n, &input, &mut sent),
+                    Fire::Signed(n) => signed::fire_signed(self.isa, n, &input, &mut sent),
                     _ => each(layer, &self.maps[to], &input, &mut sent),
                 }
             }
@@ -89,6 +108,24 @@ impl Plan {
             }
             // Only nodes that run timestep by timestep send lists.
             Source::Lists(_) => {}
+        }
+    }
+
+    /// Leaves of the sums of each place's cells the largest, and counts it as what a pool sent.
+    fn largest(&self, layer: &Layer, places: &Range<usize>, begun: [bool; 2], b: &mut Buffers) {
+        let width = layer.width;
+        let (sums, steps, times) = match begun {
+            [_, true] => (&mut b.varying, self.steps, 1),
+            _ => (&mut b.constant, 1, self.steps as u64),
+        };
+        let row = steps * width;
+        let all = &mut sums[..places.len() * layer.cells * row];
+        signed::largest_of_rows(self.isa, all, layer.cells, steps, width);
+        for (i, place) in places.clone().enumerate() {
+            let own = &sums[i * row..][..row];
+            let (count, magnitude) = self.activity_of_sums(own, width, layer.channels);
+            let pooled = &mut b.pooled[place / layer.places.len()];
+            *pooled = [pooled[0] + times * count, pooled[1] + times * magnitude];
         }
     }
 

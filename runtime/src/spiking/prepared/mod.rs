@@ -12,6 +12,7 @@
 //! kind reads what the other sends. Only networks with cycles belong to the scalar interpreter as a whole.
 
 mod build;
+mod build_pools;
 mod build_stepped;
 mod fire;
 mod forms;
@@ -20,7 +21,9 @@ mod link;
 mod lists;
 mod map;
 mod order;
+mod pooled;
 mod run;
+mod settling;
 mod shown;
 mod stepped;
 mod synapses;
@@ -31,7 +34,7 @@ pub use shown::{BatchObserver, Shown};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use snnc_ir::{Decoder, Encoder, Graph, NodeId, Population};
+use snnc_ir::{Decoder, Encoder, Graph, NodeId, Population, Schedule};
 
 use super::boundary::Sample;
 use super::outcome::Outcome;
@@ -69,6 +72,10 @@ struct Layer {
     to: Source,
     /// Where each place begins in the map; its index where potentials are read out.
     places: Vec<usize>,
+    /// Sums that are computed for each place, and of which the largest is its own: the pool behind them.
+    cells: usize,
+    /// Where the activity of that pool is counted.
+    pooled_at: Option<usize>,
     channels: usize,
     /// Channels, padded to whole blocks.
     width: usize,
@@ -76,6 +83,8 @@ struct Layer {
     block: usize,
     bias: Vec<i32>,
     bias_at: Option<usize>,
+    /// A bias that is added in each timestep but those after the last of the input.
+    early_bias: Vec<i32>,
     population: Population,
     behind_barrier: bool,
     synapses: Vec<Synapses>,
@@ -119,12 +128,17 @@ type Why = &'static str;
 pub(super) struct Prepared {
     plan: Plan,
     idle: Mutex<Vec<Buffers>>,
+    /// The same over more timesteps, for samples that take longer to settle.
+    longer: settling::Longer,
 }
 
 #[derive(Debug)]
 struct Plan {
     isa: Isa,
     steps: usize,
+    /// Timesteps of the input; the run goes on until nothing is sent where there are more.
+    given: usize,
+    settles: bool,
     maps: Vec<Map>,
     totals: Vec<Totals>,
     lists: Vec<Listed>,
@@ -144,8 +158,16 @@ struct Plan {
 impl Prepared {
     /// Prepares a graph; why not, if it belongs to the scalar interpreter.
     pub(super) fn new(graph: &Graph, order: &[NodeId], isa: Isa) -> Result<Prepared, Why> {
-        let plan = build::Builder::plan(graph, order, isa)?;
-        Ok(Prepared { plan, idle: Mutex::new(Vec::new()) })
+        let timesteps = graph.timing.timesteps;
+        let settles = graph.timing.schedule == Schedule::UntilSettled;
+        // Neurons need about as long again to come to rest.
+        let steps = if settles { 2 * timesteps } else { timesteps };
+        Prepared::of_steps(graph, order, isa, steps)
+    }
+
+    fn of_steps(graph: &Graph, order: &[NodeId], isa: Isa, steps: usize) -> Result<Prepared, Why> {
+        let plan = build::Builder::plan(graph, order, isa, steps)?;
+        Ok(Prepared { plan, idle: Mutex::new(Vec::new()), longer: Default::default() })
     }
 
     /// How each node runs, in the order of computation.
@@ -165,7 +187,7 @@ impl Prepared {
 
     /// Runs samples at once, and shows what the nodes of `wanted` sent, sample by sample and node by
     /// node. Where there are fewer outcomes than samples, the next one belongs to the scalar interpreter: an
-    /// accumulator may have left its range.
+    /// accumulator may have left its range, or the network does not settle.
     pub(super) fn run(
         &self,
         graph: &Graph,
@@ -173,23 +195,40 @@ impl Prepared {
         wanted: &[NodeId],
         observe: &mut BatchObserver<'_>,
     ) -> Vec<Outcome> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let mut outcomes = Vec::with_capacity(samples.len());
-        let buffers = idle().pop();
-        let mut buffers = buffers.unwrap_or_default();
         // Groups of nearly the same size, rather than a small one at the end.
         let groups = samples.len().div_ceil(self.plan.group).max(1);
         let size = samples.len().div_ceil(groups).max(1);
         for (i, group) in samples.chunks(size).enumerate() {
-            buffers.prepare(&self.plan, group.len());
-            match self.plan.run(graph, group, &mut buffers) {
+            let observe = &mut |sample: usize, id, shown: Shown<'_>| {
+                observe(i * size + sample, id, shown);
+            };
+            match self.settle(graph, group, wanted, observe) {
                 Ok(own) => outcomes.extend(own),
                 Err(link::Failed) => break,
             }
+        }
+        outcomes
+    }
+
+    /// Runs one group of samples; `None` where a sample has not settled.
+    fn group_of(
+        &self,
+        graph: &Graph,
+        group: &[&[Sample]],
+        wanted: &[NodeId],
+        observe: &mut BatchObserver<'_>,
+    ) -> Result<Option<Vec<Outcome>>, link::Failed> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffers = idle().pop();
+        let mut buffers = buffers.unwrap_or_default();
+        buffers.prepare(&self.plan, group.len());
+        let outcomes = self.plan.run(graph, group, &mut buffers);
+        if matches!(outcomes, Ok(Some(_))) {
             for sample in 0..group.len() {
                 for &id in wanted {
                     if let Some(shown) = self.plan.shown(id, sample, &buffers) {
-                        observe(i * size + sample, id, shown);
+                        observe(sample, id, shown);
                     }
                 }
             }

@@ -34,6 +34,10 @@ pub(super) struct Buffers {
     /// Numbers that nodes send as lists.
     pub(super) lists: Vec<Lists>,
     pub(super) stepped: Room,
+    /// Numbers other than 0 that the pool of a layer sent for each sample, and their magnitudes.
+    pub(super) pooled: Vec<[u64; 2]>,
+    /// The last timestep of each sample.
+    pub(super) last: Vec<usize>,
     /// Spikes of each map, of which those of this run are marked.
     pub(super) spikes: Vec<(bool, Spikes)>,
     pub(super) scratch: Scratch,
@@ -75,38 +79,26 @@ impl Buffers {
 }
 
 impl Plan {
-    /// Runs as many samples as the buffers were prepared for.
+    /// Runs as many samples as the buffers were prepared for; `None` where one has not settled.
     pub(super) fn run(
         &self,
         graph: &Graph,
         samples: &[&[Sample]],
         b: &mut Buffers,
-    ) -> Result<Vec<Outcome>, Failed> {
+    ) -> Result<Option<Vec<Outcome>>, Failed> {
         let none = |_: &&[Sample]| Outcome {
             outputs: Vec::with_capacity(1),
             timesteps: self.steps,
             activity: self.counted.iter().map(|&id| (id, Activity::default())).collect(),
         };
         let mut outcomes: Vec<Outcome> = samples.iter().map(none).collect();
-        for action in &self.actions {
-            match action {
-                Action::Encode { input, encoder, to } => {
-                    for (i, sample) in samples.iter().enumerate() {
-                        self.encode(encoder, &sample[*input], *to, i, b);
-                    }
-                }
-                Action::Layer(layer) => self.layer(layer, b),
-                Action::Pool(pool) => self.pool(pool, b),
-                Action::Concatenate { parts, to } => self.concatenate(parts, *to, b),
-                Action::Stepped(node) => self.step(graph, node, samples, b, &mut outcomes)?,
-                Action::Decode { id, from, delay, decoder } => {
-                    for (i, outcome) in outcomes.iter_mut().enumerate() {
-                        let raw = self.read_out((*from, *delay), decoder.readout, i, b);
-                        let scores = decode(decoder, &raw);
-                        outcome.outputs.push(Output { name: graph[*id].name.clone(), raw, scores });
-                    }
-                }
-            }
+        b.last.clear();
+        b.last.resize(b.samples, self.steps - 1);
+        let decodes = |a: &Action| matches!(a, Action::Decode { .. });
+        let end = self.actions.iter().position(decodes).unwrap_or(self.actions.len());
+        let (layers, read_outs) = self.actions.split_at(end);
+        for action in layers {
+            self.act(graph, action, samples, &mut outcomes, b)?;
             for (i, outcome) in outcomes.iter_mut().enumerate() {
                 if let Some((slot, activity)) = self.activity(action, i, b) {
                     let own = &mut outcome.activity[slot].1;
@@ -116,7 +108,77 @@ impl Plan {
                 }
             }
         }
-        Ok(outcomes)
+        // What is read out, and counted of potentials, ends with the last timestep.
+        match self.settled(graph, b)? {
+            Some(last) => b.last = last,
+            None => return Ok(None),
+        }
+        self.count_numbers(&mut outcomes, b);
+        for action in read_outs {
+            self.act(graph, action, samples, &mut outcomes, b)?;
+        }
+        Ok(Some(outcomes))
+    }
+
+    /// Does what an action is.
+    fn act(
+        &self,
+        graph: &Graph,
+        action: &Action,
+        samples: &[&[Sample]],
+        outcomes: &mut [Outcome],
+        b: &mut Buffers,
+    ) -> Result<(), Failed> {
+        match action {
+            Action::Encode { input, encoder, to } => {
+                for (i, sample) in samples.iter().enumerate() {
+                    self.encode(encoder, &sample[*input], *to, i, b);
+                }
+            }
+            Action::Layer(layer) => {
+                self.layer(layer, b);
+                if let Some(slot) = layer.pooled_at {
+                    for (outcome, [count, magnitude]) in outcomes.iter_mut().zip(&b.pooled) {
+                        outcome.activity[slot].1.spikes += count;
+                        outcome.activity[slot].1.payload += magnitude;
+                    }
+                }
+            }
+            Action::Pool(pool) => self.pool(pool, b),
+            Action::Concatenate { parts, to } => self.concatenate(parts, *to, b),
+            Action::Stepped(node) => self.step(graph, node, samples, b, outcomes)?,
+            Action::Decode { id, from, delay, decoder } => {
+                for (i, outcome) in outcomes.iter_mut().enumerate() {
+                    let raw = self.read_out((*from, *delay), decoder.readout, i, b);
+                    let scores = decode(decoder, &raw);
+                    outcome.outputs.push(Output { name: graph[*id].name.clone(), raw, scores });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is sent as numbers, which may go on after the last timestep, and timesteps.
+    fn count_numbers(&self, outcomes: &mut [Outcome], b: &Buffers) {
+        for (i, outcome) in outcomes.iter_mut().enumerate() {
+            outcome.timesteps = if self.settles { b.last[i] } else { self.steps };
+            for (to, own) in self.totals.iter().enumerate() {
+                let values = self.totals_of_sample(to, i, b);
+                let values = &values[..(b.last[i] + 1) * own.neurons];
+                if let Some(slot) = own.slot {
+                    let activity = &mut outcome.activity[slot].1;
+                    activity.spikes += values.iter().filter(|&&v| v != 0).count() as u64;
+                    activity.payload += values.iter().map(|v| v.unsigned_abs()).sum::<u64>();
+                }
+            }
+            for (own, lists) in self.lists.iter().zip(&b.lists) {
+                if let Some(slot) = own.slot.filter(|_| own.counted) {
+                    let sent = lists.activity(i * self.steps, b.last[i] + 1);
+                    outcome.activity[slot].1.spikes += sent.spikes;
+                    outcome.activity[slot].1.payload += sent.payload;
+                }
+            }
+        }
     }
 
     /// The bytes of a map that belong to one sample.
@@ -148,20 +210,6 @@ impl Plan {
             (Action::Encode { to, .. }, _) => *to,
             (Action::Pool(pool), _) => pool.to,
             (Action::Concatenate { to, .. }, _) if self.maps[*to].projects => *to,
-            (_, Some(Source::Totals(to))) => {
-                let values = self.totals_of_sample(to, sample, b);
-                let activity = Activity {
-                    spikes: values.iter().filter(|&&v| v != 0).count() as u64,
-                    payload: values.iter().map(|v| v.unsigned_abs()).sum(),
-                    synaptic_operations: 0,
-                };
-                return Some((self.totals[to].slot?, activity));
-            }
-            (_, Some(Source::Lists(to))) => {
-                let (own, first) = (&self.lists[to], sample * self.steps);
-                let slot = own.slot.filter(|_| own.counted)?;
-                return Some((slot, b.lists[to].activity(first, self.steps)));
-            }
             _ => return None,
         };
         let bytes = self.of_sample(map, sample, b);
@@ -186,23 +234,34 @@ impl Plan {
             if shift != 0 {
                 b.codes.iter_mut().for_each(|code| *code = code.wrapping_add(shift));
             }
-            place(map, bytes, 0, &b.codes);
+            for t in 0..self.presented(encoder, map) {
+                place(map, bytes, t, &b.codes);
+            }
             return;
         }
         let payloads = encode(encoder, input);
         for t in 0..map.steps {
             let present = |p: i64| match encoder.presentation {
+                _ if t >= self.given => 0,
                 Presentation::BitSerial { bits } => match usize::from(bits).checked_sub(t + 1) {
                     Some(bit) => (p >> bit) & 1,
                     None => 0,
                 },
-                _ if t == 0 => p,
+                _ if t < self.presented(encoder, map) => p,
                 _ => 0,
             };
             for (code, &p) in b.codes.iter_mut().zip(&payloads) {
                 *code = (present(p) - map.low) as u8;
             }
             place(map, bytes, t, &b.codes);
+        }
+    }
+
+    /// In how many timesteps of its map an encoder sends its payloads.
+    fn presented(&self, encoder: &Encoder, map: &Map) -> usize {
+        match encoder.presentation {
+            Presentation::EveryTimestep => map.steps.min(self.given),
+            _ => 1,
         }
     }
 
@@ -260,7 +319,7 @@ impl Plan {
         sample: usize,
         b: &Buffers,
     ) -> Vec<i64> {
-        let Some(last) = self.steps.checked_sub(1 + delay) else {
+        let Some(last) = b.last[sample].checked_sub(delay) else {
             return vec![0; self.neurons(from)];
         };
         let first = if readout == Readout::Last { last } else { 0 };

@@ -99,18 +99,24 @@ impl Plan {
         let values = match *self.sources.get(&id)? {
             Source::Map(index) => {
                 let bytes = self.of_sample(index, sample, b);
-                Values::Bytes { map: &self.maps[index], bytes, isa: self.isa, steps: self.steps }
+                Values::Bytes {
+                    map: &self.maps[index],
+                    bytes,
+                    isa: self.isa,
+                    steps: b.last[sample] + 1,
+                }
             }
             Source::Totals(index) => {
                 let neurons = self.totals[index].neurons;
                 let values = self.totals_of_sample(index, sample, b);
+                let values = &values[..(b.last[sample] + 1) * neurons];
                 Values::Totals { values, neurons }
             }
             Source::Lists(index) => Values::Lists {
                 own: &self.lists[index],
                 lists: &b.lists[index],
                 first: sample * self.steps,
-                steps: self.steps,
+                steps: b.last[sample] + 1,
             },
         };
         Some(Shown(values))

@@ -166,9 +166,10 @@ impl Plan {
             Work::Encode { input, encoder } => {
                 let sample = &sample[*input];
                 let payloads = encode(encoder, sample);
-                for t in 0..steps {
+                for t in 0..steps.min(self.given) {
                     self.put(target, t, &present(encoder, sample, &payloads, t), &mut room.codes);
                 }
+                (self.given..steps).for_each(|t| self.quiet(target, t));
             }
             Work::MaxPool(window) => {
                 let shape = graph[graph.source(s.id, 0).ok_or(Failed)?].ty.shape.as_slice();
@@ -239,7 +240,7 @@ impl Plan {
                 let mut arrivals = arrivals(s);
                 for t in 0..last {
                     self.gather(graph, s, (i, t), b, room, &mut arrivals)?;
-                    bias(p, s, t, steps, &mut room.input);
+                    bias(p, s, t, self.given, &mut room.input);
                     let sent = state.step(t, in_order(&room.input, s.channels, s.plane));
                     self.put(target, t, &sent, &mut room.codes);
                 }

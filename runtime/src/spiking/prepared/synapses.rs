@@ -179,11 +179,12 @@ struct Weights {
 
 /// A projection made ready, with what is known of it.
 pub(super) struct Packed {
-    pub(super) synapses: Synapses,
+    /// One, or one for each part of weights that are wider than bytes.
+    pub(super) synapses: Vec<Synapses>,
     /// What each target channel can receive in one timestep.
     pub(super) bounds: Vec<Interval>,
-    /// Gain of each target channel.
-    pub(super) gains: Vec<i64>,
+    /// Gains of each, channel by channel.
+    pub(super) gains: Vec<Vec<i64>>,
     /// Whether 32 bits hold the gains, and whether they hold the sums before those.
     pub(super) narrow: [bool; 2],
 }
@@ -244,31 +245,43 @@ impl Synapses {
         let w = weights(p, &graph[id], &g, Interval::new(map.low, map.high))?;
         let small = |x: i64| i32::try_from(x).ok();
         let width = g.targets.next_multiple_of(BLOCK);
-        // A byte stands for the payload less `low`, so that sums of bytes lack `low * weights`.
-        let initial = w
-            .values
-            .chunks_exact(w.each)
-            .map(|row| small(row.iter().sum::<i64>().checked_mul(map.low)?))
-            .collect::<Option<Vec<i32>>>()?;
-        let gains: Vec<i64> = (0..g.targets).map(|c| p.gain_at(c)).collect();
-        let mut gain = Vec::new();
-        if gains.iter().any(|&gain| gain != 1) {
-            // Wider ones are left to neurons that take them themselves.
-            gain = gains.iter().map(|&gain| small(gain).unwrap_or(0)).collect();
-            gain.resize(width, 0);
-        }
-        let narrow = [gains.iter().all(|&gain| small(gain).is_some()), w.largest < 1 << 31];
         let taps: Vec<usize> = g.taps().map(|(y, x)| map.bordered(y, x)).collect();
-        let arithmetic = if g.groups > 1 && g.groups == g.source[0] && g.targets == g.groups {
-            diagonal(&w, taps, initial, width)?
-        } else {
-            product(&w, &g, map, taps, &initial)?
-        };
         let places = g.places(map)?;
         let begin = |&[y, x]: &[u32; 2]| map.bordered(y as usize, x as usize);
-        let bases = places.iter().map(begin).collect();
-        let synapses = Synapses { from, bases, places, arithmetic, gain };
-        Some(Packed { synapses, bounds: w.bounds, gains, narrow })
+        let bases: Vec<usize> = places.iter().map(begin).collect();
+        let diagonal = g.groups > 1 && g.groups == g.source[0] && g.targets == g.groups;
+        let gains: Vec<i64> = (0..g.targets).map(|c| p.gain_at(c)).collect();
+        let narrow = |parts: usize| {
+            let fits = gains.iter().all(|&gain| small(gain.saturating_mul(UPPER)).is_some());
+            let fits = if parts > 1 { fits } else { gains.iter().all(|&g| small(g).is_some()) };
+            // Sums of parts of the weights may be larger than those of the weights.
+            [fits, parts == 1 && w.largest < 1 << 31]
+        };
+        let parts = if diagonal { vec![(1, w.values.clone())] } else { parts(&w.values)? };
+        let narrow = narrow(parts.len());
+        let (mut synapses, mut all_gains) = (Vec::new(), Vec::new());
+        for (factor, values) in parts {
+            // A byte stands for the payload less `low`, so that sums of bytes lack `low * weights`.
+            let initial = values
+                .chunks_exact(w.each)
+                .map(|row| small(row.iter().sum::<i64>().checked_mul(map.low)?))
+                .collect::<Option<Vec<i32>>>()?;
+            let arithmetic = match diagonal {
+                true => self::diagonal(&values, w.each, taps.clone(), initial, width)?,
+                false => product(&values, w.each, &g, map, taps.clone(), &initial)?,
+            };
+            let gains: Vec<i64> = gains.iter().map(|gain| gain.saturating_mul(factor)).collect();
+            let mut gain = Vec::new();
+            if gains.iter().any(|&gain| gain != 1) {
+                // Wider ones are left to neurons that take them themselves.
+                gain = gains.iter().map(|&gain| small(gain).unwrap_or(0)).collect();
+                gain.resize(width, 0);
+            }
+            all_gains.push(gains);
+            let (bases, places) = (bases.clone(), places.clone());
+            synapses.push(Synapses { from, bases, places, arithmetic, gain });
+        }
+        Some(Packed { synapses, bounds: w.bounds, gains: all_gains, narrow })
     }
 
     /// Whether spikes of a share `density` of all neurons are added up sooner than multiplied.
@@ -310,14 +323,29 @@ impl Synapses {
     }
 }
 
+/// What the upper part of a weight of two bytes counts for.
+const UPPER: i64 = 256;
+
+/// Weights as sums of signed bytes times factors: themselves, or two parts of each. `None` beyond two bytes.
+fn parts(values: &[i64]) -> Option<Vec<(i64, Vec<i64>)>> {
+    let byte = |x: i64| i8::try_from(x).is_ok();
+    if values.iter().all(|&w| byte(w)) {
+        return Some(vec![(1, values.to_vec())]);
+    }
+    let lower: Vec<i64> = values.iter().map(|&w| i64::from(w as i8)).collect();
+    let upper: Vec<i64> = values.iter().zip(&lower).map(|(w, l)| (w - l) / UPPER).collect();
+    upper.iter().all(|&w| byte(w)).then(|| vec![(1, lower), (UPPER, upper)])
+}
+
 fn diagonal(
-    w: &Weights,
+    values: &[i64],
+    each: usize,
     taps: Vec<usize>,
     mut initial: Vec<i32>,
     width: usize,
 ) -> Option<Arithmetic> {
     let mut weights = vec![0i32; taps.len() * width];
-    for (c, row) in w.values.chunks_exact(w.each).enumerate() {
+    for (c, row) in values.chunks_exact(each).enumerate() {
         for (tap, &value) in row.iter().enumerate() {
             weights[tap * width + c] = i32::try_from(value).ok()?;
         }
@@ -327,20 +355,21 @@ fn diagonal(
 }
 
 fn product(
-    w: &Weights,
+    values: &[i64],
+    each: usize,
     g: &Geometry,
     map: &Map,
     taps: Vec<usize>,
     initial: &[i32],
 ) -> Option<Arithmetic> {
-    let bytes: Vec<i8> = w.values.iter().map(|&v| i8::try_from(v).ok()).collect::<Option<_>>()?;
+    let bytes: Vec<i8> = values.iter().map(|&v| i8::try_from(v).ok()).collect::<Option<_>>()?;
     let (count, sources) = (taps.len(), g.source[0] / g.groups);
     let per_group = g.targets / g.groups;
     // Channels of another group have the weight 0.
     let weight = |target: usize, tap: usize, channel: usize| match channel
         .checked_sub(target / per_group * sources)
     {
-        Some(within) if within < sources => bytes[target * w.each + within * count + tap],
+        Some(within) if within < sources => bytes[target * each + within * count + tap],
         _ => 0,
     };
     let channels = g.source[0];
