@@ -250,19 +250,19 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "settle")]
     pub(super) bin_us: Option<u64>,
     /// Value of a pixel with several events in one timestep: their number, or 1
-    #[arg(long, value_enum, default_value_t = EventForm::Counts, value_name = "FORM", requires = "bin_us")]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = EventForm::Counts, value_name = "FORM", requires = "bin_us")]
     pub(super) event_values: EventForm,
     /// Sum events over squares of K by K pixels
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..), default_value_t = 1, requires = "bin_us")]
+    #[arg(long, hide_short_help = true, value_name = "K", value_parser = clap::value_parser!(u16).range(1..), default_value_t = 1, requires = "bin_us")]
     pub(super) event_pool: u16,
     /// Ignore events outside the network's input instead of refusing them
-    #[arg(long, requires = "bin_us")]
+    #[arg(long, hide_short_help = true, requires = "bin_us")]
     pub(super) event_crop: bool,
     /// Run damaged recordings up to the damage
-    #[arg(long, requires = "bin_us")]
+    #[arg(long, hide_short_help = true, requires = "bin_us")]
     pub(super) lenient: bool,
     /// Timesteps of a recording that are processed at once; the result is the same [default: all]
-    #[arg(long, value_name = "T", value_parser = positive, requires = "bin_us")]
+    #[arg(long, hide_short_help = true, value_name = "T", value_parser = positive, requires = "bin_us")]
     pub(super) chunk: Option<usize>,
     /// File for the outputs
     #[arg(short, long, value_name = "OUT.npz")]
