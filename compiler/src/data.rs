@@ -14,7 +14,7 @@ use crate::Error;
 use crate::inputs::Port;
 use crate::mmap;
 
-/// Files larger than so many bytes are mapped into memory.
+/// Arrays larger than so many bytes are mapped into memory, from a copy without a name.
 const MAPPED_FROM: u64 = 64 << 20;
 
 /// Integer data for a real input is fed as `x * scale + offset`.
@@ -77,10 +77,16 @@ impl Dataset {
     pub fn load_for(ports: &[Port], path: &Path, limit: Option<usize>) -> Result<Dataset, Error> {
         let place = format!("`{}`", path.display());
         let fail = |reason: String, remedy: &str| Error::input(place.clone(), reason, remedy);
-        // A large file is mapped, so that only the samples at work are in memory.
-        let large = std::fs::metadata(path).is_ok_and(|m| m.len() > MAPPED_FROM);
-        let bytes = mmap::read(path, large)
-            .map_err(|e| fail(format!("cannot be read: {e}"), "check the path"))?;
+        // A large file is copied aside, so that only the samples at work are in memory, and whoever
+        // writes to the file meanwhile changes nothing.
+        let large = std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() > MAPPED_FROM);
+        let bytes = mmap::copy(path, large).map_err(|e| match e {
+            mmap::CopyError::Read(e) => fail(format!("cannot be read: {e}"), "check the path"),
+            mmap::CopyError::Aside(e) => {
+                let (reason, remedy) = not_aside(&e);
+                fail(reason, remedy)
+            }
+        })?;
         let file = read_array_file(bytes)
             .map_err(|e| fail(e.to_string(), "save it with numpy.save or numpy.savez"))?;
         let (x, y) = match file {
@@ -369,15 +375,18 @@ fn joined(mut arrays: Vec<NpyArray>, ports: &[Port]) -> Result<NpyArray, (String
     NpyArray::new(dtype, [count, elements], bytes).map_err(|e| (e.to_string(), ""))
 }
 
+/// Reason and remedy where a copy aside cannot be written.
+fn not_aside(e: &io::Error) -> (String, &'static str) {
+    let reason = format!("cannot be copied to a temporary file: {e}");
+    (reason, "free space for it, or point TMPDIR where there is some")
+}
+
 /// An array that is inflated to a file without a name and mapped from there.
 ///
 /// # Errors
 /// Reason and remedy, when it is damaged or the file cannot be written.
 fn aside(npz: &Npz, name: &str) -> Result<NpyArray, (String, &'static str)> {
-    let unwritten = |e: io::Error| {
-        let reason = format!("cannot be inflated to a temporary file: {e}");
-        (reason, "free space for it, or point TMPDIR where there is some")
-    };
+    let unwritten = |e: io::Error| not_aside(&e);
     let damaged = |e: &dyn std::error::Error| (e.to_string(), "save it again");
     let mut file = BufWriter::new(tempfile::tempfile().map_err(unwritten)?);
     npz.inflate(name, &mut file).map_err(|e| match e {

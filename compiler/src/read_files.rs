@@ -15,9 +15,14 @@ pub(crate) fn watch() {
     WATCHED.store(true, Ordering::Relaxed);
 }
 
+/// Whether this process runs one command, and remembers what it reads.
+pub(crate) fn watched() -> bool {
+    WATCHED.load(Ordering::Relaxed)
+}
+
 /// Remembers that a file was read.
 pub(crate) fn note(path: &Path) {
-    if WATCHED.load(Ordering::Relaxed)
+    if watched()
         && let Ok(path) = path.canonicalize()
     {
         READ.lock().unwrap_or_else(PoisonError::into_inner).insert(path);

@@ -177,7 +177,7 @@ pub(super) struct ImportArgs {
     /// Shape of an input, as NAME:1x3x32x32
     #[arg(long = "input-shape", value_name = "NAME:SHAPE")]
     pub(super) shapes: Vec<String>,
-    /// Read the model into memory instead of mapping it
+    /// Read files into memory, and map none
     #[arg(long, hide_short_help = true)]
     pub(super) no_mmap: bool,
     /// The samples of the command, whose shape says what symbolic dimensions are.

@@ -10,7 +10,6 @@ use super::eval::profile;
 use super::output::{self, write_file};
 use super::{open, progress, render, tables};
 use crate::Error;
-use crate::artefact::sha256_hex;
 use crate::calibration::allocate::{self, SiteChoices};
 use crate::calibration::{
     Budget, Calibration, Cost, Part, QuantiseOptions, RoundingMethod, SiteErrors, Statistics,
@@ -235,10 +234,10 @@ fn gather(args: &CalibrateArgs, common: &Common) -> Result<(Statistics, Vec<Site
     bar.finish();
     let mut statistics = found?;
     statistics.model = opened.digest.sha256().to_owned();
-    let bytes = mmap::read(path, true).map_err(|e| {
+    let digest = mmap::sha256(path).map_err(|e| {
         Error::input(format!("`{}`", path.display()), format!("cannot be read: {e}"), "")
     })?;
-    statistics.parts = vec![Part { data: sha256_hex(&bytes), from: first, to: last }];
+    statistics.parts = vec![Part { data: digest, from: first, to: last }];
     let rows = if args.sensitivity {
         let options = QuantiseOptions { input, ..QuantiseOptions::default() };
         let spread = (SENSITIVITY_SAMPLES, SHOWN_BITS.as_slice(), Cost::AverageBits);

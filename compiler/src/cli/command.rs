@@ -62,6 +62,25 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Whether files are to be read into memory, and none mapped.
+    pub(super) fn maps_nothing(&self) -> bool {
+        let import = match self {
+            Command::Compile(a) => &a.import,
+            Command::Dump(a) => &a.compile.import,
+            Command::Run(a) => &a.import,
+            Command::Eval(a) => &a.import,
+            Command::Calibrate(a) => &a.import,
+            Command::Verify(a) => &a.import,
+            Command::Report(a) => &a.import,
+            Command::Compare(a) => &a.import,
+            Command::Explore(a) => &a.import,
+            Command::Diff(a) => &a.import,
+            Command::Inspect(a) => &a.import,
+            _ => return false,
+        };
+        import.no_mmap
+    }
+
     /// Fills in what options say of others: the samples by whose shape a model is imported.
     pub(super) fn complete(&mut self) {
         match self {

@@ -62,13 +62,18 @@ impl Config {
         let place = format!("`{}`", path.display());
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::input(&place, format!("cannot be read: {e}"), "check the path"))?;
-        let config: Config = serde_yaml::from_str(&text).map_err(|e| {
-            Error::input(&place, e.to_string(), "`snnc config --print` shows all options")
+        Config::parse(&text, &place)
+    }
+
+    /// Reads the content of such a file, which problems name as `place`.
+    pub(super) fn parse(text: &str, place: &str) -> Result<Config, Error> {
+        let config: Config = serde_yaml::from_str(text).map_err(|e| {
+            Error::input(place, e.to_string(), "`snnc config --print` shows all options")
         })?;
-        let problem = |key| Problem::new(&place, format!("`{key}` is no number"), FINITE);
+        let problem = |key| Problem::new(place, format!("`{key}` is no number"), FINITE);
         let mut problems: Vec<Problem> = config.not_finite().into_iter().map(problem).collect();
         let unknown = config.unknown().into_iter();
-        problems.extend(unknown.map(|(reason, help)| Problem::new(&place, reason, help)));
+        problems.extend(unknown.map(|(reason, help)| Problem::new(place, reason, help)));
         if problems.is_empty() { Ok(config) } else { Err(Error::Input(problems)) }
     }
 

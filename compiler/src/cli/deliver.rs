@@ -8,7 +8,7 @@ use super::args::CompileArgs;
 use super::render;
 use crate::artefact::{check_free, write_all};
 use crate::certificate::{Certificate, Verdict};
-use crate::{Error, Problem};
+use crate::{Error, Problem, mmap};
 
 /// What became of the artefacts that were made.
 pub(super) struct Delivery {
@@ -85,6 +85,7 @@ pub(super) fn deliver(
         folders.clear();
     }
     if !folders.is_empty() {
+        mmap::unchanged()?;
         write_all(&args.output, &folders)?;
     }
     let written = folders.into_iter().map(|(name, _)| name).collect();

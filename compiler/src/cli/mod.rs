@@ -50,7 +50,7 @@ use snnc_runtime::kernels::Kernels;
 use command::{Cli, Command};
 
 use crate::watch::{self, Watch};
-use crate::{Error, nearest, read_files};
+use crate::{Error, mmap, nearest, read_files};
 
 pub use described::{OptionRow, advice, options};
 
@@ -105,7 +105,7 @@ pub fn execute<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Exe
     let (result, answer, notes) = render::captured(|| match Cli::try_parse_from(named) {
         Ok(mut cli) => {
             cli.command.complete();
-            dispatch(&cli)
+            checked(&cli)
         }
         Err(e) if e.use_stderr() => Err(unparsed(&e)),
         Err(e) => {
@@ -145,6 +145,14 @@ fn unparsed(error: &clap::Error) -> Error {
     Error::usage(place.unwrap_or("command line"), reason, remedy)
 }
 
+/// Checks the text of a configuration file, `snnc.yaml`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn check_config(text: &str) -> Result<(), Error> {
+    config::Config::parse(text, "snnc.yaml").map(drop)
+}
+
 fn start_log(cli: &Cli) {
     let level = match cli.common.verbose {
         _ if cli.common.quiet => tracing::Level::ERROR,
@@ -172,7 +180,14 @@ fn run(cli: &Cli) -> Result<(), Error> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.min(cores)).build_global();
         pool.map_err(|e| Error::usage("-j", e.to_string(), "ask for fewer threads"))?;
     }
-    dispatch(cli)
+    checked(cli)
+}
+
+/// Runs the command; no file that it has mapped may have changed at its end.
+fn checked(cli: &Cli) -> Result<(), Error> {
+    let _forbidden = cli.command.maps_nothing().then(mmap::forbid);
+    dispatch(cli)?;
+    mmap::unchanged()
 }
 
 fn dispatch(cli: &Cli) -> Result<(), Error> {

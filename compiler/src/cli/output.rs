@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::artefact::{Unfinished, sync_folder};
-use crate::{Error, Problem, read_files};
+use crate::{Error, Problem, mmap, read_files};
 
 /// That files can be written at `outputs`, options with paths, before any work is done: each is free or a
 /// regular file, no two are the same, and none is one of `inputs` or lies in a folder that is.
@@ -143,6 +143,7 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let place = || format!("`{}`", path.display());
     let file =
         destination(path).map_err(|reason| Error::usage(place(), reason, "choose another path"))?;
+    mmap::unchanged()?;
     if read_files::was_read(&file) {
         return Err(Error::usage(place(), "would overwrite an input", "choose another path"));
     }

@@ -84,7 +84,8 @@ impl FileDigest {
 
 /// Imports an ONNX file.
 ///
-/// With [`ImportOptions::mmap`] the file must not change while the result is in use.
+/// With [`ImportOptions::mmap`] the file must not change while the result is in use; that it has not by the
+/// end of the import is checked.
 ///
 /// # Errors
 /// [`Error::Input`] if the file (or one that holds its external data) cannot be read, is malformed
@@ -109,7 +110,10 @@ pub(crate) fn load_read(
     let place = path.display().to_string();
     let base = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     let name = path.file_stem().map_or_else(|| place.clone(), |s| s.to_string_lossy().into_owned());
-    import(bytes, &place, &name, base, options)
+    let imported = import(bytes, &place, &name, base, options);
+    // Of a file that changes meanwhile, that is what is to be said, whatever else was found in it.
+    mmap::unchanged()?;
+    imported
 }
 
 /// Imports the bytes of an ONNX file. `name` becomes the network's name and stands for the file in
