@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,6 +17,15 @@ struct Listing {
     files: Vec<FileRow>,
 }
 
+/// What keeps a folder from being replaced.
+#[derive(Debug)]
+pub(super) struct InTheWay {
+    /// Each thing, with what can be done.
+    pub(super) problems: Vec<Problem>,
+    /// Whether something of it could not be read, so that what it is is not known.
+    pub(super) unread: bool,
+}
+
 /// At most so many files are named.
 const NAMED: usize = 8;
 
@@ -23,57 +33,72 @@ const NAMED: usize = 8;
 /// and unchanged, or an empty folder.
 ///
 /// # Errors
-/// What else is there, each with what can be done.
-pub(super) fn replaceable(folder: &Path) -> Result<bool, Vec<Problem>> {
+/// What else is there, or cannot be looked at.
+pub(super) fn replaceable(folder: &Path) -> Result<bool, InTheWay> {
     let problem = |path: &Path, reason: String| {
         let help = "move it elsewhere, or choose another folder with -o";
         Problem::new(format!("`{}`", path.display()), reason, help)
     };
+    let one = |path: &Path, reason: String| InTheWay {
+        problems: vec![problem(path, reason)],
+        unread: false,
+    };
+    let unread = |path: &Path, e: io::Error| InTheWay {
+        unread: true,
+        ..one(path, format!("cannot be read: {e}"))
+    };
     let Ok(metadata) = fs::symlink_metadata(folder) else { return Ok(false) };
     if !metadata.is_dir() {
-        return Err(vec![problem(folder, "exists, and is no folder".into())]);
+        return Err(one(folder, "exists, and is no folder".into()));
     }
-    let found = walk(folder, Path::new("")).map_err(|(path, e)| {
-        vec![problem(&folder.join(path), format!("cannot be looked at: {e}"))]
-    })?;
+    let found = walk(folder, Path::new("")).map_err(|(path, e)| unread(&folder.join(path), e))?;
     if found.is_empty() {
         return Ok(true);
     }
     let manifest = folder.join(MANIFEST);
     let text = match found.iter().any(|f| f.regular && f.path == Path::new(MANIFEST)) {
-        true => fs::read_to_string(&manifest).unwrap_or_default(),
-        false => String::new(),
+        true => fs::read(&manifest).map_err(|e| unread(&manifest, e))?,
+        false => Vec::new(),
     };
-    let listing = serde_yaml::from_str(&text).ok().filter(|l: &Listing| l.format == FORMAT);
+    let listing = serde_yaml::from_slice(&text).ok().filter(|l: &Listing| l.format == FORMAT);
     let Some(listing) = listing else {
         let files: Vec<String> =
             found.iter().take(NAMED).map(|f| format!("`{}`", f.path.display())).collect();
         let more = if found.len() > NAMED { ", .." } else { "" };
         let reason =
             format!("exists, and is not an artefact of snnc: it holds {}{more}", files.join(", "));
-        return Err(vec![problem(folder, reason)]);
+        return Err(one(folder, reason));
     };
     let rows: BTreeMap<PathBuf, &FileRow> =
         listing.files.iter().map(|row| (PathBuf::from(&row.path), row)).collect();
-    let mut problems = Vec::new();
+    let (mut problems, mut any_unread) = (Vec::new(), false);
     for file in found.iter().filter(|f| f.path != Path::new(MANIFEST)) {
         let full = folder.join(&file.path);
         let reason = match rows.get(&file.path) {
-            None => "is not part of the artefact in whose folder it lies",
-            Some(_) if !file.regular => "is a link or a device in the place of an artefact's file",
+            None => "is not part of the artefact in whose folder it lies".into(),
+            Some(_) if !file.regular => {
+                "is a link or a device in the place of an artefact's file".into()
+            }
             Some(row) => match fs::read(&full) {
                 Ok(content) if sha256_hex(&content) == row.sha256 => continue,
-                _ => "was changed since it was compiled",
+                Ok(_) => "was changed since it was compiled".into(),
+                Err(e) => {
+                    any_unread = true;
+                    format!("cannot be read: {e}")
+                }
             },
         };
-        problems.push(problem(&full, reason.into()));
+        problems.push(problem(&full, reason));
     }
     let more = problems.len().saturating_sub(NAMED);
     problems.truncate(NAMED);
     if more > 0 {
         problems.push(problem(folder, format!("holds {more} more such files")));
     }
-    if problems.is_empty() { Ok(true) } else { Err(problems) }
+    match problems.is_empty() {
+        true => Ok(true),
+        false => Err(InTheWay { problems, unread: any_unread }),
+    }
 }
 
 /// Something in a folder that is no folder itself.
@@ -125,7 +150,8 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         make(&folder);
         let text = |p: Problem| p.reason + " " + p.place.rsplit('/').next().unwrap_or_default();
-        replaceable(&folder).map_err(|all| all.into_iter().map(text).collect::<Vec<_>>().join("; "))
+        replaceable(&folder)
+            .map_err(|all| all.problems.into_iter().map(text).collect::<Vec<_>>().join("; "))
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::owned::replaceable;
 use super::{MANIFEST, sha256_hex};
-use crate::{Error, Problem};
+use crate::Error;
 
 /// How names of staging folders begin.
 const PREFIX: &str = ".snnc-";
@@ -84,8 +84,16 @@ pub fn check_free<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), Error> {
     let found = names.into_iter().filter_map(|name| replaceable(&directory.join(name)).err());
-    let problems: Vec<Problem> = found.flatten().collect();
-    if problems.is_empty() { Ok(()) } else { Err(Error::Usage(problems)) }
+    let (mut problems, mut unread) = (Vec::new(), false);
+    for found in found {
+        problems.extend(found.problems);
+        unread |= found.unread;
+    }
+    match (problems.is_empty(), unread) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Error::Input(problems)),
+        (false, false) => Err(Error::Usage(problems)),
+    }
 }
 
 /// Writes each `(name, files)` as the folder `directory/name`, all of them or none. A folder of that name is
