@@ -19,6 +19,7 @@ mod model;
 mod ops;
 mod registry;
 mod samples;
+mod signatures;
 pub mod spiking;
 
 use std::collections::BTreeMap;

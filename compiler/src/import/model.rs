@@ -14,7 +14,7 @@ use snnc_ir::{Graph, NodeId, Origin, verify};
 use super::call::{Bindings, Call, Failure};
 use super::external::Store;
 use super::importer::Importer;
-use super::{ImportOptions, data, limits, registry};
+use super::{ImportOptions, data, limits, registry, signatures};
 use crate::{Error, Problem, finite};
 
 const EXPORT_AGAIN: &str = "check the model with onnx.checker and export it again";
@@ -225,6 +225,9 @@ impl<'m> Session<'m> {
         }
         let operator =
             registry::find(&node.domain, &node.op_type, place.opsets, self.model.ir_version)?;
+        if operator.is_standard {
+            signatures::check(node, operator.since)?;
+        }
         let mut inputs = Vec::with_capacity(node.input.len());
         let mut missing = None;
         for name in &node.input {

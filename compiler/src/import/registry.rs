@@ -33,6 +33,8 @@ struct Operator {
 pub(crate) struct Chosen {
     /// Version of the definition that holds.
     pub since: i64,
+    /// Whether it is one of ONNX's own.
+    pub is_standard: bool,
     /// The function.
     pub build: Build,
 }
@@ -188,6 +190,9 @@ fn canonical(domain: &str) -> &str {
 
 const QONNX: &str = "qonnx.custom_op.general";
 
+/// The newest version of ONNX's operators whose definitions are known (ONNX 1.23).
+const NEWEST: i64 = 28;
+
 /// The operator, in the version that `opsets` import.
 pub(crate) fn find(
     domain: &str,
@@ -203,6 +208,13 @@ pub(crate) fn find(
         None if !key.is_empty() || ir_version < 3 => 1,
         None => return Err(Failure::malformed("the model states no version of ONNX's operators")),
     };
+    if key.is_empty() && version > NEWEST {
+        let reason = format!(
+            "the model imports version {version} of ONNX's operators, of which {NEWEST} is the newest \
+             that is known"
+        );
+        return Err(Failure::unsupported(reason, "export it for an older version"));
+    }
     let shown = if key.is_empty() { "ONNX" } else { domain };
     let Some(operator) = INDEX.get(&(key, name)) else {
         let refused = REFUSED.iter().find(|(names, _)| key.is_empty() && names.contains(&name));
@@ -212,7 +224,7 @@ pub(crate) fn find(
         ));
     };
     match operator.since.iter().rev().find(|&&s| s <= version) {
-        Some(&since) => Ok(Chosen { since, build: operator.build }),
+        Some(&since) => Ok(Chosen { since, build: operator.build, is_standard: key.is_empty() }),
         None => Err(Failure::malformed(format!(
             "{name} came with version {} of {shown}, but the model imports version {version}",
             operator.since.first().copied().unwrap_or_default()
@@ -229,6 +241,7 @@ mod tests {
         assert_eq!(INDEX.len(), OPERATORS.len());
         for operator in OPERATORS {
             assert!(operator.since.is_sorted() && !operator.since.is_empty(), "{}", operator.name);
+            assert!(!operator.domain.is_empty() || operator.since.iter().all(|&s| s <= NEWEST));
         }
     }
 
@@ -240,5 +253,9 @@ mod tests {
         assert!(matches!(find("", "If", &opsets, 8), Err(Failure::Unsupported(..))));
         assert!(matches!(find("", "Relu", &[], 8), Err(Failure::Malformed(..))));
         assert_eq!(find("", "Relu", &[], 2).unwrap().since, 1);
+        for (version, known) in [(NEWEST, true), (NEWEST + 1, false), (i64::MAX, false)] {
+            let opsets = [OperatorSetIdProto { domain: String::new(), version }];
+            assert_eq!(find("", "Relu", &opsets, 8).is_ok(), known, "{version}");
+        }
     }
 }
