@@ -18,6 +18,9 @@ use crate::{Note, Violation};
 const DECAY_BITS: std::ops::RangeInclusive<u8> = 1..=12;
 /// How near a decay must be to `1 - 2^-k` to be taken as that.
 const SAME: f64 = 1e-6;
+/// What biases, resets and initial potentials come to at most, in units of the potential. Thresholds have 30 bits
+/// at most, so that more of either decides every timestep alone; and a decay of 12 bits keeps it within 64.
+const LARGEST: f64 = (1u64 << 40) as f64;
 
 /// The network with weights of `weight_bits` bits, sign included, and what that loses.
 ///
@@ -33,10 +36,16 @@ pub fn integrating(
     if !refused.is_empty() {
         return Err(refused);
     }
+    let quantised: Vec<Quantised> =
+        layers.iter().map(|layer| Quantised::of(layer, weight_bits)).collect();
+    let too_large = layers.iter().zip(&quantised).flat_map(|(l, q)| q.too_large(&network, l));
+    let too_large: Vec<Violation> = too_large.collect();
+    if !too_large.is_empty() {
+        return Err(too_large);
+    }
     let mut graph = network.clone();
     let mut notes = Vec::new();
-    for layer in &layers {
-        let quantised = Quantised::of(layer, weight_bits);
+    for (layer, quantised) in layers.iter().zip(&quantised) {
         notes.push(Note {
             node: network[layer.population].describe(),
             text: quantised.loss(layer, weight_bits),
@@ -134,6 +143,33 @@ impl Quantised {
         };
         let potentials = sums.iter().map(|s| s / f64::from(1u32 << shift)).collect();
         Quantised { sums, potentials, leak }
+    }
+
+    /// What no integer holds once it has the scale of the weights.
+    fn too_large(&self, network: &Graph, layer: &Layer) -> Vec<Violation> {
+        let largest = |scale: &[f64], values: &[f64]| {
+            values.iter().zip(scale).map(|(v, s)| (v * s).abs()).fold(0.0, f64::max)
+        };
+        let reset = match &layer.reset {
+            Reset::None => 0.0,
+            Reset::Soft(amount) => largest(&self.potentials, amount),
+            Reset::Hard(value) => largest(&self.potentials, &[*value]),
+        };
+        let found = [
+            ("a bias", largest(&self.sums, &layer.drive)),
+            ("an initial potential", largest(&self.potentials, &layer.initial)),
+            ("a reset", reset),
+        ];
+        let found = found.into_iter().filter(|(_, value)| *value > LARGEST || value.is_nan());
+        let violation = |(what, value): (&str, f64)| {
+            let reason = format!(
+                "has {what} of {value:.1e} units of its potential, where its weights have the scale of \
+                 integers; at most {LARGEST:.0e} can be held"
+            );
+            let remedy = "train it of the size of weights and threshold";
+            Violation::new(&network[layer.population], reason, remedy)
+        };
+        found.map(violation).collect()
     }
 
     /// What is not as it was trained.
