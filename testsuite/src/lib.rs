@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod conformance;
+pub mod fuzz;
 pub mod onnx_case;
 pub mod onnx_model;
 pub mod table;
