@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import snnc
+from snnc import _native
 
 ROOT = Path(__file__).parents[3]
 DIGITS = ROOT / "examples" / "digits"
@@ -61,3 +64,22 @@ def onnxruntime_outputs(path: Path, x: np.ndarray, optimised: bool = False) -> l
     shape = [d if isinstance(d, int) else 1 for d in entry.shape]
     rows = [session.run(None, {entry.name: sample.reshape(shape)}) for sample in x]
     return [np.concatenate(column) for column in zip(*rows)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_are_what_their_schemas_say() -> Iterator[None]:
+    """Every answer in JSON that a test gets is held against its schema."""
+    jsonschema = pytest.importorskip("jsonschema")
+    execute = _native.execute
+
+    def checked(arguments: list[object], *others: object, **named: object) -> object:
+        done = execute(arguments, *others, **named)
+        line = [str(argument) for argument in arguments]
+        if "json" in line and "--print-after" not in line and done[0].strip():
+            schema = json.loads((ROOT / "docs" / "schemas" / f"{line[0]}.schema.json").read_text())
+            jsonschema.validate(json.loads(done[0]), schema)
+        return done
+
+    _native.execute = checked
+    yield
+    _native.execute = execute
