@@ -34,6 +34,9 @@ pub struct Hardware {
     /// The device's memory blocks, where a report on fitness is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_blocks: Option<MemoryBlocks>,
+    /// Tools that make a bitstream, where there is a script for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesis: Option<Synthesis>,
     /// File formats of the memories; `mem` is always written.
     pub outputs: Vec<Format>,
     /// How energy is estimated.
@@ -301,6 +304,22 @@ pub enum BlockKind {
     XilinxBram36,
     /// Intel block RAM of 10 Kbit.
     IntelM10k,
+    /// Lattice block RAM of 18 Kbit (ECP5).
+    LatticeEbr18,
+    /// Lattice block RAM of 4 Kbit (iCE40).
+    LatticeEbr4,
+}
+
+/// A family of devices for which there are scripts of synthesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synthesis {
+    /// Lattice ECP5-85 in package CABGA756: Yosys, nextpnr.
+    Ecp5,
+    /// Lattice iCE40UP5K in package SG48: Yosys, nextpnr.
+    Ice40,
+    /// AMD XC7A100T in package CSG324: Yosys as far as the netlist, Vivado.
+    Xc7,
 }
 
 /// A file format of memories.
@@ -342,6 +361,9 @@ const BUILT_IN: &[&str] = &[
     include_str!("hardware/cyclone_v.yaml"),
     include_str!("hardware/zynq_ultrascale.yaml"),
     include_str!("hardware/tight.yaml"),
+    include_str!("hardware/ecp5_85.yaml"),
+    include_str!("hardware/ice40up5k.yaml"),
+    include_str!("hardware/xc7a100t.yaml"),
 ];
 
 /// Names of the descriptions that come with the compiler, the default first.

@@ -116,7 +116,8 @@ impl Target for Spleat {
              Devices (--device, or a file with --hw): {}.\n\
              Option formats=mif,coe,ihex,qhex writes the memories in these formats too; option\n\
              bundle=qualia the configuration and weights that Qualia-Bench takes, for networks within\n\
-             its SCNN template, whose neurons approximate these.\n\
+             its SCNN template, whose neurons approximate these; bundle=rtl a Makefile that simulates,\n\
+             checks, synthesises, places and routes, and constraints, for ecp5-85, ice40up5k, xc7a100t.\n\
              \n\
              Layers: dense, convolution in one and two dimensions, in groups, residual additions.\n\
              Neurons: integrate and fire with up to N spikes in one event (T=1 by default), leaky in\n\
@@ -166,6 +167,9 @@ impl Target for Spleat {
         let formats = formats(options, &hardware).map_err(EmitError::Container)?;
         let mut artefact = emit::emit(&network.network, &hardware, &formats)?;
         artefact.files.extend(core(&artefact).map_err(EmitError::Container)?);
+        if scripts(options) {
+            artefact.files.extend(rtl::bundle(&network.network.name, &hardware));
+        }
         if bundles(options) {
             let files = qualia(&artefact).map_err(EmitError::Container)?;
             artefact.files.extend(files);
@@ -206,8 +210,8 @@ impl Target for Spleat {
 const OPTIONS: [TargetOption; 2] = [
     TargetOption {
         key: "bundle",
-        values: Values::Word(&["qualia"]),
-        summary: "adds the configuration and weights that Qualia-Bench takes",
+        values: Values::Word(&["qualia", "rtl"]),
+        summary: "qualia adds the configuration and weights that Qualia-Bench takes, rtl the scripts of simulation and synthesis",
     },
     TargetOption {
         key: "formats",
@@ -223,6 +227,11 @@ fn chosen(options: &TargetOptions) -> Result<Hardware, Vec<String>> {
 /// Whether the bundle for Qualia-Bench is wanted.
 fn bundles(options: &TargetOptions) -> bool {
     options.word(OPTIONS[0].key) == Some("qualia")
+}
+
+/// Whether the scripts for an accelerator are wanted.
+fn scripts(options: &TargetOptions) -> bool {
+    options.word(OPTIONS[0].key) == Some("rtl")
 }
 
 /// The sources of an image's accelerator, in a folder of their own.

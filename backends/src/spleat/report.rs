@@ -72,6 +72,8 @@ struct Block {
 struct Blocks {
     xilinx_bram36: Block,
     intel_m10k: Block,
+    lattice_ebr18: Block,
+    lattice_ebr4: Block,
 }
 
 impl Block {
@@ -80,6 +82,8 @@ impl Block {
         Some(match kind {
             BlockKind::XilinxBram36 => blocks.xilinx_bram36,
             BlockKind::IntelM10k => blocks.intel_m10k,
+            BlockKind::LatticeEbr18 => blocks.lattice_ebr18,
+            BlockKind::LatticeEbr4 => blocks.lattice_ebr4,
         })
     }
 

@@ -2,10 +2,12 @@
 
 mod accuracy;
 mod damage;
+mod formal;
 mod formats;
 mod random;
 mod rtl;
 mod simulated;
+mod synthesis;
 mod trained;
 
 use std::collections::BTreeMap;

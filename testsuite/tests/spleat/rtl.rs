@@ -7,7 +7,7 @@ use snnc_backends::{File, Target as _};
 use snnc_ir::{BiasPlacement, Leak, Neuron, Op, Reset, Schedule, SpikingOp};
 
 use crate::random::{self, Case, Numbers};
-use crate::simulated::{check, difference, run};
+use crate::simulated::{Change, check, difference, run};
 use crate::{Behaviour, Image, behaviour, hardware, image};
 
 fn check_all(
@@ -116,6 +116,41 @@ fn a_changed_weight_shows_in_the_simulation() {
     let simulation = run(Simulator::Icarus, &image, &expected, &[], None).expect("runs");
     let found = difference(&image, &expected, &simulation).expect("the weights are others");
     assert!(found.starts_with(&format!("`{}`", image.layers[0].name)), "{found}");
+}
+
+/// Changes of the core that some network must show.
+const MUTANTS: [Change<'_>; 14] = [
+    ("spleat_lane.v", "x_last ? result :", ""),
+    ("spleat_lane.v", "x_before ? earlier :", ""),
+    ("spleat_lane.v", "candidate > held ? candidate : held", "candidate"),
+    ("spleat_lane.v", "largest - told", "largest"),
+    ("spleat_window.v", "place + BEFORE - k * DILATION;", "place - k * DILATION;"),
+    ("spleat_window.v", "d / STRIDE < OUTPUTS", "d / STRIDE <= OUTPUTS"),
+    ("spleat_port.v", "from + TARGETS - 1;", "from + TARGETS;"),
+    ("spleat_fifo.v", "filled != FULL[CB-1:0]", "1'b1"),
+    ("spleat_layer.v", "if (ends) waits[pick] <= 1;", ""),
+    ("spleat_layer.v", "(writes && last_sweep)", "1'b0"),
+    ("spleat_layer.v", "a_place_tap - place_column", "a_place_tap - place_row"),
+    ("spleat_layer.v", "BARRIER == 0 || step == 0", "1'b1"),
+    ("spleat_layer.v", "row + l_group", "l_group"),
+    ("spleat_layer.v", "(rest == 0 && out_ready)", "rest == 0"),
+];
+
+#[test]
+#[cfg_attr(
+    not(icarus),
+    ignore = "Icarus Verilog was not installed (testsuite/peers/setup.sh installs it) when this was built"
+)]
+fn a_changed_core_shows_in_the_simulation() {
+    let cases: Vec<_> = (0..30).map(|seed| prepared(seed, 2)).collect();
+    for change in MUTANTS {
+        let shows = |(_, image, expected): &(Case, Image, Vec<Behaviour>)| {
+            let options = ["+stall=9"];
+            let simulation = run(Simulator::Icarus, image, expected, &options, Some(change));
+            simulation.map_or(true, |found| difference(image, expected, &found).is_some())
+        };
+        assert!(cases.iter().any(shows), "{change:?}");
+    }
 }
 
 #[test]

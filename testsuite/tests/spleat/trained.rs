@@ -49,6 +49,12 @@ fn prepared(
     (image, expected)
 }
 
+/// One of the digits networks with multi-level spikes, and what it does with a sample.
+pub fn digits_image(name: &str) -> (Image, Vec<Behaviour>) {
+    let path = digits(&format!("digits_{name}.onnx"));
+    prepared(&path, &digits("digits-test-360.npz"), CODINGS[0], 1)
+}
+
 const CODINGS: [(Coding, Option<usize>); 2] =
     [(Coding::MultiLevel, Some(1)), (Coding::Rate, Some(4))];
 

@@ -60,8 +60,8 @@ pub(super) struct Stage {
     added: bool,
     d: Option<u64>,
     a: u64,
-    m: bool,
-    x: bool,
+    /// Whether there were taps one to four clocks ago.
+    behind: [bool; 4],
     step: usize,
     read: Option<usize>,
     loaded: bool,
@@ -114,8 +114,7 @@ impl Stage {
             added: false,
             d: None,
             a: 0,
-            m: false,
-            x: false,
+            behind: [false; 4],
             step: 0,
             read: None,
             loaded: false,
@@ -134,7 +133,7 @@ impl Stage {
         self.work += u64::from(self.a > 0);
         let a_free = self.a <= 1;
         let d_free = self.d.is_none() || a_free;
-        let quiet = self.d.is_none() && self.a == 0 && !self.m && !self.x;
+        let quiet = self.d.is_none() && self.a == 0 && self.behind == [false; 4];
         let to_d = match self.e {
             Some((Taken::Spike(work), _)) if d_free && (self.added || !self.totals) => Some(work),
             _ => None,
@@ -167,7 +166,8 @@ impl Stage {
 
         // What was taken, where it leads, and its taps.
         self.added = self.totals && matches!(self.e, Some((Taken::Spike(_), _))) && to_d.is_none();
-        (self.x, self.m) = (self.m, self.a > 0);
+        self.behind.rotate_right(1);
+        self.behind[0] = self.a > 0;
         if a_free {
             self.a = self.d.unwrap_or(0);
         } else {

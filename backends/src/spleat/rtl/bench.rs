@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Samples;
+use super::top::{answers, bytes};
 use crate::File;
 use crate::spleat::aer;
 use crate::spleat::geometry::Map;
@@ -11,13 +12,17 @@ use crate::spleat::manifest::Manifest;
 
 /// `spleat_tb.v`: sends `in<i>.aer` to input i, takes what comes, and compares it with `out<o>.hex`
 /// where there is such a file.
-pub(super) fn bench(manifest: &Manifest, layers: &[Layer]) -> String {
+///
+/// # Errors
+/// When an output reads what is no layer.
+pub(super) fn bench(manifest: &Manifest, layers: &[Layer]) -> Result<String, String> {
     let aer = &manifest.hardware.description.aer;
     let (inputs, outputs) = (manifest.inputs.len(), manifest.outputs.len());
     let mut connections = vec![".clk(clk)".to_owned(), ".rst(rst)".to_owned()];
     for i in 0..inputs {
         connections.push(format!(
-            ".s{i}_axis_tdata(source[{i}].word), .s{i}_axis_tvalid(source[{i}].valid), .s{i}_axis_tready(source_ready[{i}])"
+            ".s{i}_axis_tdata(source[{i}].word[{}:0]), .s{i}_axis_tvalid(source[{i}].valid), .s{i}_axis_tready(source_ready[{i}])",
+            bytes(aer.bits as usize) - 1
         ));
     }
     for o in 0..outputs {
@@ -26,20 +31,21 @@ pub(super) fn bench(manifest: &Manifest, layers: &[Layer]) -> String {
         ));
     }
     connections.push(".overflow(overflow)".to_owned());
-    let mut answers = String::new();
-    for o in 0..outputs {
+    let mut text = String::new();
+    for (o, bits) in answers(manifest, layers)?.into_iter().enumerate() {
         let _ = write!(
-            answers,
-            "    wire [63:0] data{o};\n    assign answer[{o}*64 +: 64] = data{o};\n"
+            text,
+            "    wire [{}:0] data{o};\n    assign answer[{o}*64 +: 64] = data{o};\n",
+            bits - 1
         );
     }
-    include_str!("spleat_tb.v")
+    Ok(include_str!("spleat_tb.v")
         .replace("@INPUTS@", &inputs.to_string())
         .replace("@OUTPUTS@", &outputs.to_string())
         .replace("@TYPE@", &aer.kind[1].to_string())
         .replace("@PATIENCE@", &patience(manifest, layers).to_string())
-        .replace("@ANSWERS@", answers.trim_end())
-        .replace("@CONNECTIONS@", &connections.join(",\n        "))
+        .replace("@ANSWERS@", text.trim_end())
+        .replace("@CONNECTIONS@", &connections.join(",\n        ")))
 }
 
 /// The events of samples: `in<i>.aer`, and the same for people.

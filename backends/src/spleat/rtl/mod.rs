@@ -6,11 +6,13 @@
 //! printed, which [`parse`] reads. Clocks counted here are those of this core, not of SPLEAT.
 
 mod bench;
+mod bundle;
 mod simulator;
 mod top;
 
 use std::collections::BTreeMap;
 
+pub use bundle::bundle;
 pub use simulator::{Build, Simulator};
 pub(super) use top::feeds;
 
@@ -30,7 +32,7 @@ pub type Samples = Vec<Vec<Vec<i64>>>;
 pub fn sources(manifest: &Manifest, layers: &[Layer]) -> Result<Vec<File>, String> {
     let mut files: Vec<File> = CORE.map(|(name, text)| File::new(name, text)).to_vec();
     files.push(File::new("spleat_top.v", top::top(manifest, layers)?));
-    files.push(File::new("spleat_tb.v", bench::bench(manifest, layers)));
+    files.push(File::new("spleat_tb.v", bench::bench(manifest, layers)?));
     Ok(files)
 }
 

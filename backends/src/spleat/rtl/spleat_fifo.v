@@ -28,11 +28,13 @@ module spleat_fifo #(
     reg [CB-1:0] stored;    // words in the memory that the register has not fetched
     reg [CB-1:0] fill;      // with the one in the register
     reg          held;      // whether there is one
+    reg          room;
 
-    assign in_ready  = fill != FULL[CB-1:0];
+    assign in_ready  = room;
     assign out_valid = held;
     wire push  = in_valid && in_ready;
     wire pop   = held && out_ready;
+    wire [CB-1:0] filled = push && !pop ? fill + 1'b1 : pop && !push ? fill - 1'b1 : fill;
     wire fetch = stored != 0 && (!held || out_ready);
 
     always @(posedge clk) begin
@@ -46,13 +48,14 @@ module spleat_fifo #(
             stored <= 0;
             fill   <= 0;
             held   <= 0;
+            room   <= 1;
         end else begin
             if (push)  tail <= tail == LAST[AB-1:0] ? {AB{1'b0}} : tail + 1'b1;
             if (fetch) head <= head == LAST[AB-1:0] ? {AB{1'b0}} : head + 1'b1;
             if (push && !fetch) stored <= stored + 1'b1;
             if (fetch && !push) stored <= stored - 1'b1;
-            if (push && !pop)   fill   <= fill + 1'b1;
-            if (pop && !push)   fill   <= fill - 1'b1;
+            fill <= filled;
+            room <= filled != FULL[CB-1:0];
             if (fetch)    held <= 1;
             else if (pop) held <= 0;
         end

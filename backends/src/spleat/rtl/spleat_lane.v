@@ -1,7 +1,8 @@
 // A bank: its weights, its potentials and its neurons. SPLEAT-style, documented stand-in; not SPLEAT's own HDL.
 //
-// Accumulate: in clock 0 the weight is read, in clock 1 multiplied while the potential is read, in
-// clock 2 added and written. A potential that is read while it is written is taken from the adder.
+// Accumulate: in clock 0 the weight is read, in clock 1 kept, in clock 2 multiplied while the potential
+// is read, in clock 3 added, in clock 4 written. What was added in one of the last two clocks is taken from
+// there.
 `timescale 1ns/1ns
 module spleat_lane #(
     parameter NAME    = "l0",
@@ -24,10 +25,12 @@ module spleat_lane #(
     input  wire                 clk,
     // Accumulate.
     input  wire [WA-1:0]        a_weight,
-    input  wire [QB-1:0]        m_port,         // clock 1
-    input  wire signed [XB-1:0] m_payload,
-    input  wire                 x_valid,        // clock 2, this bank takes part
-    input  wire                 x_again,        // the potential was written in the last clock
+    input  wire [QB-1:0]        n_port,         // clock 1
+    input  wire signed [XB-1:0] m_payload,      // clock 2
+    input  wire                 x_valid,        // clock 3, this bank takes part
+    input  wire                 x_last,         // the potential is that of the clock before
+    input  wire                 x_before,       // the potential is that of two clocks before
+    input  wire                 y_valid,        // clock 4
     // Potentials.
     input  wire                 v_enable,
     input  wire [VA-1:0]        v_read,
@@ -50,7 +53,7 @@ module spleat_lane #(
     output wire [PB-1:0]        sent,
     output wire                 fires,
     output wire signed [MB-1:0] after,
-    output wire                 lost            // a sum did not fit
+    output reg                  lost            // a sum did not fit, in the clock before
 );
     // Files of the image: stem, letter and number of the bank, nulls before them.
     localparam [31:0] D3 = 48 + LANE / 1000, D2 = 48 + LANE / 100 % 10, D1 = 48 + LANE / 10 % 10, D0 = 48 + LANE % 10;
@@ -62,17 +65,16 @@ module spleat_lane #(
     endfunction
 
     wire signed [MB-1:0] potential, updated;
-    reg  signed [MB-1:0] summed, kept;
-    wire signed [MB-1:0] held = x_again ? summed : potential;
+    reg  signed [MB-1:0] result, earlier;
+    wire signed [MB-1:0] held = x_last ? result : x_before ? earlier : potential;
     wire signed [MB-1:0] initially = INITIAL[v_group*MB +: MB];
 
     spleat_ram #(.WIDTH(MB), .DEPTH(VDEPTH), .AB(VA)) potentials (.clk(clk),
         .enable(v_enable), .address(v_read), .word(potential),
-        .write(x_valid || v_write), .write_address(v_address),
-        .write_word(v_initial ? initially : v_write ? kept : updated));
+        .write(y_valid || v_write), .write_address(v_address), .write_word(v_initial ? initially : result));
     always @(posedge clk) begin
-        summed <= updated;
-        if (s_keep) kept <= after;
+        result  <= s_keep ? after : updated;
+        earlier <= result;
     end
 
     generate
@@ -89,7 +91,8 @@ module spleat_lane #(
                     .enable(1'b1), .address(a_weight[AB-1:0]), .word(weights[q*WB +: WB]));
             end
             localparam MULTIPLIED = BINARY ? WB : WB + XB;
-            wire signed [WB-1:0] weight = weights[m_port*WB +: WB];
+            reg  signed [WB-1:0] weight;
+            always @(posedge clk) weight <= weights[n_port*WB +: WB];
             reg  signed [MULTIPLIED-1:0] product;
             if (BINARY) begin : binary
                 always @(posedge clk) product <= weight;
@@ -134,13 +137,14 @@ module spleat_lane #(
                 .bias(s_biased ? bias : {BB{1'b0}}), .threshold(threshold), .reset(reset), .value(value),
                 .after(after), .sent(sent), .lost(overflows));
             assign fires = sent != 0;
-            assign lost  = (x_valid && total != {{(AW-MB){updated[MB-1]}}, updated}) || (s_keep && overflows);
+            always @(posedge clk)
+                lost <= (x_valid && total != {{(AW-MB){updated[MB-1]}}, updated}) || (s_keep && overflows);
         end else begin : maxima
-            // The payload, or the total of its source, comes as clock 2's.
+            // The payload, or the total of its source, waits for the potential.
             reg signed [XB-1:0] candidate;
             always @(posedge clk) candidate <= m_payload;
             assign updated = candidate > held ? candidate : held;
-            assign lost = 0;
+            always @(posedge clk) lost <= 0;
             reg signed [MB-1:0] largest;
             always @(posedge clk) if (s_load) largest <= potential;
             if (TYPE == 1) begin : each
@@ -152,7 +156,7 @@ module spleat_lane #(
                 wire signed [MB-1:0] grown = largest - told;
                 spleat_ram #(.WIDTH(MB), .DEPTH(VDEPTH), .AB(VA)) history (.clk(clk),
                     .enable(s_enable), .address(s_place), .word(told),
-                    .write(v_write), .write_address(v_address), .write_word(v_initial ? {MB{1'b0}} : kept));
+                    .write(v_write), .write_address(v_address), .write_word(v_initial ? {MB{1'b0}} : result));
                 assign sent  = grown[PB-1:0];
                 assign after = largest;
             end

@@ -82,7 +82,7 @@ module spleat_layer #(
     localparam GB = bits(GROUPS);
     localparam LB = bits(LANES);
     localparam QB = bits(PORTS);
-    localparam TA = bits(largest(TDEPTH, largest(RDEPTH, DDEPTH)));
+    localparam TA = bits(largest(largest(TDEPTH, GROUPS), largest(RDEPTH, DDEPTH)));
     localparam SPB = SIGNED ? PB : PB + 1;              // a payload with its sign
     localparam PX = TYPE == 2 ? MB : SPB;               // what is added or compared
     localparam SOURCES = CIN[31:0] * HIN[31:0] * WIN[31:0];
@@ -348,30 +348,38 @@ module spleat_layer #(
         end
     end
 
-    // Clocks 1 and 2 of each.
-    reg               m_any, x_any, x_same;
-    reg  [QB-1:0]     m_port;
-    reg  signed [PX-1:0] m_payload;
-    reg  [VA-1:0]     m_place, x_place;
-    reg  [LANES-1:0]  m_valid, x_valid;
+    // Clocks 1 to 4 of each.
+    reg               n_any, m_any, x_any, y_any;
+    reg               x_last, x_before;     // the same place as one, as two clocks before
+    reg  [QB-1:0]     n_port;
+    reg  signed [PX-1:0] n_payload, m_payload;
+    reg  [VA-1:0]     n_place, m_place, x_place, y_place;
+    reg  [LANES-1:0]  n_valid, m_valid, x_valid, y_valid, z_valid;
     reg  [LANES-1:0]  a_lanes;
     integer n;
     always @* for (n = 0; n < LANES; n = n + 1)
         a_lanes[n] = !((a_group == a_first && n < a_low) || (a_group == a_last && n > a_high));
     always @(posedge clk) begin
-        m_any     <= !rst && a_run;
-        m_valid   <= !rst && a_run ? a_lanes : {LANES{1'b0}};
-        m_port    <= a_port;
-        m_payload <= a_payload;
-        m_place   <= a_place;
+        n_any     <= !rst && a_run;
+        n_valid   <= !rst && a_run ? a_lanes : {LANES{1'b0}};
+        n_port    <= a_port;
+        n_payload <= a_payload;
+        n_place   <= a_place;
+        m_any     <= !rst && n_any;
+        m_valid   <= rst ? {LANES{1'b0}} : n_valid;
+        m_payload <= n_payload;
+        m_place   <= n_place;
         x_any     <= !rst && m_any;
         x_valid   <= rst ? {LANES{1'b0}} : m_valid;
         x_place   <= m_place;
-        x_same    <= x_any && x_place == m_place;
+        x_last    <= x_any && x_place == m_place;
+        x_before  <= y_any && y_place == m_place;
+        y_any     <= !rst && x_any;
+        y_valid   <= rst ? {LANES{1'b0}} : x_valid;
+        y_place   <= x_place;
+        z_valid   <= y_valid;
     end
-    reg  [LANES-1:0] x_was;     // banks that wrote in the last clock
-    always @(posedge clk) x_was <= x_valid;
-    assign quiet = !d_valid && !a_run && !m_any && !x_any;
+    assign quiet = !d_valid && !a_run && !n_any && !m_any && !x_any && !y_any;
 
     // ---- Sweep: addresses, read potentials, neurons.
     reg             r_valid, l_valid, s_valid;      // groups to read, read, in the neurons
@@ -436,11 +444,12 @@ module spleat_layer #(
                 .TB(TB), .TDEPTH(TDEPTH), .RDEPTH(RDEPTH), .DDEPTH(DDEPTH), .TA(TA), .KIND(KIND), .SHIFT(SHIFT),
                 .KEPT(KEPT), .HARD(HARD), .V_RESET(V_RESET), .MOST(MOST),
                 .INITIAL(INITIAL[b*GROUPS*MB +: GROUPS*MB]), .PB(OPB), .SB(SB)) lane (
-                .clk(clk), .a_weight(a_weight), .m_port(m_port), .m_payload(m_payload),
-                .x_valid(x_valid[b]), .x_again(x_same && x_was[b]),
+                .clk(clk), .a_weight(a_weight), .n_port(n_port), .m_payload(m_payload),
+                .x_valid(x_valid[b]),
+                .x_last(x_last && y_valid[b]), .x_before(x_before && z_valid[b]), .y_valid(y_valid[b]),
                 .v_enable(state != SWEEP || advance), .v_read(state == SWEEP ? r_place : m_place),
                 .v_write(writes || state == CLEAR), .v_initial(state == CLEAR || (writes && last_sweep)),
-                .v_address(state == CLEAR ? cleared[VA-1:0] : state == TAKE ? x_place : w_place),
+                .v_address(state == CLEAR ? cleared[VA-1:0] : state == TAKE ? y_place : w_place),
                 .v_group(state == CLEAR ? c_group : w_group),
                 .s_enable(advance), .s_place(l_place), .s_group(r_group),
                 .s_threshold(TDEPTH > GROUPS ? in_time : l_group), .s_reset(RDEPTH > GROUPS ? in_time : l_group),

@@ -116,8 +116,22 @@ fn outputs(manifest: &Manifest) -> Result<Vec<usize>, String> {
 }
 
 /// Bits of a byte-wide AXI-Stream word.
-fn bytes(bits: usize) -> usize {
+pub(super) fn bytes(bits: usize) -> usize {
     bits.div_ceil(8) * 8
+}
+
+/// Bits of the words of every output.
+///
+/// # Errors
+/// When an output reads what is no layer.
+pub(super) fn answers(manifest: &Manifest, layers: &[Layer]) -> Result<Vec<usize>, String> {
+    let streams = streams(manifest, layers)?;
+    let event = manifest.hardware.description.aer.bits as usize;
+    let bits = |layer: usize| {
+        let stream = streams.get(manifest.inputs.len() + layer);
+        bytes(stream.and_then(|s| s.potentials).map_or(event, usize::from))
+    };
+    Ok(outputs(manifest)?.into_iter().map(bits).collect())
 }
 
 /// The fields of the layer's input words: those of all its ports together, and whether payloads are
@@ -153,7 +167,9 @@ pub(super) fn top(manifest: &Manifest, layers: &[Layer]) -> Result<String, Strin
     }
     let streams = streams(manifest, layers)?;
     let (feeds, outputs) = (feeds(manifest)?, outputs(manifest)?);
-    let mut top = Top { manifest, layers, streams, feeds, outputs, text: String::new() };
+    let answers = answers(manifest, layers)?;
+    let text = String::new();
+    let mut top = Top { manifest, layers, streams, feeds, outputs, answers, text };
     top.ports();
     top.wires();
     for i in 0..manifest.inputs.len() {
@@ -175,6 +191,7 @@ struct Top<'a> {
     streams: Vec<Stream>,
     feeds: Vec<Vec<usize>>,
     outputs: Vec<usize>,
+    answers: Vec<usize>,
     text: String,
 }
 
@@ -185,12 +202,6 @@ impl Top<'_> {
 
     fn aer(&self) -> &AerWord {
         &self.manifest.hardware.description.aer
-    }
-
-    /// Bits of the words of an output.
-    fn answer(&self, output: usize) -> usize {
-        let stream = &self.streams[self.manifest.inputs.len() + self.outputs[output]];
-        bytes(stream.potentials.map_or(self.aer().bits as usize, usize::from))
     }
 
     fn ports(&mut self) {
@@ -211,7 +222,7 @@ impl Top<'_> {
             ports.push(format!("output wire s{i}_axis_tready"));
         }
         for (o, output) in self.manifest.outputs.iter().enumerate() {
-            let word = self.answer(o) - 1;
+            let word = self.answers[o] - 1;
             ports.push(format!(
                 "// `{}`\n    output wire [{word}:0] m{o}_axis_tdata",
                 plain(&output.name)
@@ -432,7 +443,7 @@ impl Top<'_> {
     fn output(&mut self, o: usize) {
         let n = self.manifest.inputs.len() + self.outputs[o];
         let stream = self.streams[n];
-        let width = self.answer(o);
+        let width = self.answers[o];
         let others: Vec<String> = {
             let all = self.feeds.iter().enumerate().flat_map(|(k, ports)| {
                 ports
