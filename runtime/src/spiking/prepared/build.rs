@@ -13,7 +13,6 @@ use super::forms::{Form, NodeForm};
 use super::lists::Listed;
 use super::map::{Map, extents};
 use super::order::{along, has_activity};
-use super::pooled::Cells;
 use super::synapses::{Geometry, Synapses};
 use super::{Action, Layer, Plan, Pool, PoolKind, Source, Totals, Why};
 use crate::kernels::Isa;
@@ -61,6 +60,12 @@ struct Arrivals {
     bias: Option<Vec<i32>>,
     /// Whether 32 bits hold the sums before their gains.
     narrow: bool,
+}
+
+/// The cells of each window of a pool, as numbers of places; every window has as many, some of them twice.
+pub(super) struct Cells {
+    pub(super) each: usize,
+    pub(super) all: Vec<usize>,
 }
 
 impl<'a> Builder<'a> {

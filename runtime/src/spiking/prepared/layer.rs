@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use snnc_ir::{IntegrateAndFire, PerChannel};
 
+use super::buffers::{Buffers, Scratch};
 use super::fire::Fire;
 use super::map::Map;
-use super::run::{Buffers, Scratch};
 use super::synapses::{Arithmetic, Patches, Synapses};
 use super::{Layer, Plan, Source};
 use crate::kernels::events::Spikes;

@@ -1,8 +1,6 @@
 //! Numbers of any size that nodes send, as lists of those that are not 0.
 
 use super::map::Map;
-use super::run::Buffers;
-use super::{Plan, Source};
 use crate::spiking::outcome::Activity;
 
 /// How the numbers of a node are listed.
@@ -78,7 +76,7 @@ impl Lists {
 
 impl Map {
     /// Lists the payloads of one timestep of one sample.
-    fn list(&self, bytes: &[u8], t: usize, to: &mut Vec<Entry>) {
+    pub(super) fn list(&self, bytes: &[u8], t: usize, to: &mut Vec<Entry>) {
         if self.steps == 1 && t >= self.repeats {
             return;
         }
@@ -93,33 +91,5 @@ impl Map {
                 }
             }
         }
-    }
-}
-
-impl Plan {
-    /// What a source sent in one timestep of one sample; `room` is memory for it.
-    pub(super) fn sent<'a>(
-        &self,
-        from: Source,
-        (sample, t): (usize, usize),
-        b: &'a Buffers,
-        room: &'a mut Vec<Entry>,
-    ) -> &'a [Entry] {
-        room.clear();
-        match from {
-            Source::Lists(index) => return b.lists[index].at(sample * self.steps + t),
-            Source::Map(index) => self.maps[index].list(self.of_sample(index, sample, b), t, room),
-            Source::Totals(index) => {
-                let own = &self.totals[index];
-                let values = &self.totals_of_sample(index, sample, b)[t * own.neurons..];
-                for (i, &value) in values[..own.neurons].iter().enumerate() {
-                    if value != 0 {
-                        let (channel, place) = ((i / own.plane) as u32, (i % own.plane) as u32);
-                        room.push(Entry { place, channel, value });
-                    }
-                }
-            }
-        }
-        room
     }
 }

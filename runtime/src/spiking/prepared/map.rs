@@ -89,6 +89,23 @@ impl Map {
         self.bordered(y + self.border[0], x + self.border[1])
     }
 
+    /// Moves codes in (C, H, W) order to their places at timestep `t`.
+    pub(super) fn put(&self, bytes: &mut [u8], t: usize, codes: &[u8]) {
+        let len = self.place_len();
+        for (c, plane) in codes.chunks_exact(self.height * self.width).enumerate() {
+            for (y, row) in plane.chunks_exact(self.width).enumerate() {
+                let from = self.place(y, 0) + t * self.stride + c;
+                if len == 1 {
+                    bytes[from..][..row.len()].copy_from_slice(row);
+                    continue;
+                }
+                for (to, &code) in bytes[from..].iter_mut().step_by(len).zip(row) {
+                    *to = code;
+                }
+            }
+        }
+    }
+
     /// Where every place begins, row by row.
     pub(super) fn places(&self) -> Vec<usize> {
         let all = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (y, x)));

@@ -11,6 +11,7 @@
 //! (`stepped`), payloads that are not 0 added up one by one (`link`), neurons by their own definition. Either
 //! kind reads what the other sends. Only networks with cycles belong to the scalar interpreter as a whole.
 
+mod buffers;
 mod build;
 mod build_pools;
 mod build_stepped;
@@ -40,10 +41,10 @@ use super::boundary::Sample;
 use super::outcome::Outcome;
 use crate::kernels::Isa;
 use crate::kernels::elements::Windows;
+use buffers::Buffers;
 use fire::Fire;
 use lists::Listed;
 use map::Map;
-use run::Buffers;
 use stepped::Stepped;
 use synapses::Synapses;
 

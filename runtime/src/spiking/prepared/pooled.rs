@@ -2,17 +2,11 @@
 
 use snnc_ir::{NodeId, Population, SpikingOp};
 
-use super::build::Builder;
+use super::build::{Builder, Cells};
 use super::forms::NodeForm;
 use super::map::extents;
 use super::{Plan, Why};
 use crate::kernels::signed;
-
-/// The cells of each window of a pool, as numbers of places; every window has as many, some of them twice.
-pub(super) struct Cells {
-    pub(super) each: usize,
-    pub(super) all: Vec<usize>,
-}
 
 impl Builder<'_> {
     /// The projection whose sums a pool takes the largest of, if only neurons see what it makes of them.

@@ -2,81 +2,14 @@
 
 use snnc_ir::{Encoder, Graph, Presentation, Readout, Rounding};
 
+use super::buffers::Buffers;
 use super::link::Failed;
-use super::lists::Lists;
+use super::lists::Entry;
 use super::map::Map;
-use super::stepped::Room;
 use super::{Action, Plan, Pool, PoolKind, Source};
-use crate::kernels::aligned::Aligned;
 use crate::kernels::elements::{self, Running};
-use crate::kernels::events::Spikes;
 use crate::spiking::boundary::{Sample, decode, encode};
 use crate::spiking::outcome::{Activity, Outcome, Output};
-
-/// Kernels may read so many bytes behind a map.
-const BEHIND: usize = 64;
-
-/// All memory of a run.
-#[derive(Debug, Default)]
-pub(super) struct Buffers {
-    /// Samples that are run.
-    pub(super) samples: usize,
-    /// Samples for which there is room.
-    room: usize,
-    /// Each map of one sample after the other, then what kernels may read behind.
-    pub(super) maps: Vec<Vec<u8>>,
-    /// `[sample][timestep][neuron]`
-    pub(super) totals: Vec<Vec<i64>>,
-    pub(super) constant: Aligned<i32>,
-    pub(super) varying: Aligned<i32>,
-    /// Sums that wait for their gain.
-    pub(super) terms: Aligned<i32>,
-    /// Numbers that nodes send as lists.
-    pub(super) lists: Vec<Lists>,
-    pub(super) stepped: Room,
-    /// Numbers other than 0 that the pool of a layer sent for each sample, and their magnitudes.
-    pub(super) pooled: Vec<[u64; 2]>,
-    /// The last timestep of each sample.
-    pub(super) last: Vec<usize>,
-    /// Spikes of each map, of which those of this run are marked.
-    pub(super) spikes: Vec<(bool, Spikes)>,
-    pub(super) scratch: Scratch,
-    codes: Vec<u8>,
-}
-
-/// Where rows begin, and their patches.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    pub(super) rows: Vec<usize>,
-    pub(super) patches: Vec<u8>,
-    /// Places of a block, as places of a map, or as lines and places.
-    pub(super) starts: Vec<usize>,
-    pub(super) places: Vec<[u32; 2]>,
-}
-
-impl Buffers {
-    /// Makes room for a run of so many samples.
-    pub(super) fn prepare(&mut self, plan: &Plan, samples: usize) {
-        if self.room < samples {
-            let [constant, varying] = plan.sums;
-            let all = |m: &Map| vec![m.silence(); samples * m.len() + BEHIND];
-            self.maps = plan.maps.iter().map(all).collect();
-            let all = |neurons: usize| vec![0; samples * plan.steps * neurons];
-            self.totals = plan.totals.iter().map(|t| all(t.neurons)).collect();
-            if self.room == 0 {
-                self.constant = Aligned::zeros(constant);
-                self.varying = Aligned::zeros(varying);
-                self.terms = Aligned::zeros(constant.max(varying));
-                self.lists = plan.lists.iter().map(|_| Lists::default()).collect();
-                self.spikes = plan.maps.iter().map(|_| Default::default()).collect();
-                self.scratch.patches = vec![0; plan.patches];
-            }
-            self.room = samples;
-        }
-        self.samples = samples;
-        self.spikes.iter_mut().for_each(|(listed, _)| *listed = false);
-    }
-}
 
 impl Plan {
     /// Runs as many samples as the buffers were prepared for; `None` where one has not settled.
@@ -198,6 +131,32 @@ impl Plan {
         &b.totals[totals][sample * len..][..len]
     }
 
+    /// What a source sent in one timestep of one sample; `room` is memory for it.
+    pub(super) fn sent<'a>(
+        &self,
+        from: Source,
+        (sample, t): (usize, usize),
+        b: &'a Buffers,
+        room: &'a mut Vec<Entry>,
+    ) -> &'a [Entry] {
+        room.clear();
+        match from {
+            Source::Lists(index) => return b.lists[index].at(sample * self.steps + t),
+            Source::Map(index) => self.maps[index].list(self.of_sample(index, sample, b), t, room),
+            Source::Totals(index) => {
+                let own = &self.totals[index];
+                let values = &self.totals_of_sample(index, sample, b)[t * own.neurons..];
+                for (i, &value) in values[..own.neurons].iter().enumerate() {
+                    if value != 0 {
+                        let (channel, place) = ((i / own.plane) as u32, (i % own.plane) as u32);
+                        room.push(Entry { place, channel, value });
+                    }
+                }
+            }
+        }
+        room
+    }
+
     /// What a node has just done in the run of one sample, and where it is counted.
     fn activity(&self, action: &Action, sample: usize, b: &Buffers) -> Option<(usize, Activity)> {
         let to = match action {
@@ -235,7 +194,7 @@ impl Plan {
                 b.codes.iter_mut().for_each(|code| *code = code.wrapping_add(shift));
             }
             for t in 0..self.presented(encoder, map) {
-                place(map, bytes, t, &b.codes);
+                map.put(bytes, t, &b.codes);
             }
             return;
         }
@@ -253,7 +212,7 @@ impl Plan {
             for (code, &p) in b.codes.iter_mut().zip(&payloads) {
                 *code = (present(p) - map.low) as u8;
             }
-            place(map, bytes, t, &b.codes);
+            map.put(bytes, t, &b.codes);
         }
     }
 
@@ -369,21 +328,4 @@ impl Plan {
 fn pair(maps: &mut [Vec<u8>], from: usize, to: usize) -> (&[u8], &mut [u8]) {
     let (before, after) = maps.split_at_mut(to.max(from));
     if from < to { (&before[from], &mut after[0]) } else { (&after[0], &mut before[to]) }
-}
-
-/// Moves codes in (C, H, W) order to their places at timestep `t`.
-pub(super) fn place(map: &Map, bytes: &mut [u8], t: usize, codes: &[u8]) {
-    let len = map.place_len();
-    for (c, plane) in codes.chunks_exact(map.height * map.width).enumerate() {
-        for (y, row) in plane.chunks_exact(map.width).enumerate() {
-            let from = map.place(y, 0) + t * map.stride + c;
-            if len == 1 {
-                bytes[from..][..row.len()].copy_from_slice(row);
-                continue;
-            }
-            for (to, &code) in bytes[from..].iter_mut().step_by(len).zip(row) {
-                *to = code;
-            }
-        }
-    }
 }

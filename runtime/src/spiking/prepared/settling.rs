@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snnc_ir::{Graph, NodeId, SpikingOp};
 
+use super::buffers::Buffers;
 use super::build::LONGEST;
 use super::link::Failed;
-use super::run::Buffers;
 use super::shown::BatchObserver;
 use super::{Plan, Prepared, Source};
 use crate::spiking::boundary::Sample;

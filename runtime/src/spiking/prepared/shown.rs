@@ -2,9 +2,9 @@
 
 use snnc_ir::NodeId;
 
+use super::buffers::Buffers;
 use super::lists::{Listed, Lists};
 use super::map::Map;
-use super::run::Buffers;
 use super::{Plan, Source};
 use crate::kernels::{Isa, elements};
 

@@ -6,11 +6,11 @@ use snnc_ir::{
     SigmaDeltaRole, SpikingOp, Window,
 };
 
-use super::link::{Failed, Link, LinkRoom};
+use super::buffers::{Buffers, Room};
+use super::link::{Failed, Link};
 use super::lists::{Entry, Lists};
-use super::run::Buffers;
 use super::{Plan, Source};
-use crate::kernels::scatter::{SigmaDelta, SigmaDeltaStates, sigma_delta};
+use crate::kernels::scatter::{SigmaDelta, sigma_delta};
 use crate::spiking::boundary::{Sample, encode, present};
 use crate::spiking::outcome::Outcome;
 use crate::spiking::scalar::{RunningMaximum, concatenate, max_pool};
@@ -56,21 +56,6 @@ pub(super) enum Work {
     MaxPool(Window),
     RunningMaxPool(Window),
     Concatenate(usize),
-}
-
-/// Memory of such nodes.
-#[derive(Debug, Default)]
-pub(super) struct Room {
-    link: LinkRoom,
-    input: Vec<i64>,
-    total: Vec<i64>,
-    small: Vec<i32>,
-    values: Vec<i64>,
-    sent: Vec<Entry>,
-    codes: Vec<u8>,
-    sigma_delta: SigmaDeltaStates,
-    /// Synaptic operations by slot.
-    operations: Vec<(usize, u64)>,
 }
 
 /// Where what is sent goes.
@@ -344,7 +329,7 @@ impl Plan {
             let map = &self.maps[to];
             codes.clear();
             codes.extend(values.iter().map(|&v| (v - map.low) as u8));
-            super::run::place(map, target.bytes, t, codes);
+            map.put(target.bytes, t, codes);
             return;
         }
         let [_, plane] = target.shape;
