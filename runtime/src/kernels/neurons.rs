@@ -164,7 +164,7 @@ pub fn answer(isa: Isa, n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
             // SAFETY: the processor has AVX2, as an `Isa` of AVX-512 has it too; arguments and rows were checked.
             #[cfg(target_arch = "x86_64")]
             Kernels::Avx2 | Kernels::Avx512 => unsafe { avx2::answer_uneven(n, input, sent) },
-            _ => answer_blocks(isa, n, input, sent),
+            _ => answer_uneven_blocks(isa, n, input, sent),
         };
     }
     match isa.kernels() {
@@ -254,33 +254,53 @@ impl Line {
 }
 
 multiversion! {
-    /// As [`answer`], for the compiler to vectorise.
+    /// As [`answer`], for the compiler to vectorise, where all lines are right.
     pub fn answer_blocks(n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
-        for place in 0..sent.places.len() {
-            for first in (0..sent.stride).step_by(BLOCK) {
-                let (slope, offset) = (&n.slope[first..][..BLOCK], &n.offset[first..][..BLOCK]);
-                for t in 0..input.steps {
-                    if n.behind_barrier && t + 1 < input.steps {
-                        sent.put(place, t, first, &[n.silence; BLOCK]);
-                        continue;
-                    }
-                    let v = if n.behind_barrier {
-                        input.total(place, first)
-                    } else {
-                        input.at(place, t, first)
-                    };
-                    let mut bytes = [0u8; BLOCK];
-                    for i in 0..BLOCK {
-                        bytes[i] = Line::byte(v[i], slope[i], offset[i], (n.low, n.high));
-                    }
-                    if n.uneven.get(first / BLOCK) == Some(&true) {
-                        for (i, byte) in bytes.iter_mut().enumerate() {
-                            let next = n.rows[first + i] as usize + usize::from(*byte);
-                            *byte += u8::from(v[i] >= n.thresholds[next]);
-                        }
-                    }
-                    sent.put(place, t, first, &bytes);
+        answer_each(n, input, sent, |_, _, _| {});
+    }
+}
+
+multiversion! {
+    /// As [`answer`], for the compiler to vectorise, where thresholds put lines right.
+    pub fn answer_uneven_blocks(n: &Line, input: &Input<'_>, sent: &mut Sent<'_>) {
+        answer_each(n, input, sent, |first, v, bytes| {
+            if n.uneven[first / BLOCK] {
+                for (i, byte) in bytes.iter_mut().enumerate() {
+                    let next = n.rows[first + i] as usize + usize::from(*byte);
+                    *byte += u8::from(v[i] >= n.thresholds[next]);
                 }
+            }
+        });
+    }
+}
+
+/// Bytes by lines, which `put_right` gets with the block's first channel and what has arrived.
+#[inline(always)]
+fn answer_each(
+    n: &Line,
+    input: &Input<'_>,
+    sent: &mut Sent<'_>,
+    put_right: impl Fn(usize, &[i32; BLOCK], &mut [u8; BLOCK]),
+) {
+    for place in 0..sent.places.len() {
+        for first in (0..sent.stride).step_by(BLOCK) {
+            let (slope, offset) = (&n.slope[first..][..BLOCK], &n.offset[first..][..BLOCK]);
+            for t in 0..input.steps {
+                if n.behind_barrier && t + 1 < input.steps {
+                    sent.put(place, t, first, &[n.silence; BLOCK]);
+                    continue;
+                }
+                let v = if n.behind_barrier {
+                    input.total(place, first)
+                } else {
+                    input.at(place, t, first)
+                };
+                let mut bytes = [0u8; BLOCK];
+                for i in 0..BLOCK {
+                    bytes[i] = Line::byte(v[i], slope[i], offset[i], (n.low, n.high));
+                }
+                put_right(first, &v, &mut bytes);
+                sent.put(place, t, first, &bytes);
             }
         }
     }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::events::{Layout, Spikes, Sums};
 use super::neurons::{
-    Binary, Input, Line, Sent, WideLine, answer, answer_blocks, fire, fire_blocks, fit, fit_below,
-    fit_wide,
+    Binary, Input, Line, Sent, WideLine, answer, answer_blocks, answer_uneven_blocks, fire,
+    fire_blocks, fit, fit_below, fit_wide,
 };
 use super::product::{BLOCK, Product};
 use super::reals::bits::{self, bits, gather, spread};
@@ -481,7 +481,7 @@ proptest! {
         let shape = (steps, stride);
         let fired = sent_by(places, shape, |to| fire_blocks(portable, &binary, &input, to));
         let answered = sent_by(places, shape, |to| answer_blocks(portable, &line, &input, to));
-        let righted = sent_by(places, shape, |to| answer_blocks(portable, &uneven, &input, to));
+        let righted = sent_by(places, shape, |to| answer_uneven_blocks(portable, &uneven, &input, to));
         for isa in every() {
             let own = sent_by(places, shape, |to| fire(isa, &binary, &input, to));
             prop_assert_eq!(&own, &fired, "{:?}", isa);
