@@ -254,7 +254,7 @@ def test_networks_that_spike_already(target: str) -> None:
     models = sorted((Path(__file__).parents[3] / "testsuite" / "cases" / "spiking").rglob("*.onnx"))
     if not models:
         pytest.skip("there are no spiking models")
-    artefact = snnc.compile(models[0], target="reference", output=None)
+    artefact = snnc.compile(models[0], target=target, output=None)
     shape = snnc.inspect(models[0])["inputs"][0]["shape"]
     x = np.random.default_rng(1).random((2, 5, *shape[1:])).astype(np.float32)
     result = artefact.run(x)

@@ -122,7 +122,7 @@ def array(value: object) -> npt.NDArray[Any]:
         if getattr(value, "requires_grad", False):
             value = value.detach()  # type: ignore[attr-defined]
         try:
-            found = np.from_dlpack(value)  # type: ignore[arg-type]
+            found = np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             reason = f"cannot be read: {error}"
             raise InputError([Problem("array", reason, "move it to the processor's memory")]) from error
