@@ -159,6 +159,7 @@ def test_codes_of_calibrated_networks_are_those_of_onnxruntime(
     agree(model(FLOAT), x, tmp_path, most=12, calibration=training, payload_bits=bits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
