@@ -37,6 +37,7 @@ def test_public_methods_say_what_they_are() -> None:
                 assert member.__doc__, f"{kind.__name__}.{name}"
 
 
+@pytest.mark.slow
 def test_import_is_quick_and_leaves_numpy_alone() -> None:
     # Time of the processor: the machine may be busy with other things.
     code = (

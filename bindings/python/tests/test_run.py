@@ -280,6 +280,7 @@ def test_a_run_costs_little_above_the_library(
     assert min(above) < 20e-6, sorted(above)
 
 
+@pytest.mark.slow
 def test_many_samples_cost_hardly_more_than_in_the_library(
     artefact: snnc.Artefact, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
