@@ -135,6 +135,7 @@ fn every_command_of_the_table_runs() {
         }
         runs(&arguments);
     }
+    assert!(!Path::new("out").exists(), "a command of the table writes to the current folder");
     let help = snnc(&["--help"]).answer;
     let (_, list) = help.split_once("Commands:").expect("help lists commands");
     let (list, _) = list.split_once("Options:").expect("and then options");
