@@ -10,6 +10,7 @@ pub mod aligned;
 pub mod elements;
 pub mod events;
 pub mod least_squares;
+pub mod lines;
 pub mod neurons;
 pub mod ordered;
 #[cfg(test)]

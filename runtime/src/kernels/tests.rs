@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::events::{Layout, Spikes, Sums};
+use super::lines::{fit, fit_below, fit_wide};
 use super::neurons::{
     Binary, Input, Line, Sent, WideLine, answer, answer_blocks, answer_uneven_blocks, fire,
-    fire_blocks, fit, fit_below, fit_wide,
+    fire_blocks,
 };
 use super::product::{BLOCK, Product};
 use super::reals::bits::{self, bits, gather, spread};

@@ -7,7 +7,8 @@ use snnc_ir::{
     Comparison, IntegrateAndFire, Leak, NegativeSpikes, PerChannel, Population, Reset, Staircase,
 };
 
-use crate::kernels::neurons::{Binary, Line, WideLine, fit, fit_below, fit_wide};
+use crate::kernels::lines::{fit, fit_below, fit_wide};
+use crate::kernels::neurons::{Binary, Line, WideLine};
 use crate::kernels::product::BLOCK;
 use crate::kernels::signed::Signed;
 
