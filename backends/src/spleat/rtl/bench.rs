@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Samples;
-use super::top::{answers, bytes};
+use super::streams::{answers, bytes};
 use crate::File;
 use crate::spleat::aer;
 use crate::spleat::geometry::Map;

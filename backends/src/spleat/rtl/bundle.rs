@@ -1,4 +1,4 @@
-//! Scripts beside the core: what builds, checks and runs it, for each family of devices.
+//! The scripts that come with the core: they build, check and run it, for each family of devices.
 
 use crate::File;
 use crate::spleat::hardware::{Hardware, Synthesis};

@@ -8,13 +8,14 @@
 mod bench;
 mod bundle;
 mod simulator;
+mod streams;
 mod top;
 
 use std::collections::BTreeMap;
 
 pub use bundle::bundle;
 pub use simulator::{Build, Simulator};
-pub(super) use top::feeds;
+pub(super) use streams::feeds;
 
 use super::aer::Event;
 use super::layer::Layer;
@@ -47,7 +48,7 @@ const CORE: [(&str, &str); 7] = [
     ("spleat_window.v", include_str!("spleat_window.v")),
 ];
 
-/// The input events of a run, to be put beside the image.
+/// The input events of a run, to be put into the folder of the image.
 ///
 /// # Errors
 /// When inputs are missing, or not as many as the network has.
