@@ -93,9 +93,7 @@ def compile(
     kept: dict[str, Artefact] = {}
     try:
         with Files() as files, shown(progress) as tell:
-            line = ["compile", files.model(model, example), "--target", ",".join(targets)]
-            line += ["-o", folder, "--format", "json"]
-            line += arguments("compile", options, files, ("target", "output", "example"))
+            line = _line("compile", files, model, example, ["--target", ",".join(targets), "-o", folder], options)
             try:
                 answer, notes = _native.execute(line, jobs, tell)
             except Error as error:
@@ -107,6 +105,29 @@ def compile(
             shutil.rmtree(temporary, ignore_errors=True)
     one = isinstance(target, str) and target != "all" and "," not in target
     return made[target] if one else made  # type: ignore[index]
+
+
+# Arguments that a function has besides the options of its command.
+_OWN = {
+    "compile": ("target", "output", "example"),
+    "inspect": ("example",),
+    "explore": ("output", "example"),
+    "calibrate": ("output", "example"),
+}
+
+
+def _line(
+    command: str,
+    files: Files,
+    model: Model,
+    example: object,
+    own: Sequence[str],
+    options: Mapping[str, object],
+) -> list[str]:
+    """The line of a command on a model that answers in JSON; ``own`` are the options for which the Python function
+    has arguments of its own."""
+    line = [command, files.model(model, example), *own, "--format", "json"]
+    return line + arguments(command, options, files, _OWN[command])
 
 
 def _artefacts(
@@ -165,8 +186,7 @@ def inspect(model: Model, *, example: object = None, **options: Unpack[ImportOpt
         example: an input of a ``torch.nn.Module``.
     """
     with Files() as files:
-        line = ["inspect", files.model(model, example), "--format", "json"]
-        line += arguments("inspect", options, files, ("example",))
+        line = _line("inspect", files, model, example, [], options)
         return cast("dict[str, Any]", json.loads(_native.execute(line)[0]))
 
 
@@ -175,7 +195,7 @@ class Exploration(list[dict[str, Any]]):
 
     Attributes:
         about: model, target, samples and profile.
-        left_out: settings that cannot say the network, with the reason.
+        left_out: settings that cannot express the network, with the reason.
     """
 
     def __init__(self, found: Mapping[str, Any]) -> None:
@@ -223,10 +243,10 @@ def explore(
         options: as those of ``snnc explore``: ``target``, ``calibration``, ``weight_bits``, ``limit``, ..
     """
     with Files() as files, shown(progress) as tell:
-        line = ["explore", files.model(model, example), "--data", files.samples(data), "--format", "json"]
+        own = ["--data", files.samples(data)]
         if output is not None:
-            line += ["-o", os.fspath(output)]
-        line += arguments("explore", options, files, ("output", "example"))
+            own += ["-o", os.fspath(output)]
+        line = _line("explore", files, model, example, own, options)
         return Exploration(json.loads(_native.execute(line, jobs, tell)[0]))
 
 
@@ -292,9 +312,8 @@ def calibrate(
     """
     with Files() as files, shown(progress) as tell:
         path = files.path("all.stats")
-        line = ["calibrate", files.model(model, example), "--data", files.samples(data)]
-        line += ["-o", str(path), "--format", "json"]
-        line += arguments("calibrate", options, files, ("output", "example"))
+        own = ["--data", files.samples(data), "-o", str(path)]
+        line = _line("calibrate", files, model, example, own, options)
         answer, _ = _native.execute(line, jobs, tell)
         statistics = Statistics(path.read_bytes(), json.loads(answer))
     if output is not None:
