@@ -14,7 +14,7 @@ use crate::Error;
 use crate::inputs::Port;
 use crate::mmap;
 
-/// Arrays larger than so many bytes are mapped into memory, from a copy without a name.
+/// Arrays of more bytes than this are mapped into memory, from an unnamed copy.
 const MAPPED_FROM: u64 = 64 << 20;
 
 /// Integer data for a real input is fed as `x * scale + offset`.

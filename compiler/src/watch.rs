@@ -1,4 +1,4 @@
-//! Who waits for a command: is told how far it has come, and can stop it.
+//! Watching a command: the watcher receives its progress and can stop it.
 //!
 //! A command that runs in somebody else's process is stopped by unwinding ([`point`]) from places where
 //! nothing is half written: steps of long work, and before files take their places.

@@ -112,7 +112,7 @@ fn without_maps_a_model_may_change() {
     }
 }
 
-/// Data beyond 64 MB is mapped from a copy without a name, or with `--no-mmap` not at all, and a command that
+/// Data beyond 64 MB is mapped from an unnamed copy, or with `--no-mmap` not at all, and a command that
 /// runs on it takes no notice of what happens to the file.
 #[test]
 fn large_data_is_never_mapped_under_its_name() {

@@ -15,7 +15,7 @@ use common::{digits, repository, snnc};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// Standard output of a command in a terminal of so many columns.
+/// Standard output of a command in a terminal of the given width in columns.
 fn in_terminal(columns: u16, arguments: &[&str]) -> String {
     let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudoterminal");
     grantpt(&near).and_then(|()| unlockpt(&near)).expect("it can be opened");

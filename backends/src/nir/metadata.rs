@@ -1,4 +1,4 @@
-//! What is beside the nodes of an NIR file: what NIR has no word for, for readers that know it.
+//! Metadata of a NIR file: what NIR has no field for, for readers that know it.
 
 use snnc_ir::{Population, SpikingOp};
 

@@ -20,7 +20,7 @@ use crate::arrays::{Raw, dataset, raw};
 use crate::errors::raised;
 use crate::wait::wait;
 
-/// Up to so many samples run on the thread that asks.
+/// Up to this many samples run on the calling thread.
 const FEW: usize = 1;
 
 /// What arrays are called in errors.
@@ -140,7 +140,7 @@ impl Network {
         evaluated.map_err(|e| raised(py, &e))
     }
 
-    /// Seconds that the library alone takes to answer `x` so many times, one sample on this thread, more on all.
+    /// Seconds that the library alone takes to answer `x` that often: one sample on this thread, more on all.
     fn time(&self, py: Python<'_>, x: &Bound<'_, PyUntypedArray>, times: usize) -> PyResult<f64> {
         let data = self.data(x, None).map_err(|e| raised(py, &e))?;
         let inner = Arc::clone(&self.0);
@@ -180,7 +180,7 @@ impl Inner {
     }
 }
 
-/// The network of an artefact's folder as a NIR file: what NIR cannot say is in its metadata.
+/// The network of an artefact's folder as a NIR file: what NIR cannot express is in its metadata.
 #[pyfunction]
 pub(crate) fn nir_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<u8>> {
     let written = wait(py, None, None, move || {

@@ -13,7 +13,7 @@ use snnc::watch::{self, Watch};
 
 use crate::errors::raised;
 
-/// How often signals are looked at, and progress is told.
+/// Interval at which signals are checked and progress is reported.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long work that is to stop is waited for. It ends at the next place where nothing is half written.
 const PATIENCE: Duration = Duration::from_secs(2);

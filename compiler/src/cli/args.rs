@@ -152,7 +152,7 @@ pub(super) struct QuantiseArgs {
     pub(super) statistics: Option<PathBuf>,
 }
 
-/// A form of the quantised network beside the target's files.
+/// A form of the quantised network, written with the target's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Emit {
     /// Quantised ONNX (QDQ).

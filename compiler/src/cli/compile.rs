@@ -109,7 +109,7 @@ fn made(
     Ok((compiled, errors))
 }
 
-/// How a network that was trained to spike is run beside what targets make of it.
+/// How a network that was trained to spike is run for comparison with what targets make of it.
 pub(super) fn run(
     data: Option<&Path>,
     given: Given,

@@ -116,8 +116,8 @@ pub fn execute<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Exe
     Executed { result, answer, notes }
 }
 
-/// As [`execute`], for somebody who waits in `watch`: is told of its progress, and can stop it. `None` where
-/// it was stopped; nothing is then half written.
+/// As [`execute`], with a watcher that receives its progress and can stop it. `None` if the watcher stopped it;
+/// nothing is half written then.
 pub fn execute_watched<A: Into<OsString>>(
     arguments: impl IntoIterator<Item = A>,
     watch: &Arc<Watch>,

@@ -16,7 +16,7 @@ pub(super) fn check(outputs: &[(&str, Option<&Path>)], inputs: &[&Path]) -> Resu
     checked(outputs, inputs, destination)
 }
 
-/// As [`check`]; folders that are not there yet are no hindrance, for [`write_file_and_folder`] makes them.
+/// As [`check`], but folders may be missing: [`write_file_and_folder`] makes them.
 ///
 /// # Errors
 /// As [`check`].

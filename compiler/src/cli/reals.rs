@@ -1,4 +1,4 @@
-//! `run` and `inspect` on networks on reals (`.nir` files that others wrote).
+//! `run` and `inspect` of continuous-time networks (`.nir` files that others wrote).
 
 use snnc_backends::format::npy::NpyArray;
 use snnc_backends::format::{ArrayFile, read_array_file};

@@ -27,7 +27,7 @@ pub struct Model {
     pub conversion: Conversion,
     /// Notes of import and passes.
     pub notes: Vec<Note>,
-    /// How it was quantised, where it was on reals.
+    /// How it was quantised, if the model was unquantised.
     pub quantisation: Option<QuantiseOptions>,
 }
 
@@ -93,7 +93,7 @@ impl Model {
         calibration: Option<&Calibration>,
         context: &mut Context,
     ) -> Result<Model, Error> {
-        // A digest takes as long as much of the rest: it is made beside.
+        // A digest takes as long as much of the rest: a second thread computes it.
         rayon::in_place_scope(|scope| {
             scope.spawn(|_| {
                 model.digest.sha256();
@@ -117,7 +117,7 @@ impl Model {
             context.note("the network", done.note);
             context.show(passes::CALIBRATED.name, &coded, true);
         }
-        // Where there is a calibration set, nobody is told to give one.
+        // With a calibration set given, no remedy asks for one.
         let given = calibration.is_some_and(|c| c.data.is_some() || c.statistics.is_some());
         let advised = |error| match given {
             true => calibration::without_advice(error, model.is_float()),

@@ -31,7 +31,7 @@ pub struct Trained<'a> {
 }
 
 impl<'a> Trained<'a> {
-    /// Runs the network beside the model's operators, and takes the range of its input from data.
+    /// Compares the network with the model's operators, and takes the range of its input from data.
     ///
     /// # Errors
     /// When spikes differ, or the data does not fit the network.

@@ -1,4 +1,4 @@
-//! A network on codes as quantised ONNX: QuantizeLinear and DequantizeLinear around operators on reals
+//! A quantised network as ONNX: QuantizeLinear and DequantizeLinear around float32 operators
 //! (QDQ), so that other programs see what was converted.
 //!
 //! Codes stand in the file as the tensors of integers that they are, under the names of the network's

@@ -93,7 +93,7 @@ impl Writer<'_> {
         sum.map_or_else(|| self.refuse(id, "has no operand"), Ok)
     }
 
-    /// An operator on reals that is one in ONNX too.
+    /// A float32 operator that ONNX has too.
     fn of_reals(
         &mut self,
         id: NodeId,

@@ -42,7 +42,7 @@ impl Writer<'_> {
         self.real_of(id, codes, node.ty.dtype, &q.clone(), &name)
     }
 
-    /// Codes of `dtype` as reals by `q`, beside node `id`.
+    /// Dequantises codes of `dtype` by `q`, with names after node `id`.
     pub(super) fn real_of(
         &mut self,
         id: NodeId,

@@ -125,7 +125,7 @@ impl TensorModel {
         Source { file: self.file.clone(), sha256: self.digest.sha256().to_owned() }
     }
 
-    /// Whether it is on reals, at least in part.
+    /// Whether it is unquantised, at least in part.
     pub fn is_float(&self) -> bool {
         self.kind != Kind::Quantised
     }

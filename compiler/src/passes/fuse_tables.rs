@@ -16,7 +16,7 @@ pub(super) const PASS: Pass = Pass {
     run,
 };
 
-/// Thresholds of all channels of a node are at most so many.
+/// Most thresholds of a node, over all of its channels.
 const MOST_THRESHOLDS: usize = 1 << 20;
 
 fn run(graph: &mut Graph, _: &mut Context) -> Result<bool, Error> {

@@ -1,4 +1,4 @@
-//! The core beside an image, in the hardware simulators that are installed.
+//! Runs the core with an image in the hardware simulators that are installed.
 //!
 //! The model reads the image's files; every event of every layer and every final potential is held
 //! against the interpreter's on the network that was read from the same files.

@@ -349,7 +349,7 @@ impl Case {
         }
     }
 
-    /// What compiling for a target in a coding of so many timesteps says.
+    /// The outcome of compiling for a target in a coding.
     pub fn in_coding(&self, target: &str, coding: &str) -> Outcome {
         let scratch = tempfile::tempdir().expect("a folder for what is written");
         let out = scratch.path().join("out").display().to_string();

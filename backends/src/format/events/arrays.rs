@@ -5,7 +5,7 @@ use crate::format::npz::Npz;
 
 /// Largest time: beyond any recording and any count of microseconds since 1970, and far from overflow.
 const MAX_TIME: i64 = 1 << 53;
-/// Times from here on are no time of a recording but of a clock that ran before it: 71 minutes.
+/// A first time of 71 minutes or more is that of a clock that ran before the recording.
 const RUNNING: u64 = 1 << 32;
 
 /// The recording of an archive.
@@ -30,7 +30,7 @@ pub fn read(npz: &Npz) -> Result<Read, EventError> {
     };
     let (x, y) = (axis("x", 0, u16::MAX.into())?, axis("y", 0, u16::MAX.into())?);
     let p = axis("p", -1, 1)?;
-    // A file that has -1 has it for darker events; 0 beside it would be neither.
+    // A file with -1 uses it for darker events; 0 in the same file would be neither polarity.
     if let (true, Some(index)) = (p.contains(&-1), p.iter().position(|&p| p == 0)) {
         return Err(EventError::Polarity(index));
     }

@@ -23,7 +23,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A clock with so many upper bits.
+    /// A clock whose upper part has `bits` bits.
     pub fn new(bits: u32) -> Self {
         Clock { bits, high: None, passed: 0 }
     }

@@ -93,7 +93,7 @@ class Result:
 
     @property
     def codes(self) -> npt.NDArray[np.int64] | None:
-        """The integers that were read out for the first output; none of a network on reals."""
+        """The integers that were read out for the first output; none for a continuous-time network."""
         return self._arrays.get("codes")
 
     @property
@@ -209,7 +209,7 @@ class Network:
         Args:
             x: samples ``(N, ..)`` as :meth:`run` takes them, or the path of an ``.npz`` with ``x`` and ``y``.
             y: labels ``(N,)``, whole numbers from 0; without them there is no accuracy.
-            reference: also run the quantised network beside an artefact, and count the codes that differ.
+            reference: also run the quantised network of an artefact, and count the codes that differ.
             jobs: number of threads, at most that of the cores; all without.
             progress: True shows a bar of tqdm if it is installed; or a function of what is done, the steps
                 done and their number.
@@ -324,7 +324,7 @@ class Artefact(Network):
         if to.exists() and to.resolve() == self.path.resolve():
             return to
         to.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: made beside, then renamed.
+        # Whole or not at all: written next to the folder, then renamed.
         beside = Path(tempfile.mkdtemp(prefix=".snnc-", dir=to.parent))
         try:
             shutil.copytree(self.path, beside / "new")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(progress: Progress) -> Iterator[Callable[[str, int, int], object] | None]:
-    """A function that is told of progress: the user's, or one that shows a bar of tqdm."""
+    """A function that receives progress: the user's, or one that shows a bar of tqdm."""
     if callable(progress):
         yield progress
         return

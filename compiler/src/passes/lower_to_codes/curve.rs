@@ -11,7 +11,7 @@ use super::search::Search;
 use super::{CALIBRATE, Lowering, Value};
 use crate::passes::rewrite::{constant, op, quantised_constant};
 
-/// Thresholds of all channels of a node are at most so many.
+/// Most thresholds of a node, over all of its channels.
 const MOST_THRESHOLDS: usize = 1 << 22;
 
 /// A function of one value of the new graph.

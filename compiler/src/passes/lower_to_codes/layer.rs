@@ -379,7 +379,7 @@ impl Weights {
 }
 
 impl Bias {
-    /// The nearest whole numbers of units that fit the accumulator beside the sum, and what is left of the bias.
+    /// The nearest whole numbers of units that the accumulator holds together with the sum, and the rest of the bias.
     fn split(&self, scale: &[f32], reach: &[f64], wide: bool) -> (Vec<i64>, Bias) {
         let one = |(i, &real): (usize, &f64)| {
             let unit = f64::from(*PerChannel::of(scale).at(i));

@@ -8,7 +8,7 @@ use crate::kernels::aligned::Aligned;
 use crate::kernels::events::Spikes;
 use crate::kernels::scatter::SigmaDeltaStates;
 
-/// Kernels may read so many bytes behind a map.
+/// Kernels may read this many bytes behind a map.
 const BEHIND: usize = 64;
 
 /// All memory of a run.
@@ -65,7 +65,7 @@ pub(super) struct Room {
 }
 
 impl Buffers {
-    /// Makes room for a run of so many samples.
+    /// Makes room for a run of `samples` samples.
     pub(super) fn prepare(&mut self, plan: &Plan, samples: usize) {
         if self.room < samples {
             let [constant, varying] = plan.sums;

@@ -1,4 +1,4 @@
-//! Nodes that run timestep by timestep on numbers of any size, beside others that run on bytes: whatever bytes and
+//! Nodes that run timestep by timestep on numbers of any size, next to others that run on bytes: whatever bytes and
 //! 32-bit potentials do not carry. What can be told by the scalar interpreter alone ends a run with [`Failed`].
 
 use snnc_ir::{

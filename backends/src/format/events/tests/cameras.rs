@@ -42,7 +42,7 @@ fn evt_2_has_the_upper_time_in_words_of_its_own() {
     assert_eq!(recording.began, 100 << 6 | 5);
     let after = (1 << 34) + 1 - recording.began;
     let all = [event(2047, 3, true, 0), event(4, 2047, false, 1), event(7, 8, false, after)];
-    assert_eq!(recording.events, all, "before the first time there are no events");
+    assert_eq!(recording.events, all, "events before the first time word are left out");
     assert_eq!(without_its_end(bytes), 2);
 }
 
