@@ -11,6 +11,7 @@ use snnc::stream::Streamer;
 use snnc_backends::format::events::{Bins, Event, Form, Recording, read};
 use snnc_ir::NodeId;
 use snnc_runtime::spiking::Outcome;
+use snnc_testsuite::command::snnc;
 use snnc_testsuite::{beside, repository};
 
 const AS_IT_IS: Scaling = Scaling { scale: 1.0, offset: 0.0 };
@@ -57,6 +58,26 @@ fn pieces_of_any_size_give_the_same_spikes() {
             let (seen, again) = run(&streamer, &strokes(), &bins, chunk);
             assert!(seen == whole && again == outcome, "{target} in pieces of {chunk}");
         }
+    }
+}
+
+#[test]
+fn events_outside_of_the_input_are_an_error_of_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let model = repository().join("testsuite/cases/events/events.onnx").display().to_string();
+    let out = at("out");
+    assert_eq!(snnc(&["compile", &model, "--target", "loihi", "-o", &out]).code, 0);
+    // x = 90, y = 3 in 40 bits; the input is 34 by 34 pixels.
+    std::fs::write(at("wide.bin"), [90, 3, 0, 0, 1]).unwrap();
+    let (artefact, wide) = (at("out/loihi"), at("wide.bin"));
+    let run = ["run", &artefact, "--input", &wide, "--bin-us", "1000"];
+    let refused = snnc(&run);
+    assert_eq!(refused.code, 4);
+    assert!(refused.errors[0].contains("wide.bin"), "{:?}", refused.errors);
+    assert!(refused.remedies[0].contains("--event-pool"), "{:?}", refused.remedies);
+    for remedy in [&["--event-pool", "3"][..], &["--event-crop"]] {
+        assert_eq!(snnc(&[&run[..], remedy].concat()).code, 0, "{remedy:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use snnc_backends::format::events::{self, Bins, Form, Recording};
+use snnc_backends::format::events::{self, Bins, EventError, Form, Recording};
 use snnc_backends::format::npy::NpyArray;
 use snnc_ir::{NodeId, SpikingOp};
 use snnc_runtime::spiking::Outcome;
@@ -59,6 +59,14 @@ pub(super) fn recordings(
         let help = "give ATIS .bin, Prophesee .raw or .dat, AEDAT 2.0 or 3.1, or an .npz with t, x, y and p";
         Error::input(place(path), e.to_string(), help)
     };
+    let form = match args.event_values {
+        EventForm::Counts => Form::Counts,
+        EventForm::Frames => Form::Frames,
+    };
+    let bins = Bins::new(shape, microseconds, form).map_err(|e| {
+        Error::input(place(&args.input), e.to_string(), "give samples, without --bin-us")
+    })?;
+    let limit = args.data.limit.unwrap_or(usize::MAX);
     let mut recordings = Vec::new();
     for path in files(&args.input)? {
         let bytes = std::fs::read(&path).map_err(|e| {
@@ -73,18 +81,21 @@ pub(super) fn recordings(
             }
             None => {}
         }
-        recordings.extend(read);
-    }
-    recordings.truncate(args.data.limit.unwrap_or(usize::MAX));
-    let form = match args.event_values {
-        EventForm::Counts => Form::Counts,
-        EventForm::Frames => Form::Frames,
-    };
-    let bins = Bins::new(shape, microseconds, form).map_err(|e| fault(&args.input, &e))?;
-    for recording in &mut recordings {
-        recording.pool(args.event_pool);
-        if args.event_crop {
-            bins.crop(recording);
+        for mut recording in read.into_iter().take(limit - recordings.len()) {
+            recording.pool(args.event_pool);
+            if args.event_crop {
+                bins.crop(&mut recording);
+            }
+            bins.check(&recording).map_err(|e| {
+                let help = match e {
+                    EventError::Outside { .. } => {
+                        "sum squares of pixels with --event-pool, or leave out events with --event-crop"
+                    }
+                    _ => "give a larger --bin-us",
+                };
+                Error::input(place(&path), e.to_string(), help)
+            })?;
+            recordings.push(recording);
         }
     }
     Ok((recordings, bins))

@@ -48,6 +48,16 @@ impl Bins {
         recording.events.retain(|event| self.cell(0, event).is_ok());
     }
 
+    /// Finds what keeps a recording from being cut into timesteps.
+    ///
+    /// # Errors
+    /// When an event lies outside of the input, or there would be more than [`MAX_BINS`] timesteps.
+    pub fn check(&self, recording: &Recording) -> Result<(), EventError> {
+        self.count(recording)?;
+        let each = recording.events.iter().enumerate();
+        each.map(|(index, event)| self.cell(index, event)).try_for_each(|cell| cell.map(|_| ()))
+    }
+
     /// How many timesteps a recording takes: to its last event, at least 1.
     ///
     /// # Errors

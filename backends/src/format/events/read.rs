@@ -10,6 +10,7 @@ use crate::format::npz::Npz;
 use crate::format::{EMPTY_ZIP_MAGIC, LimitExceeded, Limits, ZIP_MAGIC};
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Reads the recordings of a file, in the file's order; events are sorted by time, equal times in
@@ -53,13 +54,17 @@ fn form(bytes: &Bytes) -> Result<Read, EventError> {
     if bytes.starts_with(HDF5_MAGIC) {
         return Err(EventError::Unread("HDF5"));
     }
+    if bytes.starts_with(NPY_MAGIC) {
+        return Err(EventError::Unread("NPY"));
+    }
     if let Some(header) = Header::of(bytes, b'%') {
         let evt = header.value("evt").or_else(|| header.value("format")).unwrap_or_default();
         match evt.trim_start_matches("EVT").split(';').next().unwrap_or_default() {
             "2.0" | "2" => return Ok(evt2::read(&header)),
             "2.1" | "21" => return Ok(evt2::read_vectors(&header)),
             "3.0" | "3" => return Ok(evt3::read(&header)),
-            _ => {}
+            "" => {}
+            _ => return Err(EventError::Unread("EVT of another version than 2.0, 2.1 and 3.0")),
         }
         if header.value("Data").is_some() || header.value("Version").is_some() {
             return dat::read(&header);
@@ -67,6 +72,10 @@ fn form(bytes: &Bytes) -> Result<Read, EventError> {
     }
     if bytes.starts_with(b"#!AER-DAT") {
         return aedat::read(bytes);
+    }
+    // What has no mark is ATIS, unless nothing in it is binary.
+    if !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
+        return Err(EventError::Unread("text"));
     }
     Ok(atis::read(bytes))
 }

@@ -77,8 +77,11 @@ fn squares_are_summed_and_what_lies_outside_is_left_out() {
     let mut recording = Recording { events, ..Recording::default() };
     recording.pool(3);
     assert_eq!(recording.events, [event(3, 1, true, 0), event(1, 2, false, 5)]);
-    Bins::new(&[2, 3, 3], 1, Form::Counts).unwrap().crop(&mut recording);
+    let bins = Bins::new(&[2, 3, 3], 1, Form::Counts).unwrap();
+    assert!(matches!(bins.check(&recording), Err(EventError::Outside { index: 0, x: 3, .. })));
+    bins.crop(&mut recording);
     assert_eq!(recording.events, [event(1, 2, false, 5)]);
+    assert!(bins.check(&recording).is_ok());
 }
 
 #[test]

@@ -153,6 +153,21 @@ fn aedat_3_1_is_read_packet_by_packet() {
     assert!(matches!(read(b"#!AER-DAT4.0\r\n".to_vec()), Err(EventError::Unread("AEDAT 4"))));
 }
 
+/// Of what has no mark of its own each five bytes would be an event.
+#[test]
+fn what_is_known_to_be_something_else_is_no_atis() {
+    let others: [&[u8]; 4] = [
+        b"% evt 9.9\n\x01\x02\x03\x04\x05",
+        b"\x93NUMPY\x01\x00v\x00",
+        b"\x89HDF\r\n\x1a\n\x00\x00",
+        b"t,x,y,p\n1,2,3,1\n4,5,6,0\n\n",
+    ];
+    for bytes in others {
+        assert_eq!(bytes.len() % 5, 0, "else the length gives it away");
+        assert!(matches!(read(bytes.to_vec()), Err(EventError::Unread(_))), "{bytes:?}");
+    }
+}
+
 #[test]
 fn headers_alone_are_recordings_without_events() {
     for header in ["% evt 2.0\n", "% evt 2.1\n", "% evt 3.0\n", "#!AER-DAT3.1\r\n#!END-HEADER\r\n"]
